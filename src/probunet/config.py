@@ -1,0 +1,312 @@
+"""`config.yaml`: the one source of names, types, bounds, defaults and descriptions.
+
+`workflow/schemas/config.schema.json` is exported from here, and Snakemake validates with it.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from probunet.errors import ProbunetError
+
+Beta = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[int, Field(ge=1)]
+ModelName = Literal["probabilistic_unet"]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are mistakes, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class Lidc(Section):
+    """LIDC-IDRI: CT slices with the outlines of four readers."""
+
+    source: Literal["phantom", "local"] = Field(
+        "local",
+        description="Where the slices come from: `local` reads an existing LIDC-IDRI tree and "
+        "copies nothing; `phantom` renders synthetic chests around the real outlines.",
+    )
+    path: str | None = Field(
+        None, description="`local`: the folder that holds the LIDC-IDRI tree, searched in depth."
+    )
+    patients: Positive | None = Field(
+        None,
+        le=875,
+        description="How many patients: `phantom` renders so many (24 if left out); `local` takes "
+        "the first so many in order of their ids (all if left out).",
+    )
+    protocol: Literal["kohl2018"] = Field(
+        "kohl2018",
+        description="How crops are made: 180x180 at 0.5 mm around each lesion on each slice that "
+        "at least one reader outlined, four masks, missing readers' empty.",
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What to do when not one slice of a patient can be used: `stop` with an "
+        "error, or `skip` the patient. Single bad slices are always left out and counted.",
+    )
+    folds_file: str | None = Field(
+        None,
+        description="Your own folds (JSON as in `results/<dataset>/folds.json`), used instead of "
+        "drawn ones. `folds` must equal the number of folds in it.",
+    )
+
+    @model_validator(mode="after")
+    def _local_has_a_path(self) -> Self:
+        if self.source == "local" and self.path is None:
+            raise ValueError(
+                "`source: local` needs `path`, the folder of your LIDC-IDRI tree; without one, "
+                "`source: phantom` renders synthetic scans"
+            )
+        if self.source == "phantom" and self.path is not None:
+            raise ValueError("`path` belongs to `source: local`; `phantom` reads no tree")
+        return self
+
+
+class Datasets(Section):
+    """The data sets to run on."""
+
+    lidc: Lidc | None = Field(None, description="LIDC-IDRI (paper, section 3.1).")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.names:
+            raise ValueError("names no data set; choose at least one of: lidc")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The data sets that the configuration asks for."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+
+class Paths(Section):
+    """Where things are kept, relative to the working directory."""
+
+    data: str = Field(
+        "data", description="Raw data and stores; several studies can share one such folder."
+    )
+    results: str = Field("results", description="Runs, tables and the report of this study.")
+    containers: str = Field("containers", description="Apptainer images, `<kind>.sif`.")
+
+
+class Intensity(Section):
+    """From Hounsfield units to the network's input."""
+
+    window: tuple[float, float] = Field(
+        (-1000.0, 400.0),
+        description="HU that become 0 and 1; values outside are clipped. The paper gives none.",
+    )
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if not self.window[0] < self.window[1]:
+            raise ValueError(f"window: {self.window[0]} must lie below {self.window[1]}")
+        return self
+
+
+class Architecture(Section):
+    """The networks (paper, appendix H.1)."""
+
+    channels: tuple[Positive, ...] = Field(
+        (32, 64, 128, 256, 512),
+        min_length=2,
+        max_length=8,
+        description="Channels per scale, from full resolution down; one scale per entry.",
+    )
+    convolutions: Positive = Field(3, le=8, description="3x3 convolutions per scale.")
+    latent_dim: Positive = Field(6, le=512, description="Dimensions of the latent space, N.")
+    head_convolutions: Positive = Field(
+        3, le=8, description="1x1 convolutions of f_comb ahead of the one that gives the logits."
+    )
+    initialisation: Literal["orthogonal", "he"] = Field(
+        "orthogonal", description="Of weights: `orthogonal` (LIDC) or `he` (Cityscapes)."
+    )
+
+
+class Augmentation(Section):
+    """Random deformation of training crops; the paper names the kinds and no magnitudes."""
+
+    rotation: float = Field(22.5, ge=0, le=180, description="Largest rotation, degrees.")
+    shear: float = Field(5.0, ge=0, lt=45, description="Largest shear, degrees.")
+    scale: float = Field(0.2, ge=0, lt=1, description="Largest relative change of size.")
+    elastic: float = Field(
+        2.0, ge=0, description="Standard deviation of the elastic displacement, pixels."
+    )
+    elastic_grid: Positive = Field(
+        32, ge=4, description="Distance of the elastic field's control points, pixels."
+    )
+
+
+class Training(Section):
+    """The optimisation (paper, appendix H.1)."""
+
+    steps: Positive = Field(240_000, description="Gradient steps.")
+    batch: Positive = Field(32, description="Crops per step.")
+    crop: Positive = Field(
+        128, le=180, description="Side of the random crop, pixels; a multiple of 2^(scales - 1)."
+    )
+    learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
+        min_length=1,
+        description="Adam's learning rate, in phases of equal length.",
+    )
+    weight_decay: float = Field(
+        1e-5, ge=0, allow_inf_nan=False, description="Times half the squared weights, no biases."
+    )
+    validation_every: Positive = Field(2_000, description="Steps between validations.")
+    validation_images: Positive = Field(200, description="Validation crops scored, at most.")
+    validation_samples: Positive = Field(8, description="Samples per validation crop.")
+    checkpoint_every: Positive = Field(1_000, description="Steps between checkpoints.")
+    log_every: Positive = Field(100, description="Steps between lines of `training.jsonl`.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto`: bfloat16 where the accelerator has it, float32 elsewhere."
+    )
+    compile: bool | Literal["auto"] = Field(
+        "auto", description="torch.compile; `auto`: on an accelerator only."
+    )
+
+
+class Evaluation(Section):
+    """Samples and scores (paper, section 4)."""
+
+    samples: Positive = Field(16, le=1024, description="Samples stored per test image.")
+    n: tuple[Positive, ...] = Field(
+        (1, 4, 8, 16), min_length=1, description="Scores from the first n samples, for each n."
+    )
+    crop: Positive = Field(
+        128, le=180, description="Side of the central crop that is sampled and scored, pixels."
+    )
+    weights: Literal["best", "last"] = Field(
+        "best", description="`best` on validation GED, or those of the `last` step."
+    )
+    bootstrap: Positive = Field(
+        2_000, description="Resamplings of patients behind the 95 % intervals."
+    )
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> Self:
+        if max(self.n) > self.samples:
+            raise ValueError(f"n: {max(self.n)} is more than the {self.samples} `samples`")
+        if len(set(self.n)) < len(self.n):
+            raise ValueError(f"n: {list(self.n)} names a number twice")
+        return self
+
+
+class Report(Section):
+    """The report."""
+
+    title: str = Field("Probabilistic U-Net", description="The report's heading.")
+    examples: int = Field(12, ge=0, le=200, description="Test images shown with their samples.")
+
+
+class Settings(Section):
+    """What a single command works by; what is left out takes the default."""
+
+    intensity: Intensity = Field(Intensity(), description="From Hounsfield units to input.")
+    architecture: Architecture = Field(Architecture(), description="The networks.")
+    augmentation: Augmentation = Field(Augmentation(), description="Random deformation.")
+    training: Training = Field(Training(), description="The optimisation.")
+    evaluation: Evaluation = Field(Evaluation(), description="Samples and scores.")
+
+    @model_validator(mode="after")
+    def _crops_fit_the_scales(self) -> Self:
+        stride = 2 ** (len(self.architecture.channels) - 1)
+        for section in ("training", "evaluation"):
+            crop = getattr(self, section).crop
+            if crop % stride:
+                raise ValueError(
+                    f"{section}.crop: {crop} is not a multiple of {stride}, which "
+                    f"{len(self.architecture.channels)} scales need"
+                )
+        return self
+
+
+class Config(Settings):
+    """Everything a study is made of."""
+
+    datasets: Datasets = Field(description="Data sets and where they come from.")
+    folds: int = Field(
+        4, ge=2, le=875, description="Folds over patients; each is the test set of one run."
+    )
+    beta: tuple[Beta, ...] = Field(
+        (1.0, 10.0), min_length=1, description="Weights of the KL term, one training for each."
+    )
+    models: tuple[ModelName, ...] = Field(
+        ("probabilistic_unet",), min_length=1, description="Models to train."
+    )
+    seeds: tuple[Seed, ...] = Field(
+        (0,), min_length=1, description="Seeds; each repeats every training."
+    )
+    paths: Paths = Field(Paths(), description="Folders.")
+    report: Report = Field(Report(), description="The report.")
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for name in ("beta", "models", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: {list(values)} names a value twice")
+        return self
+
+
+def read_config(path: Path) -> Config:
+    """Return the checked configuration in a YAML file.
+
+    Raises
+    ------
+    ProbunetError
+        Naming the file, the key and what is wrong with it.
+    """
+    return check(Config, _read_yaml(path), str(path))
+
+
+def read_settings(text: str | None) -> Settings:
+    """Return settings from a `config.yaml`'s path, or from JSON as the workflow passes it."""
+    if text is None:
+        return Settings()
+    if text.lstrip().startswith("{"):
+        return check(Settings, json.loads(text), "--settings")
+    return read_config(Path(text))
+
+
+def check(model: type[M], data: object, where: str) -> M:
+    """Return `data` as a `model`, or raise one error that names every wrong key."""
+    try:
+        return model.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        # an item that fails also leaves its list too short: told once is enough
+        wrong = [e for e in error.errors() if e["type"] != "too_short" or not e["input"]]
+        lines = [f"{where}: {_advice(item)}" for item in wrong]
+        raise ProbunetError("\n".join(lines)) from None
+
+
+def json_schema() -> str:
+    """Return the JSON schema of `config.yaml` as it is committed."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ProbunetError(f"{path}: no such file.") from None
+    except yaml.YAMLError as error:
+        raise ProbunetError(f"{path}: not YAML: {error}") from None
+
+
+def _advice(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its name."
+    given = error["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{key}: {message}{shown}." if key else f"{message}."

@@ -1,0 +1,33 @@
+"""Binary masks, packed: 8 pixels a byte, padded with zeros to whole 64-bit words."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probunet.store import GRADERS
+
+Packed = NDArray[np.uint8]  # (..., bytes), bytes a multiple of 8
+
+
+def pack(masks: NDArray[np.bool_]) -> Packed:
+    """Return masks (..., H, W) packed to (..., bytes)."""
+    *lead, height, width = masks.shape
+    bits = np.packbits(masks.reshape(*lead, height * width), axis=-1)
+    padding = -bits.shape[-1] % 8
+    return np.pad(bits, [(0, 0)] * len(lead) + [(0, padding)])
+
+
+def unpack(packed: Packed, height: int, width: int) -> NDArray[np.bool_]:
+    """Return packed masks (..., bytes) as (..., H, W)."""
+    bits = np.unpackbits(packed, axis=-1, count=height * width)
+    return bits.reshape(*packed.shape[:-1], height, width).astype(bool)
+
+
+def pack_graders(masks: NDArray[np.uint8]) -> Packed:
+    """Return masks (images, H, W), bit g = grader g, as (images, graders, bytes)."""
+    planes = [pack((masks >> grader & 1).astype(bool)) for grader in range(GRADERS)]
+    return np.stack(planes, axis=1)
+
+
+def words(packed: Packed) -> NDArray[np.uint64]:
+    """Return packed masks (..., bytes) as 64-bit words (..., bytes / 8), without a copy."""
+    return np.ascontiguousarray(packed).view(np.uint64)
