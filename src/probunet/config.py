@@ -65,8 +65,6 @@ class Lidc(Section):
                 "`source: local` needs `path`, the folder of your LIDC-IDRI tree; without one, "
                 "`source: phantom` renders synthetic scans"
             )
-        if self.source == "phantom" and self.path is not None:
-            raise ValueError("`path` belongs to `source: local`; `phantom` reads no tree")
         return self
 
 
@@ -191,14 +189,6 @@ class Evaluation(Section):
         2_000, description="Resamplings of patients behind the 95 % intervals."
     )
 
-    @model_validator(mode="after")
-    def _enough_samples(self) -> Self:
-        if max(self.n) > self.samples:
-            raise ValueError(f"n: {max(self.n)} is more than the {self.samples} `samples`")
-        if len(set(self.n)) < len(self.n):
-            raise ValueError(f"n: {list(self.n)} names a number twice")
-        return self
-
 
 class Report(Section):
     """The report."""
@@ -250,10 +240,29 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
-        for name in ("beta", "models", "seeds"):
-            values = getattr(self, name)
+        lists = {name: getattr(self, name) for name in ("beta", "models", "seeds")}
+        for name, values in (lists | {"evaluation.n": self.evaluation.n}).items():
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {list(values)} names a value twice")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_patients(self) -> Self:
+        lidc = self.datasets.lidc
+        if lidc is not None and lidc.patients is not None and self.folds > lidc.patients:
+            raise ValueError(
+                f"folds: {self.folds} is more than the {lidc.patients} of "
+                f"datasets.lidc.patients; choose 2 to {lidc.patients}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> Self:
+        if max(self.evaluation.n) > self.evaluation.samples:
+            raise ValueError(
+                f"evaluation.n: {max(self.evaluation.n)} is more than the "
+                f"{self.evaluation.samples} of evaluation.samples"
+            )
         return self
 
 
@@ -290,7 +299,8 @@ def check(model: type[M], data: object, where: str) -> M:
 
 def json_schema() -> str:
     """Return the JSON schema of `config.yaml` as it is committed."""
-    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(draft | Config.model_json_schema(), indent=2) + "\n"
 
 
 def _read_yaml(path: Path) -> object:
@@ -307,6 +317,12 @@ def _advice(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or correct its name."
+    if error["type"] == "too_short" and not error["input"]:
+        return f"{key}: is empty; name at least {error['ctx']['min_length']}."
     given = error["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
+
+
+if __name__ == "__main__":  # `make schema`
+    print(json_schema(), end="")

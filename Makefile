@@ -1,0 +1,65 @@
+# Every target works from a clean clone: .venv/ is made when it is missing or the lock has changed,
+# and nothing else is used. `make help` lists the targets.
+
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+# CUDA's packages are torch's own pins and belong to the machine, not to the lock
+CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 \
+	nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx \
+	cuda-bindings cuda-pathfinder cuda-toolkit triton
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo test test-fast lint format bench schema lock
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/installed ## Raw CT to GED table and report on embedded synthetic data, in minutes.
+	snakemake --cores $(CORES) --configfile workflow/demo.yaml --set-threads train=1 sample=1
+
+test: .venv/installed ## All tests, the slow ones too.
+	pytest -m "not slow"
+	pytest -m slow
+
+test-fast: .venv/installed ## The tests that take seconds.
+	pytest -m "not slow"
+
+lint: .venv/installed ## Format, style, types, and Snakemake's own best practices.
+	ruff format --check
+	ruff check
+	mypy
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint --configfile workflow/demo.yaml
+
+format: .venv/installed ## Format everything in place.
+	ruff format
+	ruff check --fix
+	snakefmt Snakefile workflow/rules
+
+bench: .venv/installed ## Ratios and times of what must be fast, into benchmarks/results/.
+	mkdir -p benchmarks/results
+	python benchmarks/model.py --json benchmarks/results/model.json
+	python benchmarks/ged.py --json benchmarks/results/ged.json
+	python benchmarks/prepare.py --json benchmarks/results/prepare.json
+	python benchmarks/workflow.py --json benchmarks/results/workflow.json
+
+schema: .venv/installed ## Export the JSON schema of config.yaml.
+	python -m probunet.config > workflow/schemas/config.schema.json
+
+lock: .venv/installed ## Pin all versions again, for Python 3.11 and newer.
+	pip install --quiet uv
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
+		--no-header --no-annotate --upgrade $(CUDA:%=--no-emit-package %) \
+		--output-file requirements.lock pyproject.toml
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "probunet needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@

@@ -1,0 +1,26 @@
+"""The Probabilistic U-Net: fetch, prepare, train, sample, score, report."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """The report and the tables of the study that the configuration describes."""
+    default_target: True
+    input:
+        results("report.html"),
+        results("scores.csv"),
+        results("summary.csv"),

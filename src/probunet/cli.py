@@ -1,0 +1,253 @@
+"""The command `probunet`: one sub-command per verb, each a thin call into that verb's package."""
+
+import json
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from probunet.errors import ProbunetError
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return ["fetch", "prepare", "train", "sample", "score", "report"]
+
+
+def _group(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
+    return typer.Typer(
+        help=text,
+        cls=cls,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+
+app = _group("The Probabilistic U-Net, from CT slices to a GED table and a report.", _InOrder)
+fetch = _group("Get the scans, or check those that you have.")
+prepare = _group("Make the Zarr store of crops, and folds over its patients.")
+score = _group("Score samples against the graders; collect scores into tables.")
+app.add_typer(fetch, name="fetch")
+app.add_typer(prepare, name="prepare")
+app.add_typer(score, name="score")
+
+
+class Source(StrEnum):
+    """Where the slices of LIDC-IDRI come from."""
+
+    phantom = "phantom"
+    local = "local"
+
+
+class OnError(StrEnum):
+    """What to do about a patient without one usable slice."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+StorePath = Annotated[Path, typer.Option(help="The data set's store of crops.")]
+FoldsPath = Annotated[Path, typer.Option(help="The file of folds.")]
+SettingsText = Annotated[
+    str | None,
+    typer.Option(help="A config.yaml, or its sections as JSON; defaults are the paper's."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+
+
+@fetch.command("lidc")
+def fetch_lidc(
+    manifest: Annotated[Path, typer.Option(help="The manifest to write.")],
+    source: Annotated[Source, typer.Option(help="local: check a tree. phantom: render one.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="local: your LIDC-IDRI tree. phantom: where the slices go."),
+    ] = None,
+    patients: Annotated[int | None, typer.Option(min=1, max=875)] = None,
+) -> None:
+    """Check an existing LIDC-IDRI tree, or render a synthetic one around the real outlines."""
+    if folder is None:
+        raise ProbunetError(f"--source {source} needs --folder.")
+    if source is Source.local:
+        from probunet.fetch.local import fetch_local
+
+        fetch_local(folder, manifest, patients)
+    else:
+        from probunet.fetch.phantom import fetch_phantom
+
+        fetch_phantom(folder, manifest, patients or 24)
+
+
+@prepare.command("lidc")
+def prepare_lidc(
+    manifest: Annotated[Path | None, typer.Option(help="What fetch wrote.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The store to write.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Dask worker processes.")] = 1,
+    on_error: Annotated[
+        OnError, typer.Option(help="A patient without one usable slice: stop, or skip.")
+    ] = OnError.stop,
+    index_only: Annotated[
+        bool, typer.Option("--index-only", help="Count the crops from the annotations and stop.")
+    ] = False,
+) -> None:
+    """DICOM slices and readers' outlines to crops of protocol kohl2018."""
+    from probunet.prepare import lidc
+
+    if index_only:
+        print(lidc.describe_counts(lidc.count_crops()))
+        return
+    if manifest is None or output is None:
+        raise ProbunetError("prepare lidc needs --manifest and --output (or --index-only).")
+    lidc.prepare_lidc(manifest, output, workers=workers, on_error=on_error.value)
+
+
+@prepare.command("folds")
+def prepare_folds(
+    store: StorePath,
+    output: Annotated[Path, typer.Option(help="The file of folds to write.")],
+    folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    given: Annotated[
+        Path | None,
+        typer.Option(help="Your own folds: checked against the store and copied."),
+    ] = None,
+) -> None:
+    """Divide the store's patients into folds; nobody stands on two sides."""
+    from probunet.folds import Folds
+    from probunet.prepare.folds import check_folds, draw_folds
+    from probunet.store import open_crops
+
+    crops = open_crops(store)
+    if given is None:
+        drawn = draw_folds(crops, folds, seed)
+    else:
+        drawn = Folds.read(given)
+        check_folds(drawn, crops, folds)
+    drawn.write(output)
+
+
+@app.command()
+def train(
+    store: StorePath,
+    folds: FoldsPath,
+    output: Annotated[Path, typer.Option(help="The run's folder, .../beta-1/fold-0/seed-0.")],
+    checkpoint: Annotated[Path, typer.Option(help="The folder that a restart resumes from.")],
+    settings: SettingsText = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0, help="Minutes; saves and exits with 75 before they run out."),
+    ] = None,
+) -> None:
+    """Train one model on one fold; resumes by itself."""
+    from probunet.config import read_settings
+    from probunet.run import Run
+    from probunet.train.loop import train as train_run
+
+    train_run(
+        Run.parse(output.resolve().as_posix()),
+        store,
+        folds,
+        read_settings(settings),
+        output,
+        checkpoint,
+        device=device,
+        threads=threads,
+        time_limit=None if time_limit is None else 60 * time_limit,
+    )
+
+
+@app.command()
+def sample(
+    weights: Annotated[Path, typer.Option(help="Trained weights.")],
+    store: StorePath,
+    folds: FoldsPath,
+    output: Annotated[Path, typer.Option(help="The store of samples, in the run's folder.")],
+    settings: SettingsText = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Draw segmentation hypotheses for the fold's test images."""
+    from probunet.config import read_settings
+    from probunet.run import Run
+    from probunet.sample.draw import sample_run
+
+    sample_run(
+        weights,
+        store,
+        folds,
+        Run.parse(output.resolve().parent.as_posix()),
+        read_settings(settings),
+        output,
+        device=device,
+        threads=threads,
+    )
+
+
+@score.command("run")
+def score_run(
+    samples: Annotated[Path, typer.Option(help="The run's store of samples.")],
+    store: StorePath,
+    output: Annotated[Path, typer.Option(help="The table of scores to write, Parquet.")],
+    n: Annotated[list[int], typer.Option(min=1, help="Score the first n samples; repeatable.")],
+) -> None:
+    """GED, matched IoU, diversity and Dice of every test image of one run."""
+    from probunet.score.run import score_run as score_samples
+
+    score_samples(samples, store, output, tuple(n))
+
+
+@score.command("table")
+def score_table(
+    scores: Annotated[list[Path], typer.Argument(help="Scores of single runs.")],
+    output: Annotated[Path, typer.Option(help="One row per run and n, CSV.")],
+    summary: Annotated[Path, typer.Option(help="One row per model, beta and n, CSV.")],
+    bootstrap: Annotated[int, typer.Option(min=1, help="Resamplings of patients.")] = 2000,
+) -> None:
+    """Collect runs into results/scores.csv and, over folds, results/summary.csv."""
+    from probunet.score.table import write_tables
+
+    write_tables(scores, output, summary, bootstrap)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="The runs' folders.")],
+    scores: Annotated[Path, typer.Option(help="results/scores.csv")],
+    summary: Annotated[Path, typer.Option(help="results/summary.csv")],
+    store: Annotated[list[Path], typer.Option(help="A store of crops; repeatable.")],
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
+    title: Annotated[str, typer.Option(help="The report's heading.")] = "Probabilistic U-Net",
+    examples: Annotated[int, typer.Option(min=0, help="Test images shown.")] = 12,
+) -> None:
+    """One HTML file with what was run, the tables, the curves and the samples."""
+    from probunet.report.build import build_report
+
+    build_report(
+        output,
+        scores=scores,
+        summary=summary,
+        runs=runs,
+        stores=store,
+        config=json.loads(config),
+        title=title,
+        examples=examples,
+    )
+
+
+def main() -> None:
+    """Run the command; a user's mistake is told in one line and exits with its own code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except ProbunetError as error:
+        print(f"probunet: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,50 @@
+rule prepare_lidc:
+    """Crops of protocol kohl2018 in one Zarr store."""
+    input:
+        manifest=data("raw/lidc.manifest.json"),
+    output:
+        store=directory(data("lidc.zarr")),
+    log:
+        "logs/prepare/lidc.log",
+    benchmark:
+        "benchmarks/prepare/lidc.tsv"
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        on_error=on_error("lidc"),
+    shell:
+        "probunet prepare lidc --manifest {input.manifest:q} --output {output.store:q}"
+        " --workers {threads} --on-error {params.on_error} &> {log:q}"
+
+
+rule prepare_folds:
+    """Folds over subjects; nobody stands on two sides."""
+    input:
+        store=data("{dataset}.zarr"),
+        given=given_folds,
+    output:
+        folds=results("{dataset}/folds.json"),
+    log:
+        "logs/prepare/{dataset}.folds.log",
+    benchmark:
+        "benchmarks/prepare/{dataset}.folds.tsv"
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        folds=study.folds,
+        given=given_folds_option,
+    shell:
+        "probunet prepare folds --store {input.store:q} --folds {params.folds}"
+        " {params.given:q} --output {output.folds:q} &> {log:q}"

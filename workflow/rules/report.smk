@@ -1,0 +1,42 @@
+rule report:
+    """One HTML file that opens offline: what was run, tables, curves, samples."""
+    input:
+        scores=results("scores.csv"),
+        summary=results("summary.csv"),
+        stores=[data(f"{dataset}.zarr") for dataset in study.datasets.names],
+        runs=all_runs("scores.parquet"),
+        samples=all_runs("samples.zarr"),
+        training=all_runs("training.jsonl"),
+        weights=all_runs("weights.pt"),
+    output:
+        report=report(
+            results("report.html"),
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        "logs/report/report.log",
+    benchmark:
+        "benchmarks/report/report.tsv"
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        runs=all_runs(),
+        stores=[
+            option
+            for store in study.datasets.names
+            for option in ("--store", data(f"{store}.zarr"))
+        ],
+        config=study.model_dump_json(),
+        title=study.report.title,
+        examples=study.report.examples,
+    shell:
+        "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
+        " --summary {input.summary:q} --config {params.config:q} --title {params.title:q}"
+        " --examples {params.examples} --output {output.report:q} &> {log:q}"
