@@ -1,0 +1,1 @@
+"""Scores between packed binary masks."""

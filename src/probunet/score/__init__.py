@@ -1,0 +1,1 @@
+"""From samples to scores of each image, and from runs to tables."""

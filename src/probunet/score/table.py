@@ -1,0 +1,178 @@
+"""From runs to `results/scores.csv` and, over folds, to `results/summary.csv`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from probunet.errors import ProbunetError
+from probunet.files import written_whole
+from probunet.run import format_beta
+from probunet.seeding import numpy_generator
+
+SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
+RUN = ["dataset", "model", "beta", "fold", "seed"]
+GROUP = ["dataset", "model", "beta", "n"]
+INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
+DEGENERATE = ("deterministic", "empty", "graders")  # after the models, in this order
+EQUAL = 1e-9  # scores of one fold that no run can change
+
+
+def write_tables(
+    scores: list[Path], output: Path, summary: Path, bootstrap: int, seed: int = 0
+) -> None:
+    """Write the table of runs and its summary over folds, as CSV with six decimals.
+
+    The degenerate predictors are rows too, named under `model`. `deterministic` belongs to its
+    run; `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
+
+    Parameters
+    ----------
+    scores
+        One Parquet file per run, as `score_run` writes them.
+    output
+        One row per run and n: means over the run's test images.
+    summary
+        One row per data set, model, beta and n, see `summarise`.
+    bootstrap
+        Resamplings of patients behind the 95 % intervals.
+    seed
+        Of the resampling.
+
+    Raises
+    ------
+    ProbunetError
+        If a file holds no scores, a run is given twice, or runs of one fold were scored on
+        different images.
+    """
+    images = _images(scores)
+    _write(output, per_run(images))
+    _write(summary, summarise(images, bootstrap, seed))
+
+
+def per_run(images: pd.DataFrame) -> pd.DataFrame:
+    """Return means over the test images: one row per run, predictor and n.
+
+    Parameters
+    ----------
+    images
+        One row per image, with the columns `RUN`, `n`, `patient` and `SCORES`.
+    """
+    groups = images.groupby([*RUN, "n"], dropna=False)
+    table = groups[SCORES].mean()
+    table["images"] = groups.size()
+    table["subjects"] = groups["patient"].nunique()
+    return _ordered(table.reset_index())
+
+
+def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Return means over folds: one row per data set, model, beta and n.
+
+    `ged` and the other scores are means over the folds of each fold's mean over images and seeds.
+    `ged_sd` is the standard deviation over folds (n - 1 in the denominator; blank for one fold).
+    `ged_low` and `ged_high` bound the 95 % percentile interval of a bootstrap over patients:
+    within each fold, patients are drawn with replacement, each with all its images, and `ged` is
+    taken anew. The same patients are drawn for every model, beta and n.
+    """
+    rows = []
+    for key, group in images.groupby(GROUP, dropna=False):
+        by_fold = group.groupby("fold")
+        folds = by_fold[SCORES].mean()
+        low, high = np.percentile(_resampled(group, bootstrap, seed), INTERVAL)
+        rows.append(
+            {
+                **dict(zip(GROUP, key, strict=True)),
+                "folds": len(folds),
+                "ged": folds["ged"].mean(),
+                "ged_sd": folds["ged"].std(ddof=1),
+                "ged_low": low,
+                "ged_high": high,
+                **folds[SCORES[1:]].mean(),
+                "images": by_fold["row"].nunique().sum(),
+                "subjects": by_fold["patient"].nunique().sum(),
+            }
+        )
+    return _ordered(pd.DataFrame(rows))
+
+
+def _resampled(group: pd.DataFrame, bootstrap: int, seed: int) -> NDArray[np.float64]:
+    """Return the mean GED over folds for each resampling of patients, (bootstrap,)."""
+    means = []
+    for fold, images in group.groupby("fold"):
+        # patients are sorted, so that equal draws choose equal patients
+        patients = images.groupby("patient")["ged"].agg(["sum", "count"]).to_numpy()
+        purpose = f"bootstrap/{group['dataset'].iloc[0]}/fold-{fold}"
+        generator = numpy_generator(seed, purpose)
+        times = generator.multinomial(
+            len(patients), np.full(len(patients), 1 / len(patients)), bootstrap
+        )
+        total, count = (times @ patients).T
+        means.append(total / count)
+    mean: NDArray[np.float64] = np.mean(means, axis=0)
+    return mean
+
+
+def _images(scores: list[Path]) -> pd.DataFrame:
+    """Return all runs' images, the predictor's name under `model` unless it is the model."""
+    if not scores:
+        raise ProbunetError("no scores given: name the scores.parquet of at least one run.")
+    tables = [_read(path).assign(file=number) for number, path in enumerate(scores)]
+    images = pd.concat(tables, ignore_index=True)
+    twice = images.duplicated([*RUN, "predictor", "n", "row"])
+    if twice.any():
+        run = images[twice].iloc[0]
+        raise ProbunetError(
+            f"the run {run['dataset']}/{run['model']}/beta-{format_beta(run['beta'])}/"
+            f"fold-{run['fold']}/seed-{run['seed']} is given twice; name each run once."
+        )
+    images["model"] = images["model"].where(images["predictor"] == "model", images["predictor"])
+    images["seed"] = images["seed"].astype("Int64")
+    shared = images["model"].isin(["empty", "graders"])
+    once = _once_per_fold(images[shared])
+    return pd.concat([images[~shared], once], ignore_index=True)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    needed = [*RUN, "predictor", "n", "row", "patient", *SCORES]
+    try:
+        return pd.read_parquet(path, columns=needed)
+    except FileNotFoundError:
+        raise ProbunetError(f"{path}: no such file; run `probunet score run` first.") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ProbunetError(
+            f"{path}: not a run's scores ({error}); remove it and run `probunet score run` again."
+        ) from None
+
+
+def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that all runs of a fold have in common, once, beta and seed blank."""
+    fold = ["dataset", "model", "fold", "n"]
+    runs = shared.groupby(fold)["file"].nunique()
+    by_image = shared.groupby([*fold, "row"])[SCORES]
+    times = by_image.size().groupby(fold).agg(["min", "max"])
+    spread = (by_image.max() - by_image.min()).fillna(0)
+    if not times.eq(runs, axis=0).all(axis=None) or (spread > EQUAL).any(axis=None):
+        raise ProbunetError(
+            "runs of one fold were scored on different images: they come from different stores "
+            "or folds; run `probunet sample` and `probunet score run` again for all of them."
+        )
+    once = shared.drop_duplicates([*fold, "row"])
+    return once.assign(beta=np.nan, seed=pd.array([pd.NA] * len(once), dtype="Int64"))
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in an order that depends on nothing but the runs: models first."""
+    rank = table["model"].map(lambda m: DEGENERATE.index(m) + 1 if m in DEGENERATE else 0)
+    by = ["dataset", "rank", "model", "beta", "fold", "seed", "n"]
+    table = table.assign(rank=rank)
+    return table.sort_values([c for c in by if c in table]).drop(columns="rank")
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    beta = table["beta"].map(lambda value: "" if pd.isna(value) else format_beta(value))
+    numbers = table.select_dtypes("float").drop(columns="beta").columns
+    # adding 0 turns -0.0, which would print as such, into 0.0
+    rounded = {name: table[name].round(6) + 0.0 for name in numbers}
+    with written_whole(path) as aside:
+        table.assign(beta=beta, **rounded).to_csv(aside, index=False, float_format="%.6f")
