@@ -236,7 +236,7 @@ class Config(Settings):
         (0,), min_length=1, description="Seeds; each repeats every training."
     )
     paths: Paths = Field(Paths(), description="Folders.")
-    report: Report = Field(Report(), description="The report.")
+    report: Report = Field(Report(), description="Its heading and how much it shows.")
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
@@ -282,7 +282,10 @@ def read_settings(text: str | None) -> Settings:
     if text is None:
         return Settings()
     if text.lstrip().startswith("{"):
-        return check(Settings, json.loads(text), "--settings")
+        try:
+            return check(Settings, json.loads(text), "--settings")
+        except json.JSONDecodeError as error:
+            raise ProbunetError(f"--settings: not JSON: {error}") from None
     return read_config(Path(text))
 
 

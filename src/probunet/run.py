@@ -11,7 +11,7 @@ from probunet.errors import ProbunetError
 
 TEMPLATE = "{dataset}/{model}/beta-{beta}/fold-{fold}/seed-{seed}"
 _PATTERN = re.compile(
-    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>[^/]+)/fold-(?P<fold>\d+)/seed-(?P<seed>\d+)$"
+    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>[0-9.]+)/fold-(?P<fold>\d+)/seed-(?P<seed>\d+)$"
 )
 
 

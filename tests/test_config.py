@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from probunet import config
+from probunet.config import Config, Settings, check, json_schema, read_config, read_settings
+from probunet.errors import ProbunetError
+
+ROOT = Path(__file__).parents[1]
+PHANTOM = {"datasets": {"lidc": {"source": "phantom"}}}
+
+
+def refused(**keys: object) -> str:
+    with pytest.raises(ProbunetError) as caught:
+        check(Config, PHANTOM | keys, "mine.yaml")
+    message = str(caught.value)
+    assert all(line.startswith("mine.yaml: ") for line in message.splitlines())
+    return message.replace("mine.yaml: ", "")
+
+
+def test_schema_is_the_exported_one() -> None:
+    committed = (ROOT / "workflow/schemas/config.schema.json").read_text()
+    assert committed == json_schema(), "run `make schema`"
+
+
+def test_every_key_is_described() -> None:
+    def undescribed(schema: dict[str, object], path: str) -> list[str]:
+        properties = schema.get("properties", {})
+        assert isinstance(properties, dict)
+        return [f"{path}.{name}" for name, leaf in properties.items() if "description" not in leaf]
+
+    schema = json.loads(json_schema())
+    sections = {"config": schema, **schema["$defs"]}
+    assert [key for name, part in sections.items() for key in undescribed(part, name)] == []
+
+
+def test_config_yaml_states_the_defaults() -> None:
+    written = read_config(ROOT / "config.yaml")
+    datasets = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]
+    assert written == check(Config, {"datasets": datasets}, "defaults")
+
+
+def test_demo_is_an_overlay() -> None:
+    overlay = yaml.safe_load((ROOT / "workflow/demo.yaml").read_text())
+    demo = check(Config, overlay, "demo.yaml")
+    assert demo.datasets.lidc is not None
+    assert demo.datasets.lidc.source == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"fold": 3}, "fold: unknown key; remove it or correct its name."),
+        ({"training": {"step": 3}}, "training.step: unknown key"),
+        ({"folds": "4"}, "folds: Input should be a valid integer (given: '4')."),
+        ({"folds": 1}, "folds: Input should be greater than or equal to 2"),
+        ({"beta": [-1]}, "beta.0: Input should be greater than or equal to 0 (given: -1)."),
+        ({"beta": ["a"]}, "beta.0: Input should be a valid number (given: 'a')."),
+        ({"beta": [float("nan")]}, "beta.0: Input should be a finite number"),
+        ({"beta": []}, "beta: is empty; name at least 1."),
+        ({"beta": [1, 1.0]}, "beta: [1.0, 1.0] names a value twice."),
+        ({"models": []}, "models: is empty; name at least 1."),
+        ({"models": ["unett"]}, "models.0: Input should be"),
+        ({"training": {"crop": 100}}, "training.crop: 100 is not a multiple of 16"),
+        ({"evaluation": {"samples": 4}}, "evaluation.n: 16 is more than the 4"),
+        ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
+        ({"datasets": {}}, "datasets: names no data set; choose at least one of: lidc."),
+        ({"datasets": {"lidc": {"source": "local"}}}, "datasets.lidc: `source: local` needs"),
+        (
+            {"datasets": {"lidc": {"source": "phantom", "patients": 3}}},
+            "folds: 4 is more than the 3 of datasets.lidc.patients; choose 2 to 3.",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(keys: dict[str, object], message: str) -> None:
+    assert message in refused(**keys)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(refused(fold=1, folds=0, beta=[-1, "x"]).splitlines()) == 4
+
+
+def test_file_that_is_not_there_or_not_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ProbunetError, match="no such file"):
+        read_config(tmp_path / "absent.yaml")
+    (tmp_path / "bad.yaml").write_text("folds: [")
+    with pytest.raises(ProbunetError, match="not YAML"):
+        read_config(tmp_path / "bad.yaml")
+
+
+def test_settings_from_file_json_and_nothing() -> None:
+    assert read_settings(None) == Settings()
+    assert read_settings('{"training": {"steps": 7}}').training.steps == 7
+    whole = read_settings(str(ROOT / "config.yaml"))
+    assert whole.training == Settings().training
+    with pytest.raises(ProbunetError, match=r"--settings: training\.steps"):
+        read_settings('{"training": {"steps": 0}}')
+    with pytest.raises(ProbunetError, match="--settings: not JSON"):
+        read_settings('{"training": ')
+
+
+def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config.json_schema().startswith('{\n  "$schema"')
