@@ -1,0 +1,185 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probunet.errors import ProbunetError
+from probunet.score.table import SCORES, write_tables
+from probunet.seeding import numpy_generator
+
+BOOTSTRAP = 50
+
+
+def run_scores(
+    fold: int, seed: int, beta: float = 1.0, model: str = "probabilistic_unet"
+) -> pd.DataFrame:
+    """Scores of 6 images of 3 patients of one run, as `score_run` writes them."""
+    rows = np.arange(6) + 10 * fold
+    tables = []
+    for predictor in ("model", "deterministic", "empty", "graders"):
+        shared = predictor in ("empty", "graders")
+        random = numpy_generator(0 if shared else seed, f"{predictor}{beta * (not shared)}", fold)
+        for n in (1, 4):
+            table = pd.DataFrame(random.random((6, 5)), columns=pd.Index(SCORES))
+            if n == 1:
+                table["ged_unbiased"] = np.nan
+            patient = [f"P{fold}{i}" for i in (0, 0, 0, 1, 2, 2)]
+            tables.append(table.assign(row=rows, patient=patient, n=n, predictor=predictor))
+    return pd.concat(tables).assign(dataset="lidc", model=model, beta=beta, fold=fold, seed=seed)
+
+
+@pytest.fixture
+def runs() -> list[pd.DataFrame]:
+    return [
+        run_scores(fold, seed, beta) for beta in (1.0, 10.0) for fold in (0, 1) for seed in (0, 1)
+    ]
+
+
+def write(runs: list[pd.DataFrame], folder: Path) -> list[Path]:
+    paths = [folder / f"{number}.parquet" for number in range(len(runs))]
+    for path, run in zip(paths, runs, strict=True):
+        run.to_parquet(path)
+    return paths
+
+
+@pytest.fixture
+def tables(runs: list[pd.DataFrame], tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    paths = write(runs, tmp_path)
+    write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    return pd.read_csv(tmp_path / "scores.csv"), pd.read_csv(tmp_path / "summary.csv")
+
+
+def test_every_run_and_n_has_a_row(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores, _ = tables
+    columns = ["dataset", "model", "beta", "fold", "seed", "n"]
+    assert list(scores) == [*columns, *SCORES, "images", "subjects"]
+    counts = scores["model"].value_counts().to_dict()
+    assert counts == {"probabilistic_unet": 16, "deterministic": 16, "empty": 4, "graders": 4}
+    assert not scores.duplicated(columns).any()
+    assert (
+        scores.loc[scores["model"].isin(["empty", "graders"]), ["beta", "seed"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert (scores["images"] == 6).all()
+    assert (scores["subjects"] == 3).all()
+
+
+def test_a_row_is_the_mean_over_images(
+    tables: tuple[pd.DataFrame, pd.DataFrame], runs: list[pd.DataFrame]
+) -> None:
+    scores, _ = tables
+    for run in runs:
+        for predictor in ("model", "deterministic"):
+            name = run["model"].iloc[0] if predictor == "model" else predictor
+            chosen = scores[
+                (scores["model"] == name)
+                & (scores["beta"] == run["beta"].iloc[0])
+                & (scores["fold"] == run["fold"].iloc[0])
+                & (scores["seed"] == run["seed"].iloc[0])
+                & (scores["n"] == 4)
+            ]
+            images = run[(run["predictor"] == predictor) & (run["n"] == 4)]
+            np.testing.assert_allclose(chosen[SCORES].iloc[0], images[SCORES].mean(), atol=1e-6)
+
+
+def test_summary_is_mean_and_sd_over_folds(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    scores, summary = tables
+    assert len(summary) == 2 * (2 + 2 + 1 + 1)
+    assert (summary["folds"] == 2).all()
+    assert (summary["images"] == 12).all()
+    assert (summary["subjects"] == 6).all()
+    for _, row in summary.iterrows():
+        same = scores[(scores["model"] == row["model"]) & (scores["n"] == row["n"])]
+        same = same[same["beta"].eq(row["beta"]) | same["beta"].isna()]
+        folds = same.groupby("fold")["ged"].mean()
+        assert row["ged"] == pytest.approx(folds.mean(), abs=2e-6)
+        assert row["ged_sd"] == pytest.approx(folds.std(ddof=1), abs=2e-6)
+        assert row["ged_low"] <= row["ged"] <= row["ged_high"]
+
+
+def test_interval_is_that_of_a_bootstrap_written_out(
+    tables: tuple[pd.DataFrame, pd.DataFrame], runs: list[pd.DataFrame]
+) -> None:
+    _, summary = tables
+    images = pd.concat(runs)
+    images = images[(images["predictor"] == "model") & (images["beta"] == 10) & (images["n"] == 4)]
+    fold_means = []
+    for fold in (0, 1):
+        patients = [f"P{fold}{i}" for i in range(3)]
+        times = numpy_generator(0, f"bootstrap/lidc/fold-{fold}").multinomial(
+            3, [1 / 3] * 3, BOOTSTRAP
+        )
+        means = []
+        for draw in times:
+            values: list[float] = []
+            for patient, count in zip(patients, draw, strict=True):
+                values += list(images.loc[images["patient"] == patient, "ged"]) * int(count)
+            means.append(np.mean(values))
+        fold_means.append(means)
+    low, high = np.percentile(np.mean(fold_means, axis=0), [2.5, 97.5])
+    row = summary[
+        (summary["model"] == "probabilistic_unet") & (summary["beta"] == 10) & (summary["n"] == 4)
+    ]
+    assert row[["ged_low", "ged_high"]].to_numpy().tolist() == [
+        [pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6)]
+    ]
+
+
+def test_tables_do_not_depend_on_the_order_of_runs(
+    runs: list[pd.DataFrame], tmp_path: Path
+) -> None:
+    written = []
+    for name, order in (("a", runs), ("b", runs[::-1])):
+        (tmp_path / name).mkdir()
+        scores, summary = tmp_path / name / "scores.csv", tmp_path / name / "summary.csv"
+        write_tables(write(order, tmp_path / name), scores, summary, BOOTSTRAP)
+        written.append((scores.read_bytes(), summary.read_bytes()))
+    assert written[0] == written[1]
+
+
+def test_one_fold_has_no_sd(tmp_path: Path) -> None:
+    paths = write([run_scores(0, 0)], tmp_path)
+    write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    assert pd.read_csv(tmp_path / "summary.csv")["ged_sd"].isna().all()
+
+
+def test_no_negative_zero_is_printed(tmp_path: Path) -> None:
+    run = run_scores(0, 0).assign(ged=-1e-12)
+    write_tables(write([run], tmp_path), tmp_path / "s.csv", tmp_path / "m.csv", BOOTSTRAP)
+    for name in ("s.csv", "m.csv"):
+        assert "-0.0" not in (tmp_path / name).read_text()
+
+
+def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
+    paths = write([run_scores(0, 0), run_scores(0, 0)], tmp_path)
+    with pytest.raises(ProbunetError, match=r"lidc/probabilistic_unet/beta-1/fold-0.*twice"):
+        write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+
+
+@pytest.mark.parametrize("change", ["fewer images", "other masks"])
+def test_runs_of_a_fold_on_different_images_are_refused(tmp_path: Path, change: str) -> None:
+    other = run_scores(0, 1)
+    if change == "fewer images":
+        other = other[other["row"] != 0]
+    else:
+        other["ged"] += 0.1
+    paths = write([run_scores(0, 0), other], tmp_path)
+    with pytest.raises(ProbunetError, match="different images"):
+        write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_what_is_not_a_table_of_scores_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "scores.parquet"
+    text.write_text("not Parquet")
+    columns = tmp_path / "columns.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(columns)
+    for path in (text, columns, tmp_path / "absent.parquet"):
+        with pytest.raises(ProbunetError, match=path.name):
+            write_tables([path], tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    with pytest.raises(ProbunetError, match="no scores given"):
+        write_tables([], tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
