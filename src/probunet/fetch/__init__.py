@@ -1,0 +1,1 @@
+"""Fetch scans: an existing tree, or synthetic ones; each leaves a raw manifest."""

