@@ -7,12 +7,22 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from probunet.errors import ProbunetError
 from probunet.manifest import Reason
 
 # of (0020,0032) against an outline's z: slices lie 0.6 mm apart or more
 Z_TOLERANCE = 0.05
+
+# what decodes a transfer syntax whose name has this in it; the last serves the older JPEGs
+_DECODERS = {
+    "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
+    "JPEG-LS": "pyjpegls",
+    "": "pylibjpeg pylibjpeg-libjpeg",
+}
 
 
 class BadSliceError(Exception):
@@ -56,6 +66,9 @@ def read_header(path: Path, series: str | None = None) -> Header:
 def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[np.int16]]:
     """Return a slice's header and its Hounsfield units, (rows, columns).
 
+    Values that int16 cannot hold are clipped; padding outside the scanner's circle (-2000 in many
+    LIDC slices) stays as it is, below air.
+
     Raises
     ------
     BadSliceError
@@ -63,28 +76,17 @@ def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[n
     """
     dataset = _read(path, stop_before_pixels=False)
     header = _checked_header(dataset, series)
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise BadSliceError(Reason.NO_PIXELS)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed and len(dataset.PixelData) < 2 * header.shape[0] * header.shape[1]:
-        raise BadSliceError(Reason.TRUNCATED, f"{len(dataset.PixelData)} bytes of pixel data")
+    stored = _decode(dataset, header)
     try:
-        stored = pixel_array(dataset)
-    except RuntimeError as error:  # what pydicom raises when no decoder takes the syntax
-        raise BadSliceError(
-            Reason.CANNOT_DECODE,
-            f"{syntax.name}; `pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg` "
-            "brings decoders",
-        ) from error
-    except (ValueError, AttributeError, IndexError, EOFError) as error:
-        raise BadSliceError(Reason.TRUNCATED, str(error)) from error
-    slope = float(dataset.get("RescaleSlope", 1))
-    intercept = float(dataset.get("RescaleIntercept", 0))
-    if slope == 1 and intercept == int(intercept):
-        hu = stored.astype(np.int32) + int(intercept)
-    else:
-        hu = np.rint(stored * slope + intercept)
-    return header, np.clip(hu, -32768, 32767).astype(np.int16)
+        slope = float(dataset.get("RescaleSlope", 1))
+        intercept = float(dataset.get("RescaleIntercept", 0))
+    except Exception as error:
+        raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope {slope}, intercept {intercept}")
+    return header, _hounsfield(stored, slope, intercept)
 
 
 def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
@@ -95,7 +97,9 @@ def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     except InvalidDicomError:
         empty = path.stat().st_size == 0
         raise BadSliceError(Reason.EMPTY if empty else Reason.NOT_DICOM) from None
-    except (EOFError, ValueError, KeyError, NotImplementedError) as error:
+    except OSError as error:
+        raise ProbunetError(f"{path}: cannot be read ({error.strerror}).") from error
+    except Exception as error:  # on garbage pydicom raises nearly anything
         empty = path.stat().st_size == 0
         raise BadSliceError(Reason.EMPTY if empty else Reason.TRUNCATED, str(error)) from None
 
@@ -107,16 +111,65 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
         row_spacing, column_spacing = (float(value) for value in dataset.PixelSpacing)
         z = float(dataset.ImagePositionPatient[2])
         orientation = [float(value) for value in dataset.ImageOrientationPatient]
-    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        location = dataset.get("SliceLocation")
+        location = z if location is None else float(location)
+    except Exception as error:  # values are converted here, and garbage may be anything
         raise BadSliceError(Reason.GEOMETRY, str(error)) from None
     if series is not None and uid != series:
         raise BadSliceError(Reason.WRONG_SERIES, f"{uid} instead of {series}")
-    axial = np.allclose(np.abs(orientation), (1, 0, 0, 0, 1, 0), atol=1e-3)
-    if not axial or not np.isclose(row_spacing, column_spacing, rtol=1e-3) or row_spacing <= 0:
+    along = zip(orientation, (1, 0, 0, 0, 1, 0), strict=False)
+    axial = len(orientation) == 6 and all(abs(abs(a) - b) < 1e-3 for a, b in along)
+    square = abs(row_spacing - column_spacing) <= 1e-3 * column_spacing
+    if not (axial and square and row_spacing > 0):
         raise BadSliceError(
             Reason.GEOMETRY, f"spacing {row_spacing} x {column_spacing}, orientation {orientation}"
         )
-    location = dataset.get("SliceLocation")
-    if location is not None and abs(abs(float(location)) - abs(z)) > Z_TOLERANCE:
+    if not abs(abs(location) - abs(z)) <= Z_TOLERANCE:
         raise BadSliceError(Reason.SLICE_LOCATION, f"SliceLocation {location}, z {z}")
     return Header(uid, z, row_spacing, shape)
+
+
+def _decode(dataset: pydicom.FileDataset, header: Header) -> NDArray[np.integer]:
+    """Return the stored values, (rows, columns)."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_compressed:
+        _check_decoder(syntax)
+    elif len(dataset.PixelData) < 2 * header.shape[0] * header.shape[1]:
+        raise BadSliceError(Reason.TRUNCATED, f"{len(dataset.PixelData)} bytes of pixel data")
+    if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) and _is_plain(dataset):
+        # what nearly every CT is: pydicom's own way gives the same and takes longer
+        kind = "<i2" if dataset.PixelRepresentation else "<u2"
+        count = header.shape[0] * header.shape[1]
+        return np.frombuffer(dataset.PixelData, kind, count).reshape(header.shape)
+    try:
+        stored = pixel_array(dataset)
+    except Exception as error:  # the decoders raise nearly anything
+        raise BadSliceError(Reason.TRUNCATED, str(error)) from error
+    if stored.shape != header.shape:
+        raise BadSliceError(Reason.GEOMETRY, f"pixel data of shape {stored.shape}")
+    return stored
+
+
+def _check_decoder(syntax: UID) -> None:
+    try:
+        if get_decoder(syntax).is_available:
+            return
+    except NotImplementedError:  # pydicom knows no decoder at all
+        pass
+    packages = next(names for part, names in _DECODERS.items() if part in syntax.name)
+    raise BadSliceError(Reason.CANNOT_DECODE, f"{syntax.name}; `pip install {packages}` decodes it")
+
+
+def _is_plain(dataset: pydicom.FileDataset) -> bool:
+    wanted = {"BitsAllocated": 16, "BitsStored": 16, "SamplesPerPixel": 1, "NumberOfFrames": 1}
+    return all(dataset.get(key, 1) == value for key, value in wanted.items())
+
+
+def _hounsfield(stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.int16]:
+    if slope == 1 and intercept == int(intercept) and stored.dtype in (np.int16, np.uint16):
+        shift = int(intercept)
+        low, high = int(stored.min()) + shift, int(stored.max()) + shift
+        if low >= -(2**15) and high < 2**15 and abs(shift) < 2**15:
+            return stored.view(np.int16) + np.int16(shift)  # wraps around to the right values
+    hu: NDArray[np.floating] = np.rint(stored * slope + intercept)
+    return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
