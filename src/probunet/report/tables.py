@@ -1,0 +1,119 @@
+"""The tables of scores, as rows of text for the template."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from probunet.errors import ProbunetError
+from probunet.report.labels import DEGENERATE, number, predictor
+
+OTHERS = {
+    "ged_unbiased": "GED, unbiased",
+    "hm_iou": "HM-IoU",
+    "diversity": "Diversity",
+    "max_dice": "Max Dice",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score and, where there are any, its deviation and interval."""
+
+    text: str
+    spread: str = ""  # standard deviation over folds
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A predictor and its cells; `degenerate` rows are set apart."""
+
+    label: str
+    cells: list[Cell]
+    degenerate: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows."""
+
+    heads: list[str]
+    rows: list[Row]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return `scores.csv` or `summary.csv`.
+
+    Raises
+    ------
+    ProbunetError
+        If the file is not there or not such a table.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"beta": float})
+    except FileNotFoundError:
+        raise ProbunetError(f"{path}: no such table; run `probunet score table` first.") from None
+    except (OSError, ValueError) as error:
+        raise ProbunetError(f"{path}: not a table of scores: {error}.") from None
+    if not {"dataset", "model", "beta", "n", "ged"} <= set(table):
+        raise ProbunetError(f"{path}: not a table of scores; run `probunet score table` again.")
+    return table
+
+
+def over_folds(summary: pd.DataFrame) -> Table:
+    """Return one row per predictor and one column per n: GED, sd and interval over folds."""
+    ns = sorted(summary["n"].unique())
+    rows = []
+    for (model, beta), group in groups(summary, "model", "beta"):
+        by_n = group.set_index("n").to_dict("index")
+        rows.append(_row(predictor(model, beta), model, [_ged(by_n[n]) for n in ns]))
+    return Table([f"n = {n}" for n in ns], rows)
+
+
+def per_fold(scores: pd.DataFrame, n: int) -> Table:
+    """Return one row per predictor and seed and one column per fold: GED at n."""
+    chosen = scores[scores["n"] == n]
+    folds = sorted(chosen["fold"].unique())
+    several = chosen["seed"].nunique() > 1
+    rows = []
+    for (model, beta, seed), group in groups(chosen, "model", "beta", "seed"):
+        by_fold = group.set_index("fold")["ged"].to_dict()
+        label = predictor(model, beta)
+        if several and not math.isnan(seed):
+            label += f", seed {int(seed)}"
+        cells = [Cell(number(by_fold.get(fold, math.nan))) for fold in folds]
+        rows.append(_row(label, model, cells))
+    return Table([f"fold {fold}" for fold in folds], rows)
+
+
+def other_scores(summary: pd.DataFrame, n: int) -> Table:
+    """Return one row per predictor and one column per further score, at n."""
+    rows = [
+        _row(
+            predictor(row["model"], row["beta"]),
+            row["model"],
+            [Cell(number(row[name])) for name in OTHERS],
+        )
+        for row in summary[summary["n"] == n].to_dict("records")
+    ]
+    return Table(list(OTHERS.values()), rows)
+
+
+def _ged(row: dict[Any, Any]) -> Cell:
+    spread = "" if math.isnan(row["ged_sd"]) else f"± {number(row['ged_sd'])}"
+    interval = f"{number(row['ged_low'])} to {number(row['ged_high'])}"
+    return Cell(number(row["ged"]), spread, interval)
+
+
+def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield the rows of equal values in these columns, blank ones included, in their order."""
+    for key, group in table.groupby(list(columns), dropna=False, sort=False):
+        yield cast("tuple[Any, ...]", key), group
+
+
+def _row(label: str, model: str, cells: list[Cell]) -> Row:
+    return Row(label, cells, model in DEGENERATE)
