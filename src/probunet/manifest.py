@@ -69,6 +69,7 @@ class Manifest(_Entry):
     licence: str
     series: tuple[Series, ...]
     left_out: tuple[LeftOut, ...] = ()
+    absent_patients: int = 0  # have outlines, and no slice in the tree
 
     def write(self, path: Path) -> None:
         """Write the manifest, whole or not at all."""
