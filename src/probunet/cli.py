@@ -245,7 +245,8 @@ def report(
 
 def main() -> None:
     """Run the command; a user's mistake is told in one line and exits with its own code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("probunet").setLevel(logging.INFO)
     try:
         app()
     except ProbunetError as error:
