@@ -1,0 +1,41 @@
+"""Where a model runs, and in which precision."""
+
+import torch
+
+from probunet.errors import ProbunetError
+
+
+def choose_device(name: str, threads: int | None = None) -> torch.device:
+    """Return the device of this name; `auto` takes an accelerator where there is one.
+
+    `threads` is how many CPU threads torch may use.
+
+    Raises
+    ------
+    ProbunetError
+        If the device is unknown or not there.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ProbunetError(
+            f"device {name}: not usable here ({reason}); choose auto, cpu or cuda."
+        ) from None
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context for a model's forward pass.
+
+    precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the accelerator has it.
+    """
+    wanted = precision == "bfloat16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

@@ -1,0 +1,147 @@
+"""The Probabilistic U-Net: a U-Net joined with a conditional VAE (Kohl et al. 2018, section 2).
+
+    p(y | x) = integral of p(y | x, z) p(z | x) dz,   z ~ N(mu(x), diag sigma(x)^2)
+
+A hypothesis is f_comb(f(x), z): features f(x) of the U-Net and a sample z of the prior, joined by
+1x1 convolutions. For several hypotheses only f_comb runs again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
+from probunet.models.unet import UNet, initialise
+
+
+class Condition(NamedTuple):
+    """What an image contributes to each of its hypotheses; computed once."""
+
+    mixed: Tensor  # (B, channels[0], H, W), W_f f(x) + b
+    prior: Gaussian
+
+
+class ProbabilisticUNet(Model):
+    """U-Net, prior, posterior and f_comb.
+
+    Parameters
+    ----------
+    in_channels, classes
+        Channels of the image; classes of the segmentation.
+    channels, convolutions
+        Channels per scale from full resolution down; 3x3 convolutions per scale.
+    latent_dim
+        N, dimensions of the latent space.
+    head_convolutions
+        1x1 convolutions of f_comb ahead of the one that gives the logits.
+    initialisation
+        "orthogonal" or "he".
+    generator
+        Draws the initial weights, on the CPU.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        channels: Sequence[int],
+        convolutions: int,
+        latent_dim: int,
+        head_convolutions: int,
+        initialisation: str,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self.latent_dim = latent_dim
+        self.unet = UNet(in_channels, channels, convolutions)
+        self.prior = AxisAlignedGaussian(in_channels, channels, convolutions, latent_dim)
+        self.posterior = AxisAlignedGaussian(
+            in_channels + classes, channels, convolutions, latent_dim
+        )
+        self.f_comb = FComb(channels[0], latent_dim, head_convolutions, classes)
+        initialise(self, initialisation, generator)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
+        """Return the negative evidence lower bound; see `Model.loss`.
+
+        Cross-entropy is summed over pixels, the KL over latent dimensions, and both are averaged
+        over the batch: that is what gives beta its meaning.
+        """
+        noise = torch.randn(len(image), self.latent_dim, generator=generator)
+        reconstruction, kl = self(image, mask, noise.to(image.device))
+        return Loss(reconstruction + beta * kl, reconstruction, kl)
+
+    def forward(self, image: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reconstruction and KL with z = mean + sigma * noise of the posterior."""
+        prior = self.prior(image)
+        seen = F.one_hot(mask, self.classes).movedim(-1, 1).to(image.dtype) - 0.5
+        posterior = self.posterior(torch.cat([image, seen], dim=1))
+        mixed = self.f_comb.mix_features(self.unet(image))
+        logits = self.f_comb(mixed, posterior.at(noise)).float()
+        cross_entropy = F.cross_entropy(logits, mask, reduction="sum") / len(image)
+        return cross_entropy, kl_divergence(posterior, prior).mean()
+
+    @torch.no_grad()
+    def condition(self, image: Tensor) -> Condition:
+        """Return what is computed once for images (B, C, H, W), however many samples follow."""
+        return Condition(self.f_comb.mix_features(self.unet(image)), self.prior(image))
+
+    @torch.no_grad()
+    def segment(self, condition: Condition, z: Tensor) -> Tensor:
+        """Return the class ids (B, H, W) uint8 of the hypotheses at z, (B, latent_dim)."""
+        logits: Tensor = self.f_comb(condition.mixed, z)
+        if self.classes == 2:  # the same as argmax, ties included, in a fraction of its time
+            return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+        return logits.argmax(dim=1).to(torch.uint8)
+
+    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+        """Return n samples of the prior and the segmentation at its mean; see `Model.draw`."""
+        condition = self.condition(image)
+        noise = [torch.randn(n, self.latent_dim, generator=one) for one in generators]
+        z = condition.prior.at(torch.stack(noise, dim=1).to(image.device))  # (n, B, latent_dim)
+        return Hypotheses(
+            samples=torch.stack([self.segment(condition, one) for one in z]),
+            deterministic=self.segment(condition, condition.prior.mean),
+            prior_mean=condition.prior.mean,
+            prior_log_sigma=condition.prior.log_sigma,
+        )
+
+
+class FComb(nn.Module):
+    """Joins features and latent sample; 1x1 convolutions with ReLU, then one to the logits.
+
+    The first convolution acts on concat(f, z broadcast over the image). It is linear, hence
+    W concat(f, z) + b = (W_f f + b) + W_z z: the first term is computed once per image, the second
+    is a few numbers per sample, and nothing is tiled or concatenated.
+    """
+
+    def __init__(
+        self, features: int, latent_dim: int, head_convolutions: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.first = nn.Conv2d(features + latent_dim, features, 1)
+        self.rest = nn.ModuleList(
+            nn.Conv2d(features, features, 1) for _ in range(head_convolutions - 1)
+        )
+        self.logits = nn.Conv2d(features, classes, 1)
+
+    def mix_features(self, features: Tensor) -> Tensor:
+        """Return W_f f + b, (B, features, H, W)."""
+        return F.conv2d(features, self.first.weight[:, : self.features], self.first.bias)
+
+    def forward(self, mixed: Tensor, z: Tensor) -> Tensor:
+        """Return logits (B, classes, H, W) from `mix_features` and z, (B, latent_dim)."""
+        from_latent = F.linear(z, self.first.weight[:, self.features :, 0, 0])
+        x = F.relu(mixed + from_latent[:, :, None, None].to(mixed.dtype))
+        for convolution in self.rest:
+            x = F.relu(convolution(x), inplace=True)
+        logits: Tensor = self.logits(x)
+        return logits

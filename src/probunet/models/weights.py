@@ -1,0 +1,98 @@
+"""Weights on disk, with what is needed to use them again: no code inside, whole or absent."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from probunet.errors import ProbunetError
+from probunet.files import written_whole
+from probunet.models import Model, build
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where weights come from and what they fit."""
+
+    model: str
+    architecture: dict[str, Any]  # fields of config.Architecture, tuples as lists
+    in_channels: int
+    classes: int
+    window: tuple[float, float]  # HU that become 0 and 1
+    crop: int  # side of the training crop, pixels
+    run: str  # the run's folder below results/
+    store: str  # digest of the crops' store
+    step: int
+    validation_ged: float | None
+
+
+def save_weights(path: Path, model: Model, info: WeightsInfo) -> None:
+    """Write the model's weights and what they are to `path`, whole or not at all."""
+    save_whole(path, {"schema": SCHEMA, **asdict(info), "state": model.state_dict()})
+
+
+def load_weights(path: Path) -> tuple[Model, WeightsInfo]:
+    """Return the model in a file, on the CPU, and what its weights are.
+
+    Raises
+    ------
+    ProbunetError
+        If the file is not there, is corrupt or holds code, or its weights do not fit the
+        architecture that it names.
+    """
+    content = load_plain(path)
+    names = [field.name for field in fields(WeightsInfo)]
+    if content.get("schema") != SCHEMA or any(name not in content for name in (*names, "state")):
+        raise ProbunetError(
+            f"{path}: not weights of this version (schema {SCHEMA}); train the run again."
+        )
+    info = WeightsInfo(**{name: content[name] for name in names})
+    try:
+        model = build(
+            info.model, info.architecture, in_channels=info.in_channels, classes=info.classes
+        )
+        model.load_state_dict(content["state"])
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ProbunetError(
+            f"{path}: its weights do not fit the architecture that it names ({reason}); "
+            "train the run again."
+        ) from None
+    return model, info
+
+
+def save_whole(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values and tensors to `path`, whole or not at all."""
+    with written_whole(path) as aside:
+        torch.save(dict(content), aside)
+
+
+def load_plain(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return what `save_whole` wrote; a pickle that holds anything else is never executed.
+
+    Raises
+    ------
+    ProbunetError
+        If the file is not there, is corrupt or holds code.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise ProbunetError(f"{path}: no such file; train the run first.") from None
+    except pickle.UnpicklingError:
+        raise ProbunetError(
+            f"{path}: refused: it is corrupt or holds code, and weights are tensors and plain "
+            "values only; use a file that `probunet train` wrote."
+        ) from None
+    except Exception as error:  # torch's reader raises many kinds over damaged bytes
+        raise ProbunetError(
+            f"{path}: corrupt ({type(error).__name__}); remove it and train the run again."
+        ) from None
+    if not isinstance(content, dict):
+        raise ProbunetError(f"{path}: holds no weights; use a file that `probunet train` wrote.")
+    return cast("dict[str, Any]", content)

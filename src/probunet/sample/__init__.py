@@ -1,0 +1,1 @@
+"""Sample hypotheses for the test images of a run."""

@@ -1,0 +1,123 @@
+"""Hypotheses for the test images of a run, drawn from the prior and stored bit-packed."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from probunet.config import Settings
+from probunet.errors import ProbunetError
+from probunet.files import locked, sha256, written_whole
+from probunet.folds import Folds
+from probunet.metrics.bits import pack
+from probunet.models import Model
+from probunet.models.crops import central, read_rows, windowed
+from probunet.models.device import autocast, choose_device
+from probunet.models.weights import WeightsInfo, load_weights
+from probunet.run import Run
+from probunet.seeding import seed_of
+from probunet.store import Crops, SampleAttributes, open_crops, versions, write_samples
+
+logger = logging.getLogger(__name__)
+_BATCH = 16  # images at a time; not a setting, since an image's noise does not depend on it
+
+
+def sample_run(
+    weights: Path,
+    store: Path,
+    folds: Path,
+    run: Run,
+    settings: Settings,
+    output: Path,
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Draw `evaluation.samples` hypotheses for each test image of a run into `output`.
+
+    Each image's features and prior are computed once. Its noise comes from (seed, "sample", its
+    row in the store), so that no other image has a part in it.
+
+    Raises
+    ------
+    ProbunetError
+        If the weights are damaged, or belong to another run, store or configuration.
+    """
+    where = choose_device(device, threads)
+    crops = open_crops(store)
+    model, info = load_weights(weights)
+    _check(weights, info, run, crops, settings)
+    rows = crops.rows_of(Folds.read(folds).subjects(run.fold, "test"))
+    if len(rows) == 0:
+        raise ProbunetError(
+            f"{folds}: fold {run.fold}: not one crop of {store} belongs to a test patient; "
+            "were the folds drawn for another store?"
+        )
+    model.to(where).eval()
+    image = read_rows(crops.image, rows)
+    arrays = _draw(model, info, central(image, settings.evaluation.crop), rows, run, settings)
+    attributes = SampleAttributes(
+        run=run.folder,
+        crop=settings.evaluation.crop,
+        samples=settings.evaluation.samples,
+        store=crops.digest,
+        weights_sha256=sha256(weights),
+        weights_step=info.step,
+        versions={**versions(), "torch": torch.__version__},
+    )
+    with locked(output), written_whole(output) as aside:
+        write_samples(aside, attributes, {"rows": rows, **arrays})
+    logger.info("%s: %d samples for each of %d images", output, attributes.samples, len(rows))
+
+
+def _draw(
+    model: Model,
+    info: WeightsInfo,
+    image: NDArray[np.int16],
+    rows: NDArray[np.int64],
+    run: Run,
+    settings: Settings,
+) -> dict[Any, NDArray[Any]]:
+    """Return the store's arrays for images (images, H, W) in Hounsfield units."""
+    device = next(model.parameters()).device
+    parts: dict[str, list[NDArray[Any]]] = {}
+    for start in tqdm(range(0, len(rows), _BATCH), unit="batch", disable=None):
+        part = slice(start, start + _BATCH)
+        hu = torch.from_numpy(np.ascontiguousarray(image[part])).to(device)
+        generators = [
+            torch.Generator().manual_seed(seed_of(run.seed, "sample", int(row)))
+            for row in rows[part]
+        ]
+        with torch.no_grad(), autocast(device, settings.training.precision):
+            drawn = model.draw(
+                windowed(hu, info.window)[:, None], settings.evaluation.samples, generators
+            )
+        samples = drawn.samples.movedim(0, 1).cpu().numpy().astype(bool)
+        for name, array in (
+            ("samples", pack(samples)),
+            ("deterministic", pack(drawn.deterministic.cpu().numpy().astype(bool))),
+            ("prior_mean", drawn.prior_mean.cpu().numpy()),
+            ("prior_log_sigma", drawn.prior_log_sigma.cpu().numpy()),
+        ):
+            parts.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _check(weights: Path, info: WeightsInfo, run: Run, crops: Crops, settings: Settings) -> None:
+    """Refuse weights that were not trained for this run, on these crops, by these settings."""
+    architecture = settings.architecture.model_dump(mode="json")
+    for what, found, expected in (
+        ("run", info.run, run.folder),
+        ("store of crops", info.store, crops.digest),
+        ("model", info.model, run.model),
+        ("architecture", info.architecture, architecture),
+        ("intensity.window", tuple(info.window), settings.intensity.window),
+    ):
+        if found != expected:
+            raise ProbunetError(
+                f"{weights}: trained for another {what}: {found}, and not {expected}; "
+                "train this run, or name the weights that belong to it."
+            )

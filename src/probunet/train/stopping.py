@@ -1,0 +1,74 @@
+"""When to stop early: a signal, or a time limit that draws near."""
+
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SAVING = 5.0  # seconds that writing a checkpoint may take, until one was timed
+
+
+class Stopper:
+    """Says when to stop, early enough to save; asked between steps and validation batches.
+
+    Parameters
+    ----------
+    time_limit
+        Seconds from now that everything must be over in; None for no limit.
+    """
+
+    def __init__(self, time_limit: float | None) -> None:
+        self.reason: str | None = None
+        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._asked: float | None = None
+        self._between: deque[float] = deque(maxlen=100)  # seconds from one question to the next
+        self._saving = _SAVING
+
+    def __call__(self) -> bool:
+        """Return whether to stop now."""
+        now = time.monotonic()
+        if self._asked is not None:
+            self._between.append(now - self._asked)
+        self._asked = now
+        if self.reason is None and self._deadline is not None:
+            margin = 2 * max(self._between, default=0.0) + 2 * self._saving
+            if now + margin > self._deadline:
+                self.reason = "the time limit draws near"
+        return self.reason is not None
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Time the writing of a checkpoint, which the margin counts by."""
+        started = time.monotonic()
+        yield
+        self._saving = time.monotonic() - started
+        self._asked = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as the wish to stop; a second one ends the process at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may listen
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.reason = signal.Signals(number).name
+            restore()
+
+        for number in _SIGNALS:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            restore()
