@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,21 @@ class Study:
         return self.folder / "summary.csv"
 
 
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return make_study(tmp_path)
+def study(pristine: Study, tmp_path: Path) -> Study:
+    """A copy that a test may spoil."""
+    original = pristine.folder.parent
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return Study(
+        tmp_path / pristine.folder.relative_to(original),
+        tmp_path / pristine.store.relative_to(original),
+        [tmp_path / run.relative_to(original) for run in pristine.runs],
+    )
 
 
 def make_study(folder: Path) -> Study:

@@ -1,5 +1,6 @@
 """The report: what was run, the tables, the curves and the samples, in one file."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,6 +33,8 @@ class DatasetSection:
     most: int  # the greatest n
     crop: int | None  # side of the scored crop, pixels
     best: Row | None  # of the models, the one of lowest GED at the greatest n
+    beside: list[Row]  # the degenerate predictors to name beside it
+    settings: int  # models and betas that were run
     folds: int
     ged: Table
     by_fold: Table
@@ -126,7 +129,11 @@ def _section(
             if run.samples is not None and run.samples.attributes.store == crops.digest:
                 shown.append(example_images.draw(run.run, row, run.samples, crops))
     ged = over_folds(summary)
+    rows = {row.label: row for row in ged.rows}
     best_label = "" if best is None else labels.predictor(best["model"], best["beta"])
+    beside = [("empty", math.nan)]
+    if best is not None:
+        beside.insert(0, ("deterministic", best["beta"]))
     return DatasetSection(
         name=name,
         crops=crops,
@@ -134,7 +141,9 @@ def _section(
         series=0 if crops is None else len(set(crops.columns.series)),
         most=most,
         crop=next((run.samples.attributes.crop for run in runs if run.samples is not None), None),
-        best=next((row for row in ged.rows if row.label == best_label), None),
+        best=rows.get(best_label),
+        beside=[rows[name] for pair in beside if (name := labels.predictor(*pair)) in rows],
+        settings=len(models),
         folds=scores["fold"].nunique(),
         ged=ged,
         by_fold=per_fold(scores, most),

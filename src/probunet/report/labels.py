@@ -4,6 +4,7 @@ import math
 
 from probunet.run import format_beta
 
+NBSP = "\N{NO-BREAK SPACE}"
 MODELS = {
     "probabilistic_unet": "Probabilistic U-Net",
     "deterministic": "Deterministic (prior mean)",
@@ -17,11 +18,13 @@ DEGENERATE = ("deterministic", "empty", "graders")
 def predictor(model: str, beta: float) -> str:
     """Return a row's name in the tables, without beta where there is none.
 
-    >>> predictor("probabilistic_unet", 10.0), predictor("empty", math.nan)
-    ('Probabilistic U-Net, β = 10', 'Always empty')
+    >>> predictor("empty", math.nan)
+    'Always empty'
+    >>> predictor("probabilistic_unet", 10.0).replace(NBSP, " ")
+    'Probabilistic U-Net, β = 10'
     """
     name = MODELS.get(model, model)
-    return name if math.isnan(beta) else f"{name}, β = {format_beta(beta)}"
+    return name if math.isnan(beta) else f"{name}, β{NBSP}={NBSP}{format_beta(beta)}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from probunet.report.labels import DEGENERATE, predictor
 from probunet.report.runs import RunFolder
@@ -45,7 +47,7 @@ def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
     """
     ns = sorted(summary["n"].unique())
     colour = _colours(summary["beta"])
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 5), layout="constrained")
     axes = figure.subplots()
     for (model, beta), mean in groups(summary, "model", "beta"):
         line = colour.get(beta, GREY)
@@ -74,7 +76,7 @@ def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
     axes.set_xlabel("samples per image, n")
     axes.set_ylabel("GED (lower is better)")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    figure.legend(loc="outside right upper")
+    figure.legend(loc="outside lower left", ncols=2)
     return _data_uri(figure)
 
 
@@ -92,7 +94,7 @@ def training_curves(runs: list[RunFolder]) -> str | None:
     for axes, name in zip(figure.subplots(1, len(logged), squeeze=False)[0], logged, strict=True):
         _draw_curve(axes, name, runs, colour)
     handles = [
-        mpl.lines.Line2D([], [], color=value, label=predictor(model, beta))
+        Line2D([], [], color=value, label=predictor(model, beta))
         for model, beta, value in sorted(
             {(run.run.model, run.run.beta, colour[run.run.beta]) for run in runs}
         )
@@ -111,6 +113,9 @@ def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: dict[float
         axes.plot(steps, short, marker=marker, color=colour[beta], linewidth=1, alpha=0.8)
     if name != "validation_ged" and all((curve > 0).all() for _, curve in curves):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(CURVES[name], loc="left", fontsize=10)
     axes.set_xlabel("step")
 

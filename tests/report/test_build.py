@@ -1,0 +1,208 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from probunet.errors import ProbunetError
+from probunet.report.build import build_report
+from probunet.report.labels import NBSP
+
+CONFIG = {"folds": 2, "beta": [1.0, 10.0], "report": {"title": "<&>"}}
+# elements that have no end tag, in HTML or as SVG writes them
+VOID = {"meta", "img", "br", "image", "use", "rect", "path"}
+
+
+def report(study: Any, **changes: Any) -> str:
+    output = study.folder / "report.html"
+    given = {
+        "scores": study.scores,
+        "summary": study.summary,
+        "runs": study.runs,
+        "stores": [study.store],
+        "config": CONFIG,
+        "title": "A <title> & more",
+        "examples": 4,
+    }
+    build_report(output, **(given | changes))
+    return output.read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """What a page asks for and how its elements nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_page_is_well_formed_and_asks_for_nothing_from_elsewhere(study: Any) -> None:
+    text = report(study)
+    page = Page(text)
+    assert page.open == []
+    for _, attributes in page.elements:
+        for name in ("src", "href", "srcset"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    assert not re.search(r"url\(|@import|<script|<link", text)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = {attributes["href"] for attributes in page.all("use")}
+    assert used <= {f"#{name}" for name in ids}
+    assert all(image["alt"] for image in page.all("img"))
+    assert len(text) < 3_000_000
+
+
+def test_page_escapes_what_it_is_given(study: Any) -> None:
+    text = report(study)
+    assert "<h1>A &lt;title&gt; &amp; more</h1>" in text
+    assert "CC BY 3.0 &lt;outlines&gt;" in text
+
+
+def test_synthetic_data_carry_a_banner(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    banner = "Synthetic phantom data: invented pixels around real outlines."
+    assert banner in report(study)
+    attributes = json.loads((study.store / "zarr.json").read_text())
+    attributes["attributes"]["synthetic"] = False
+    (study.store / "zarr.json").write_text(json.dumps(attributes))
+    assert banner not in report(study)
+
+
+def test_equal_inputs_give_an_equal_file(study: Any) -> None:
+    assert report(study) == report(study, runs=study.runs[::-1])
+
+
+def test_what_was_run_is_told(study: Any) -> None:
+    text = report(study)
+    for expected in (
+        "24 of 8 patients in 8 CT series",
+        "the central 128 \N{MULTIPLICATION SIGN} 128 pixels",
+        "the four of lowest id",
+        "two slices at one z",
+        "LIDC-IDRI-0099",
+        "GED values do not compare across them",
+        "ab" * 32,
+        "cd" * 32,
+        "title: &lt;&amp;&gt;",
+    ):
+        assert expected in text
+
+
+def test_tables_hold_the_summary_s_figures(study: Any) -> None:
+    text = report(study)
+    summary = pd.read_csv(study.summary)
+    for _, row in summary[summary["model"] == "probabilistic_unet"].iterrows():
+        cell = (
+            f"<td>{row['ged']:.3f} <small>± {row['ged_sd']:.3f}</small>"
+            f"<br><small>{row['ged_low']:.3f} to {row['ged_high']:.3f}</small></td>"
+        )
+        assert cell in text
+    best = summary[(summary["n"] == 16) & (summary["model"] == "probabilistic_unet")]
+    beta = best.loc[best["ged"].idxmin(), "beta"]
+    assert f"<strong>Probabilistic U-Net, β{NBSP}={NBSP}{beta:g}</strong> reaches" in text
+
+
+def test_examples_show_every_sample(study: Any) -> None:
+    text = report(study, examples=3)
+    assert text.count('<figure class="example">') == 3
+    assert text.count('aria-label="16 samples') == 3
+    assert 'class="example"' not in report(study, examples=0)
+
+
+def test_more_examples_than_images_shows_all_images(study: Any) -> None:
+    assert report(study, examples=200).count('<figure class="example">') == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("training.jsonl", "no training log"),
+        ("samples.zarr", "no samples"),
+        ("scores.parquet", "no scores of single images"),
+    ],
+)
+def test_a_missing_piece_is_told(study: Any, name: str, told: str) -> None:
+    path = study.runs[0] / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    text = report(study)
+    assert told in text
+    assert str(study.folder) not in text
+    assert '<figure class="example">' in text
+
+
+def test_nothing_in_the_runs_folders_is_told(study: Any) -> None:
+    for run in study.runs:
+        shutil.rmtree(run)
+        run.mkdir()
+    text = report(study)
+    assert "No run has a training log that can be read." in text
+    assert "No test images are shown" in text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_text(path.read_text()[:-20] + '{"step": 5, "loss"'),
+        lambda path: path.write_text(path.read_text() + '\n[1]\n{"loss": 1}\n"text"\n\n'),
+        lambda path: path.write_text(path.read_text() + '{"step": 7, "loss": NaN, "kl": "x"}\n'),
+    ],
+)
+def test_a_damaged_log_still_gives_curves(study: Any, spoil: Callable[[Path], None]) -> None:
+    spoil(study.runs[0] / "training.jsonl")
+    assert "Line plots over training steps" in report(study)
+
+
+def test_a_log_without_validation_is_told(study: Any) -> None:
+    for run in study.runs:
+        log = run / "training.jsonl"
+        lines = [line for line in log.read_text().splitlines() if "validation" not in line]
+        log.write_text("\n".join(lines))
+    assert "has no values of validation_ged" in report(study)
+
+
+def test_samples_of_another_store_are_not_shown(study: Any) -> None:
+    attributes = json.loads((study.runs[0] / "samples.zarr" / "zarr.json").read_text())
+    attributes["attributes"]["store"] = "another"
+    for run in study.runs:
+        (run / "samples.zarr" / "zarr.json").write_text(json.dumps(attributes))
+    assert "No test images are shown" in report(study)
+
+
+@pytest.mark.parametrize("name", ["scores", "summary"])
+def test_a_missing_or_foreign_table_is_an_error(study: Any, name: str) -> None:
+    (study.folder / "other.csv").write_text("a,b\n1,2\n")
+    for file in ("absent.csv", "other.csv"):
+        with pytest.raises(ProbunetError, match=file):
+            report(study, **{name: study.folder / file})
+    assert not (study.folder / "report.html").exists()
+
+
+def test_one_fold_one_n_one_run(study: Any) -> None:
+    scores, summary = pd.read_csv(study.scores), pd.read_csv(study.summary)
+    scores[(scores["n"] == 4) & (scores["fold"] == 0)].to_csv(study.scores, index=False)
+    summary = summary[summary["n"] == 4].assign(folds=1, ged_sd=float("nan"))
+    summary.to_csv(study.summary, index=False)
+    text = report(study, runs=study.runs[:1])
+    assert "±</small>" not in text
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
