@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
@@ -16,6 +17,9 @@ from probunet.manifest import Reason
 
 # of (0020,0032) against an outline's z: slices lie 0.6 mm apart or more
 Z_TOLERANCE = 0.05
+
+_PIXEL_DATA = 0x7FE00010
+_LARGE = 4096  # bytes of an element that stays in the file until it is asked for
 
 # what decodes a transfer syntax whose name has this in it; the last serves the older JPEGs
 _DECODERS = {
@@ -63,11 +67,52 @@ def read_header(path: Path, series: str | None = None) -> Header:
     return _checked_header(dataset, series)
 
 
-def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[np.int16]]:
-    """Return a slice's header and its Hounsfield units, (rows, columns).
+@dataclass(frozen=True)
+class Slice:
+    """An open slice: its header is read and checked, its pixels are read when asked for."""
 
-    Values that int16 cannot hold are clipped; padding outside the scanner's circle (-2000 in many
-    LIDC slices) stays as it is, below air.
+    header: Header
+    slope: float
+    intercept: float
+    # the stored values, (rows, columns), or where they lie in the file
+    stored: "NDArray[np.integer] | _Plain"
+
+    def hounsfield(self, first: int = 0, last: int | None = None) -> NDArray[np.int16]:
+        """Return the Hounsfield units of rows `first` up to `last`, (rows, columns).
+
+        Values that int16 cannot hold are clipped; padding outside the scanner's circle (-2000 in
+        many LIDC slices) stays as it is, below air.
+
+        Raises
+        ------
+        BadSliceError
+            If the file has become shorter.
+        """
+        last = self.header.shape[0] if last is None else last
+        if isinstance(self.stored, _Plain):
+            return self._scaled(self.stored.read(first, last, self.header.shape[1]))
+        return self._scaled(self.stored[first:last])
+
+    def _scaled(self, stored: NDArray[np.integer]) -> NDArray[np.int16]:
+        whole = self.slope == 1 and self.intercept == int(self.intercept)
+        if whole and stored.size and stored.dtype in (np.int16, np.uint16):
+            shift = int(self.intercept)
+            low, high = int(stored.min()) + shift, int(stored.max()) + shift
+            if low >= -(2**15) and high < 2**15 and abs(shift) < 2**15:
+                return stored.view(np.int16) + np.int16(shift)  # wraps around to the right values
+        hu = np.rint(stored.astype(np.float64) * self.slope + self.intercept)
+        return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
+
+
+def open_slice(path: Path, series: str | None = None) -> Slice:
+    """Return a slice, its header checked and its pixels known to be there and decodable.
+
+    Parameters
+    ----------
+    path
+        The DICOM file.
+    series
+        The series UID that the file must carry; any if None.
 
     Raises
     ------
@@ -76,9 +121,6 @@ def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[n
     """
     dataset = _read(path, stop_before_pixels=False)
     header = _checked_header(dataset, series)
-    if not dataset.get("PixelData"):
-        raise BadSliceError(Reason.NO_PIXELS)
-    stored = _decode(dataset, header)
     try:
         slope = float(dataset.get("RescaleSlope", 1))
         intercept = float(dataset.get("RescaleIntercept", 0))
@@ -86,12 +128,35 @@ def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[n
         raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
     if not (np.isfinite(slope) and np.isfinite(intercept)):
         raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope {slope}, intercept {intercept}")
-    return header, _hounsfield(stored, slope, intercept)
+    return Slice(header, slope, intercept, _pixels(path, dataset, header))
+
+
+def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[np.int16]]:
+    """Return a slice's header and its Hounsfield units, (rows, columns); raises as `open_slice`."""
+    opened = open_slice(path, series)
+    return opened.header, opened.hounsfield()
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Uncompressed values of two bytes, in the file from `offset` on."""
+
+    path: Path
+    offset: int
+    dtype: str
+
+    def read(self, first: int, last: int, columns: int) -> NDArray[np.integer]:
+        count = (last - first) * columns
+        start = self.offset + 2 * first * columns
+        stored: NDArray[np.integer] = np.fromfile(self.path, self.dtype, count, offset=start)
+        if len(stored) < count:
+            raise BadSliceError(Reason.TRUNCATED, "the file has become shorter")
+        return stored.reshape(-1, columns)
 
 
 def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
     except FileNotFoundError:
         raise BadSliceError(Reason.MISSING, "the file is gone") from None
     except InvalidDicomError:
@@ -129,20 +194,28 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
     return Header(uid, z, row_spacing, shape)
 
 
-def _decode(dataset: pydicom.FileDataset, header: Header) -> NDArray[np.integer]:
-    """Return the stored values, (rows, columns)."""
+def _pixels(
+    path: Path, dataset: pydicom.FileDataset, header: Header
+) -> "NDArray[np.integer] | _Plain":
+    element = next((e for e in dataset.values() if e.tag == _PIXEL_DATA), None)
+    if not isinstance(element, RawDataElement) or not element.length:
+        raise BadSliceError(Reason.NO_PIXELS)
     syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_deflated:  # pydicom cannot go back for what it left in such a file
+        dataset = pydicom.dcmread(path)
     if syntax.is_compressed:
         _check_decoder(syntax)
-    elif len(dataset.PixelData) < 2 * header.shape[0] * header.shape[1]:
-        raise BadSliceError(Reason.TRUNCATED, f"{len(dataset.PixelData)} bytes of pixel data")
-    if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) and _is_plain(dataset):
-        # what nearly every CT is: pydicom's own way gives the same and takes longer
-        kind = "<i2" if dataset.PixelRepresentation else "<u2"
-        count = header.shape[0] * header.shape[1]
-        return np.frombuffer(dataset.PixelData, kind, count).reshape(header.shape)
+    elif not syntax.is_deflated:
+        there = min(element.length, path.stat().st_size - element.value_tell)
+        needed = header.shape[0] * header.shape[1] * (dataset.get("BitsAllocated", 16) // 8)
+        if there < needed:
+            raise BadSliceError(Reason.TRUNCATED, f"{there} of {needed} bytes of pixel data")
+        if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) and _is_plain(dataset):
+            # what nearly every CT is: read just the rows that are asked for
+            kind = "<i2" if dataset.PixelRepresentation else "<u2"
+            return _Plain(path, element.value_tell, kind)
     try:
-        stored = pixel_array(dataset)
+        stored: NDArray[np.integer] = pixel_array(dataset)
     except Exception as error:  # the decoders raise nearly anything
         raise BadSliceError(Reason.TRUNCATED, str(error)) from error
     if stored.shape != header.shape:
@@ -163,13 +236,3 @@ def _check_decoder(syntax: UID) -> None:
 def _is_plain(dataset: pydicom.FileDataset) -> bool:
     wanted = {"BitsAllocated": 16, "BitsStored": 16, "SamplesPerPixel": 1, "NumberOfFrames": 1}
     return all(dataset.get(key, 1) == value for key, value in wanted.items())
-
-
-def _hounsfield(stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.int16]:
-    if slope == 1 and intercept == int(intercept) and stored.dtype in (np.int16, np.uint16):
-        shift = int(intercept)
-        low, high = int(stored.min()) + shift, int(stored.max()) + shift
-        if low >= -(2**15) and high < 2**15 and abs(shift) < 2**15:
-            return stored.view(np.int16) + np.int16(shift)  # wraps around to the right values
-    hu: NDArray[np.floating] = np.rint(stored * slope + intercept)
-    return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)

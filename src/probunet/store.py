@@ -27,8 +27,10 @@ SIZE = 180  # pixels, the side of a stored crop
 SHARD = 64  # crops per shard; one task writes whole shards
 CHUNK = 16  # crops per inner chunk, about one patient's
 GRADERS = 4
+PROTOCOL = "kohl2018"  # how crops are made: Kohl et al. 2018, section 3.1 and appendix H.1
 
-_compressor = partial(BloscCodec, cname="zstd", clevel=3)
+# level 1 takes half the time of level 3 and 1 % more room
+_compressor = partial(BloscCodec, cname="zstd", clevel=1)
 
 
 class _Attributes(BaseModel):
@@ -43,6 +45,7 @@ class CropAttributes(_Attributes):
     synthetic: bool
     protocol: str
     spacing: float  # mm per pixel, both ways
+    padding: int = -1024  # HU of a crop's pixels beyond the slice's edge
     outlines: str  # the convention for the outline's own pixels
     more_than_four: str  # the rule for lesions with more than four annotations
     annotations: dict[str, int]  # crops by number of annotations, before that rule
@@ -177,9 +180,14 @@ def open_crops(path: Path) -> Crops:
     Raises
     ------
     ProbunetError
-        If it is not there, not whole, of another kind or of another schema version.
+        If it is not there, not whole, of another kind, schema version or protocol.
     """
     group, attributes, digest = _open(path, "crops", CropAttributes)
+    if attributes.protocol != PROTOCOL:
+        raise ProbunetError(
+            f"{path}: its crops were made by protocol {attributes.protocol!r}; this version of "
+            f"probunet reads {PROTOCOL!r}; {_MAKE_AGAIN}"
+        )
     return Crops(
         path,
         attributes,

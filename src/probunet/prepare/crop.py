@@ -44,8 +44,13 @@ class Grid:
         half = step * (SIZE - 1) / 2
         return cls((x0 + x1) / 2 - half, (y0 + y1) / 2 - half, step)
 
+    def rows_of(self, height: int) -> tuple[int, int]:
+        """Return the rows, first and last plus one, of a slice of that height that it touches."""
+        first = max(int(np.floor(self.y)), 0)
+        return first, min(int(np.floor(self.y + self.step * (self.size - 1))) + 2, height)
 
-def resample(hu: NDArray[np.int16], grid: Grid) -> NDArray[np.int16]:
+
+def resample(hu: NDArray[np.int16], grid: Grid, first_row: int = 0) -> NDArray[np.int16]:
     """Return the slice's intensities on a grid, (size, size), interpolated linearly.
 
     Beyond the slice's edge there is air, `AIR`.
@@ -53,38 +58,55 @@ def resample(hu: NDArray[np.int16], grid: Grid) -> NDArray[np.int16]:
     Parameters
     ----------
     hu
-        The slice, (rows, columns), HU.
+        The slice, or all of its rows that the grid touches, (rows, columns), HU.
     grid
         Where the crop's pixels lie.
+    first_row
+        The slice's row that is the first of `hu`.
     """
-    rows, row_weights = _taps(grid.y, grid)
-    columns, column_weights = _taps(grid.x, grid)
-    patch = _patch(hu, rows, columns)
-    # only the rows and columns that the grid touches: two small matrix products
-    crop: NDArray[np.float32] = row_weights @ patch.astype(np.float32) @ column_weights.T
+    rows, columns = _Axis.of(grid.y - first_row, grid), _Axis.of(grid.x, grid)
+    crop = _patch(hu, rows, columns).astype(np.float32)
+    for axis in (rows, columns):  # along one, then transposed along the other
+        crop = np.ascontiguousarray(axis.interpolate(crop).T)
     return np.rint(crop).astype(np.int16)
 
 
-def _taps(origin: float, grid: Grid) -> tuple[slice, NDArray[np.float32]]:
-    """Return the pixels that one axis of the grid touches, and their weights (size, pixels)."""
-    at = origin + grid.step * np.arange(grid.size)
-    left = np.floor(at).astype(int)
-    first = int(left[0])
-    pixels = int(left[-1]) + 2 - first
-    share = (at - left).astype(np.float32)
-    weights = np.zeros((grid.size, pixels), dtype=np.float32)
-    point = np.arange(grid.size)
-    weights[point, left - first] = 1 - share
-    weights[point, left - first + 1] = share
-    return slice(first, first + pixels), weights
+@dataclass(frozen=True)
+class _Axis:
+    """Where the grid's points lie along one axis of the slice."""
+
+    first: int  # pixel of the slice
+    pixels: int
+    left: NDArray[np.intp]  # (size,) the pixel ahead of each point, counted from `first`
+    share: NDArray[np.float32]  # (size,) how far each point has come to the next pixel
+
+    @classmethod
+    def of(cls, origin: float, grid: Grid) -> Self:
+        at = origin + grid.step * np.arange(grid.size)
+        whole = np.floor(at)
+        first = int(whole[0])
+        left = whole.astype(np.intp) - first
+        return cls(first, int(left[-1]) + 2, left, (at - whole).astype(np.float32))
+
+    def interpolate(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values (pixels, n) at the grid's points, (size, n)."""
+        here, there = values.take(self.left, axis=0), values.take(self.left + 1, axis=0)
+        there -= here
+        there *= self.share[:, None]
+        here += there
+        return here
 
 
-def _patch(hu: NDArray[np.int16], rows: slice, columns: slice) -> NDArray[np.int16]:
-    """Return a part of the slice, with air where it reaches beyond the edge."""
+def _patch(hu: NDArray[np.int16], rows: _Axis, columns: _Axis) -> NDArray[np.int16]:
+    """Return the part of the slice that the axes touch, with air beyond the slice's edge."""
     height, width = hu.shape
-    top, left = max(-rows.start, 0), max(-columns.start, 0)
-    bottom, right = max(rows.stop - height, 0), max(columns.stop - width, 0)
-    inside = hu[max(rows.start, 0) : rows.stop, max(columns.start, 0) : columns.stop]
+    top, left = max(-rows.first, 0), max(-columns.first, 0)
+    bottom = max(rows.first + rows.pixels - height, 0)
+    right = max(columns.first + columns.pixels - width, 0)
+    inside = hu[
+        rows.first + top : rows.first + rows.pixels - bottom,
+        columns.first + left : columns.first + columns.pixels - right,
+    ]
     if not (top or left or bottom or right):
         return inside
     return np.pad(inside, ((top, bottom), (left, right)), constant_values=AIR)

@@ -17,18 +17,17 @@ from probunet.files import locked, remove, sha256, written_whole
 from probunet.manifest import LeftOut, Manifest, Reason, count_reasons
 from probunet.outlines import read_lesions
 from probunet.prepare.cluster import local_client, run_tasks
-from probunet.prepare.crop import SPACING
+from probunet.prepare.crop import AIR, SPACING
 from probunet.prepare.index import count_annotations, count_crops, describe_counts
 from probunet.prepare.rasterise import CONVENTION
 from probunet.prepare.shard import MORE_THAN_FOUR, PlannedCrop, make_shard
-from probunet.store import SHARD, Columns, CropAttributes, create_crops, seal, versions
+from probunet.store import PROTOCOL, SHARD, Columns, CropAttributes, create_crops, seal, versions
 
 if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL = "kohl2018"
 __all__ = ["count_crops", "describe_counts", "fill_store", "prepare_lidc"]
 
 
@@ -83,7 +82,7 @@ def fill_store(client: "Client", manifest: Path, store: Path, on_error: str = "s
 
 def _plan(source: Manifest) -> tuple[list[PlannedCrop], list[LeftOut]]:
     """Return the crops in the store's order, and the slices with outlines that cannot be used."""
-    known = read_lesions()
+    known = read_lesions(sorted({series.outlines_of for series in source.series}))
     crops: list[PlannedCrop] = []
     left_out = {(item.series, item.z): item for item in source.left_out}
     for series in source.series:
@@ -191,6 +190,7 @@ def _attributes(
         synthetic=source.synthetic,
         protocol=PROTOCOL,
         spacing=SPACING,
+        padding=AIR,
         outlines=CONVENTION,
         more_than_four=MORE_THAN_FOUR,
         annotations=count_annotations(len(crop.lesion.annotations) for crop in crops),

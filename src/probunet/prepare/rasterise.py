@@ -1,19 +1,21 @@
 """Outlines -> masks, on any grid.
 
 LIDC's readers were told to outline just outside the lesion, so that the outline's own pixels do
-not belong to it (Armato et al. 2011, section II.B). On the slice's own pixels the meaning is plain:
-inside the polygon and not on the outline. On another grid the outline keeps the width of a pixel:
-a point is in the lesion if it lies inside the polygon and further than half a pixel of the original
-slice from the outline. At native resolution both are the same; on a finer grid the edge is smooth
-and its area unbiased, instead of a resampled staircase.
+not belong to it (Armato et al. 2011, Medical Physics 38, 915). On the slice's own pixels the
+meaning is plain: inside the polygon and not on the outline. On another grid the outline keeps the
+width of a pixel: a point is in the lesion if it lies inside the polygon and further than half a
+pixel of the original slice from the outline. At native resolution both are the same; on a finer
+grid the edge is smooth and its area unbiased, instead of a resampled staircase.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probunet.outlines import Annotation, Polygon
-
-Vertices = NDArray[np.floating]  # (k, 2): x (column), y (row), points of the grid
 
 CONVENTION = (
     "the outline's own pixels do not belong to the lesion: a point belongs to it if it lies inside "
@@ -24,9 +26,9 @@ HALF_WIDTH = 0.5  # of the outline, original pixels
 
 
 def rasterise(
-    annotation: Annotation, origin_x: float, origin_y: float, step: float, size: int
+    annotations: Sequence[Annotation], origin_x: float, origin_y: float, step: float, size: int
 ) -> NDArray[np.bool_]:
-    """Return the annotation's mask on a square grid, (size, size).
+    """Return the annotations' masks on a square grid, (annotations, size, size).
 
     The outline is made of its pixels and of the steps between neighbouring ones (of eight); a
     longer step is a gap in the drawing, of which only the end points count. Inclusions are added
@@ -36,8 +38,8 @@ def rasterise(
 
     Parameters
     ----------
-    annotation
-        One reader's outlines on a slice, in pixels of the slice.
+    annotations
+        Outlines on one slice, in pixels of the slice; taken together only to be quick.
     origin_x, origin_y
         Where the grid's first point lies, in pixels of the slice (column, row).
     step
@@ -45,91 +47,123 @@ def rasterise(
     size
         The grid's points per side.
     """
-    mask = np.zeros((size, size), dtype=bool)
-    for included, polygons in ((True, annotation.inclusions), (False, annotation.exclusions)):
-        for polygon in polygons:
-            scaled = (polygon - (origin_x, origin_y)) / step
-            window = _window(scaled, HALF_WIDTH / step, size)
-            if window is None:
-                continue
-            (row, rows), (column, columns) = window
-            part = mask[row : row + rows, column : column + columns]
-            vertices = scaled - (column, row)
-            if included:
-                part |= _inside(vertices, rows, columns)
-            else:
-                part &= ~_inside(vertices, rows, columns)
-            _erase_outline(part, polygon, vertices, step)
-    return mask
+    masks = np.zeros((len(annotations), size, size), dtype=bool)
+    polygons = [polygon for a in annotations for polygon in (*a.inclusions, *a.exclusions)]
+    edges = _Edges.of(polygons, origin_x, origin_y, step)
+    window = edges.window(size)
+    if window is None:
+        return masks
+    inside, outline = _inside(edges, window), _outline(edges, window)
+    planes = zip(inside, outline, strict=True)
+    for mask, annotation in zip(masks, annotations, strict=True):
+        part = mask[
+            window.row : window.row + window.rows, window.column : window.column + window.columns
+        ]
+        for _ in annotation.inclusions:
+            filled, drawn = next(planes)
+            part[...] = (part | filled) & ~drawn
+        for _ in annotation.exclusions:
+            filled, drawn = next(planes)
+            part &= ~(filled | drawn)
+    return masks
 
 
-def _window(
-    vertices: Vertices, margin: float, size: int
-) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Return (first row, rows), (first column, columns) of the grid around an outline, if any."""
-    first = np.maximum(np.ceil(vertices.min(axis=0) - margin).astype(int), 0)
-    last = np.minimum(np.floor(vertices.max(axis=0) + margin).astype(int), size - 1)
-    columns, rows = (int(n) for n in last - first + 1)
-    if columns <= 0 or rows <= 0:
-        return None
-    return (int(first[1]), rows), (int(first[0]), columns)
+@dataclass(frozen=True)
+class _Window:
+    """The part of the grid that polygons can touch."""
+
+    row: int
+    rows: int
+    column: int
+    columns: int
 
 
-def _inside(vertices: Vertices, rows: int, columns: int) -> NDArray[np.bool_]:
-    """Return which grid points lie inside a polygon by the even-odd rule, (rows, columns).
+@dataclass(frozen=True)
+class _Edges:
+    """The edges of closed polygons, one after the other."""
 
-    Each column is a line that the polygon's edges cross; a point is inside if an odd number of
-    crossings lie beyond it. A point exactly on an edge belongs to the side that Matplotlib's
-    `Path.contains_points` gives it, which pylidc asks.
+    polygons: int
+    polygon: NDArray[np.int64]  # (edges,) the number of the polygon that an edge belongs to
+    start: NDArray[np.floating]  # (edges, 2): x (column), y (row), points of the grid
+    end: NDArray[np.floating]  # (edges, 2)
+    steps: NDArray[np.int32]  # (edges, 2) from start to end, pixels of the slice
+    step: float  # of the grid, pixels of the slice
+
+    @classmethod
+    def of(cls, polygons: list[Polygon], origin_x: float, origin_y: float, step: float) -> Self:
+        lengths = np.array([len(polygon) for polygon in polygons])
+        points = np.concatenate(polygons)
+        following = np.arange(1, len(points) + 1)
+        ends = np.cumsum(lengths)
+        following[ends - 1] = ends - lengths  # the last point leads back to the first
+        start = (points - (origin_x, origin_y)) / step
+        return cls(
+            polygons=len(polygons),
+            polygon=np.repeat(np.arange(len(polygons)), lengths),
+            start=start,
+            end=start[following],
+            steps=points[following] - points,
+            step=step,
+        )
+
+    def window(self, size: int) -> _Window | None:
+        """Return the part of a grid that the polygons and their outlines can touch, if any."""
+        reach = HALF_WIDTH / self.step
+        (left, top), (right, bottom) = self.start.min(axis=0), self.start.max(axis=0)
+        column, row = max(int(np.ceil(left - reach)), 0), max(int(np.ceil(top - reach)), 0)
+        columns = min(int(np.floor(right + reach)), size - 1) - column + 1
+        rows = min(int(np.floor(bottom + reach)), size - 1) - row + 1
+        return _Window(row, rows, column, columns) if rows > 0 and columns > 0 else None
+
+
+def _inside(edges: _Edges, window: _Window) -> NDArray[np.bool_]:
+    """Return which points lie inside each polygon by the even-odd rule, (polygons, rows, columns).
+
+    A column is a line that edges cross; a point is inside if an odd number of crossings lie beyond
+    it. A point exactly on an edge belongs to the side that Matplotlib's `Path.contains_points`
+    gives it, which pylidc asks.
     """
-    x1, y1 = vertices.T
-    x0, y0 = np.roll(x1, 1), np.roll(y1, 1)
+    rows, columns = window.rows, window.columns
+    corner = (window.column, window.row)
+    (x0, y0), (x1, y1) = (edges.start - corner).T, (edges.end - corner).T
     # an edge crosses the columns c with min(x0, x1) < c <= max(x0, x1)
-    low = np.clip(np.floor(np.minimum(x0, x1)).astype(int) + 1, 0, columns)
-    high = np.clip(np.floor(np.maximum(x0, x1)).astype(int) + 1, 0, columns)
+    f0, f1 = np.floor(x0).astype(int) + 1, np.floor(x1).astype(int) + 1
+    low, high = np.minimum(f0, f1), np.maximum(f0, f1)
+    low, high = np.minimum(np.maximum(low, 0), columns), np.minimum(np.maximum(high, 0), columns)
     counts = high - low
     edge = np.repeat(np.arange(len(counts)), counts)
-    column = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + low[edge]
-    ahead, dx, dy = x1[edge], (x0 - x1)[edge], (y0 - y1)[edge]
-    crossing = y1[edge] + (column - ahead) * dy / dx
-    # points up to the crossing flip; one that lies on it flips if the edge leads upwards
-    below = np.where(dx < 0, np.floor(crossing) + 1, np.ceil(crossing))
-    row = np.clip(below.astype(int), 0, rows)
-    flips = np.bincount(row * columns + column, minlength=(rows + 1) * columns)
-    crossings = np.cumsum(flips.reshape(rows + 1, columns)[:0:-1], axis=0)[::-1]
-    odd: NDArray[np.bool_] = (crossings & 1).astype(bool)
+    column = np.arange(len(edge)) + np.repeat(low - np.cumsum(counts) + counts, counts)
+    x1, y1, dx, dy = x1[edge], y1[edge], (x0 - x1)[edge], (y0 - y1)[edge]
+    crossing = y1 + (column - x1) * dy / dx
+    # the points before the crossing flip; one that lies on it flips if the edge leads upwards
+    before = np.where(dx < 0, np.floor(crossing) + 1, np.ceil(crossing)).astype(int)
+    row = np.minimum(np.maximum(before, 0), rows)
+    at = (edges.polygon[edge] * (rows + 1) + row) * columns + column
+    flips = np.bincount(at, minlength=edges.polygons * (rows + 1) * columns).astype(np.uint8)
+    beyond = flips.reshape(-1, rows + 1, columns)[:, :0:-1].cumsum(axis=1, dtype=np.uint8)
+    odd: NDArray[np.bool_] = (beyond[:, ::-1] & 1).view(bool)
     return odd
 
 
-def _erase_outline(
-    mask: NDArray[np.bool_], polygon: Polygon, vertices: Vertices, step: float
-) -> None:
-    """Turn off, in place, the points within half an original pixel of an outline.
-
-    `polygon` and `vertices` are the outline in pixels of the slice and of the mask.
-    """
-    reach = HALF_WIDTH / step
-    steps = np.roll(polygon, -1, axis=0) - polygon
+def _outline(edges: _Edges, window: _Window) -> NDArray[np.bool_]:
+    """Return which points lie within half an original pixel of each outline, as `_inside` does."""
+    step, reach = edges.step, HALF_WIDTH / edges.step
+    steps = edges.steps.copy()
     steps[np.abs(steps).max(axis=1) > 1] = 0  # a gap has no pixels of its own
-    ends = vertices + steps / step
-    # a window of grid points around each step, wide enough for a diagonal one
-    first = np.ceil(np.minimum(vertices, ends) - reach).astype(int)
-    width = int(np.floor(1 / step + 2 * reach)) + 1
-    offsets = np.arange(width)
-    x = first[:, :1] + offsets
-    y = first[:, 1:] + offsets
-    from_x, from_y = x - vertices[:, :1], y - vertices[:, 1:]  # (steps, width) grid steps
+    # a square of grid points around each step, wide enough for a diagonal one
+    first = np.ceil(edges.start + np.minimum(steps, 0) / step - reach).astype(int)
+    points = first[:, :, None] + np.arange(int(1 / step + 2 * reach) + 1)
+    off = (points - edges.start[:, :, None]) * step  # (edges, 2, width) pixels of the slice
     # the nearest point of the step lies the share `along` of the way
-    length = np.maximum((steps**2).sum(axis=1), 1)[:, None] / step
-    along = (from_x * steps[:, :1] / length)[:, None, :] + (from_y * steps[:, 1:] / length)[
-        :, :, None
-    ]
-    np.clip(along, 0, 1, out=along)
-    off_x = from_x[:, None, :] - along * (steps[:, :1] / step)[:, :, None]
-    off_y = from_y[:, :, None] - along * (steps[:, 1:] / step)[:, :, None]
-    near = off_x**2 + off_y**2 <= reach**2
-    rows, columns = mask.shape
-    rows, columns = mask.shape
-    near &= ((x >= 0) & (x < columns))[:, None, :] & ((y >= 0) & (y < rows))[:, :, None]
-    at, row, column = np.nonzero(near)
-    mask[y[at, row], x[at, column]] = False
+    share = off * (steps / np.maximum((steps**2).sum(axis=1, keepdims=True), 1))[:, :, None]
+    along = share[:, 1, :, None] + share[:, 0, None, :]  # (edges, y, x)
+    along = np.minimum(np.maximum(along, 0), 1)
+    off_x = off[:, 0, None, :] - along * steps[:, 0, None, None]
+    off_y = off[:, 1, :, None] - along * steps[:, 1, None, None]
+    points -= np.array([[window.column], [window.row]])
+    within = (points >= 0) & (points < np.array([[window.columns], [window.rows]]))
+    near = (off_x**2 + off_y**2 <= HALF_WIDTH**2) & within[:, 1, :, None] & within[:, 0, None, :]
+    edge, y, x = np.nonzero(near)
+    outline = np.zeros((edges.polygons, window.rows, window.columns), dtype=bool)
+    outline[edges.polygon[edge], points[edge, 1, y], points[edge, 0, x]] = True
+    return outline

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.dicom import Z_TOLERANCE, BadSliceError, Header, read_slice
+from probunet.dicom import Z_TOLERANCE, BadSliceError, Header, Slice, open_slice
 from probunet.manifest import LeftOut, Reason, SliceFile
 from probunet.outlines import Annotation, LesionSlice
 from probunet.prepare.crop import Grid, resample
@@ -56,15 +56,15 @@ def make_shard(store: Path, shard: int, root: Path, crops: list[PlannedCrop]) ->
         on_slice = list(group)
         first = on_slice[0][1]
         try:
-            header, hu = _read(root, first)
-            _check_extent(header, [crop.lesion for _, crop in on_slice])
+            opened = _open(root, first)
+            _check_extent(opened.header, [crop.lesion for _, crop in on_slice])
+            for row, crop in on_slice:
+                grid = Grid.around(crop.lesion, opened.header.spacing)
+                first_row, last_row = grid.rows_of(opened.header.shape[0])
+                image[row] = resample(opened.hounsfield(first_row, last_row), grid, first_row)
+                masks[row] = draw_masks(crop.lesion.annotations, grid)
         except BadSliceError as error:
             bad.append(_left_out(first, error))
-            continue
-        for row, crop in on_slice:
-            grid = Grid.around(crop.lesion, header.spacing)
-            image[row] = resample(hu, grid)
-            masks[row] = draw_masks(crop.lesion.annotations, grid)
     if not bad:
         write_shard(store, shard, image, masks)
     return bad
@@ -76,29 +76,27 @@ def draw_masks(annotations: Iterable[Annotation], grid: Grid) -> NDArray[np.uint
     Of more than four, `MORE_THAN_FOUR` tells which are drawn.
     """
     ordered = sorted(annotations, key=lambda annotation: annotation.id)
-    masks = [rasterise(a, grid.x, grid.y, grid.step, grid.size) for a in ordered]
+    masks = rasterise(ordered, grid.x, grid.y, grid.step, grid.size)
     if len(masks) > GRADERS:
-        areas = [int(mask.sum()) for mask in masks]
+        areas = masks.sum(axis=(1, 2)).tolist()
         largest = sorted(range(len(masks)), key=lambda i: (-areas[i], i))[:GRADERS]
-        masks = [masks[i] for i in sorted(largest)]
+        masks = masks[sorted(largest)]
     bits = np.zeros((grid.size, grid.size), dtype=np.uint8)
-    for g, mask in enumerate(masks):
-        bits |= mask.view(np.uint8) << g
+    for g, mask in enumerate(masks.view(np.uint8)):
+        bits |= mask << g
     return bits
 
 
-def _read(root: Path, crop: PlannedCrop) -> tuple[Header, NDArray[np.int16]]:
+def _open(root: Path, crop: PlannedCrop) -> Slice:
+    """Return the slice of a crop, which must be what the manifest says."""
     path, file = root / crop.file.path, crop.file
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise BadSliceError(Reason.MISSING, "the file is gone") from None
-    header, hu = read_slice(path, crop.series)
+    opened = open_slice(path, crop.series)
+    size = path.stat().st_size
     if size != file.bytes:
         raise BadSliceError(Reason.CHANGED, f"{size} bytes instead of {file.bytes}")
-    if abs(header.z - file.z) > Z_TOLERANCE:
-        raise BadSliceError(Reason.CHANGED, f"lies at z {header.z} instead of {file.z}")
-    return header, hu
+    if abs(opened.header.z - file.z) > Z_TOLERANCE:
+        raise BadSliceError(Reason.CHANGED, f"lies at z {opened.header.z} instead of {file.z}")
+    return opened
 
 
 def _check_extent(header: Header, lesions: list[LesionSlice]) -> None:
