@@ -16,7 +16,7 @@ from probunet.errors import ProbunetError
 from probunet.fetch import tree as tree_module
 from probunet.fetch.local import _matched, fetch_local
 from probunet.fetch.tree import DicomFile
-from probunet.files import sha256
+from probunet.files import locked, sha256
 from probunet.manifest import LeftOut, Manifest, Reason
 from probunet.outlines import Scan, read_lesions, read_scans
 
@@ -307,6 +307,11 @@ def test_any_number_of_processes_lists_the_same(
     alone = fetch(tree)
     monkeypatch.setattr(tree_module, "_FILES_PER_PROCESS", 4)
     assert fetch_local(tree, tree.parent / "raw.json", workers=2) == alone
+
+
+def test_two_at_once_on_one_manifest(tree: Path) -> None:
+    with locked(tree.parent / "raw.json"), pytest.raises(ProbunetError, match="another process"):
+        fetch(tree)
 
 
 @given(

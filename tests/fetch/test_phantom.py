@@ -9,7 +9,7 @@ from probunet.dicom import read_slice
 from probunet.errors import ProbunetError
 from probunet.fetch import phantom
 from probunet.fetch.phantom import fetch_phantom
-from probunet.files import sha256
+from probunet.files import locked, sha256
 from probunet.manifest import Manifest
 from probunet.outlines import read_lesions, read_scans
 
@@ -137,6 +137,11 @@ def test_a_killed_call_leaves_no_manifest(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         fetch_phantom(tmp_path / "raw", tmp_path / "raw.json", patients=1, workers=1)
     assert not (tmp_path / "raw.json").exists()
-    names = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    names = [path.name for path in (tmp_path / "raw").rglob("*") if path.is_file()]
     assert len(names) == 2
     assert all(name.endswith(".dcm") and not name.startswith(".") for name in names)
+
+
+def test_two_at_once_on_one_manifest(tmp_path: Path) -> None:
+    with locked(tmp_path / "raw.json"), pytest.raises(ProbunetError, match="another process"):
+        fetch_phantom(tmp_path / "raw", tmp_path / "raw.json", patients=1)

@@ -23,8 +23,8 @@ PADDING = -3024  # HU outside the circle that the scanner reconstructs, as in ma
 AIR, FAT, MUSCLE, MARROW, CORTEX, LUNG = -1000.0, -100.0, 50.0, 190.0, 650.0, -860.0
 # What a lesion adds to the lung where at least 1, 2, 3, 4 readers mark it, and how far each
 # of the four levels is blurred (pixels): faint and soft for one reader, dense and sharp for all.
-AGREEMENT_HU = (200.0, 210.0, 230.0, 250.0)
-AGREEMENT_BLUR = (1.5, 1.2, 0.9, 0.6)
+AGREEMENT_HU = (240.0, 210.0, 210.0, 230.0)
+AGREEMENT_BLUR = (1.2, 1.0, 0.8, 0.6)
 
 Field = NDArray[np.float32]  # (SIZE, SIZE)
 
@@ -93,9 +93,10 @@ class Chest:
             scale = _narrowing(self._height(lesion.z))
             x0, x1, y0, y1 = lesion.box
             for x, y in ((x0, y0), (x0, y1), (x1, y0), (x1, y1)):
-                dx, dy = (x - self._cx) / (a * scale), (y - self._cy) / (b * scale)
-                out = max(1.0, math.hypot(dx, dy) / 0.94)
-                a, b = a * out, b * out
+                dx, dy = (x - self._cx) / scale, (y - self._cy) / scale
+                while math.hypot(dx / a, dy / b) > 0.94:  # stretched the way the corner lies
+                    wide = (dx / a) ** 2 / ((dx / a) ** 2 + (dy / b) ** 2)
+                    a, b = a * (1 + 0.02 * wide), b * (1.02 - 0.02 * wide)
         return a, b
 
     def _cage_radius(self, height: float) -> Field:

@@ -8,7 +8,7 @@ from pathlib import Path
 from probunet.dicom import Z_TOLERANCE, BadSliceError, read_slice
 from probunet.errors import ProbunetError
 from probunet.fetch.tree import DicomFile, in_processes, read_tree
-from probunet.files import sha256
+from probunet.files import locked, sha256
 from probunet.manifest import LeftOut, Manifest, Reason, Series, SliceFile, count_reasons
 from probunet.outlines import Scan, read_lesions, read_scans
 
@@ -38,12 +38,21 @@ def fetch_local(
     Raises
     ------
     ProbunetError
-        If the tree is not there or cannot be read, or none of its series has outlines.
+        If the tree is not there or cannot be read, none of its series has outlines, or another
+        process writes the same manifest.
     """
     if not tree.is_dir():
         state = "not a folder" if tree.exists() else "no such folder"
         raise ProbunetError(f"{tree}: {state}; give the folder that holds your LIDC-IDRI slices.")
-    root, processes = tree.resolve(), workers or len(os.sched_getaffinity(0))
+    with locked(manifest):
+        made = _list(tree.resolve(), patients, workers or len(os.sched_getaffinity(0)))
+        made.write(manifest)
+    _tell(tree, made)
+    return Manifest.read(manifest)
+
+
+def _list(root: Path, patients: int | None, processes: int) -> Manifest:
+    """Return the manifest of what lies below `root`."""
     lesions, scans = read_lesions(), read_scans()
     found = read_tree(root, {series: scans[series] for series in lesions}, patients, processes)
     matches: list[_Match] = []
@@ -51,7 +60,7 @@ def fetch_local(
         zs = sorted({lesion.z for lesion in lesions[series]})
         matches += _matched(scans[series], zs, found.files[series])
     entries = in_processes(partial(_checked, root), matches, processes, "checking slices")
-    made = Manifest(
+    return Manifest(
         dataset="lidc",
         source="local",
         synthetic=False,
@@ -61,14 +70,10 @@ def fetch_local(
         left_out=tuple(entry for _, entry in entries if isinstance(entry, LeftOut)),
         absent_patients=len({scans[series].patient for series in lesions}) - found.patients,
     )
-    made.write(manifest)
-    _tell(tree, made)
-    return Manifest.read(manifest)
 
 
-_Match = tuple[
-    Scan, float, DicomFile
-]  # an outline's z, and the file that holds it or tells why not
+# a series, an outline's z, and the file that holds the slice or tells why there is none
+_Match = tuple[Scan, float, DicomFile]
 
 
 def _matched(scan: Scan, zs: list[float], files: list[DicomFile]) -> list[_Match]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from probunet.errors import ProbunetError
 from probunet.fetch.chest import PADDING, SIZE, Chest
-from probunet.files import sha256, written_whole
+from probunet.files import locked, sha256, written_whole
 from probunet.manifest import Manifest, Series, SliceFile
 from probunet.outlines import LesionSlice, Scan, read_lesions, read_scans
 from probunet.seeding import numpy_generator
@@ -66,27 +66,32 @@ def fetch_phantom(
     Raises
     ------
     ProbunetError
-        If there are not so many patients, or the disk is full.
+        If there are not so many patients, the disk is full, or another process writes the same
+        manifest.
     """
     phantoms = _phantoms(patients, seed)
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        write = partial(_write_series, folder, seed)
+    write = partial(_write_series, folder, seed)
+    threads = workers or len(os.sched_getaffinity(0))
+    with locked(manifest), ThreadPoolExecutor(threads) as pool:
         progress = tqdm(pool.map(write, phantoms), "rendering", len(phantoms), disable=None)
-        series = tuple(progress)
+        made = _manifest(folder, manifest, tuple(progress))
+        made.write(manifest)
+    slices = sum(len(item.slices) for item in made.series)
+    _log.info("%d synthetic patients, %d slices with outlines in %s", patients, slices, folder)
+    return Manifest.read(manifest)
+
+
+def _manifest(folder: Path, manifest: Path, series: tuple[Series, ...]) -> Manifest:
+    """Return the manifest; its root is relative where possible, so that the data can be moved."""
     root, beside = folder.resolve(), manifest.parent.resolve()
-    made = Manifest(
+    return Manifest(
         dataset="lidc",
         source="phantom",
         synthetic=True,
-        # relative where possible: the data can be moved
         root=str(root.relative_to(beside) if root.is_relative_to(beside) else root),
         licence=LICENCE,
         series=series,
     )
-    made.write(manifest)
-    slices = sum(len(item.slices) for item in series)
-    _log.info("%d synthetic patients, %d slices with outlines in %s", patients, slices, folder)
-    return Manifest.read(manifest)
 
 
 @dataclass(frozen=True)
