@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from probunet.metrics.bits import pack
-from probunet.metrics.distances import distances
+from probunet.metrics.distances import PART, distances
 from probunet.metrics.ged import energy_distance, ged
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
@@ -144,3 +144,18 @@ def test_samples_and_graders_must_agree(wrong: Callable[..., NDArray[np.uint8]])
     masks = pack(np.ones((2, 2, 16, 16), bool))
     with pytest.raises(ValueError, match="do not agree"):
         distances(masks, wrong(masks))
+
+
+def test_many_images_are_scored_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    samples, graders = (pack(random.random((2 * PART + 3, m, 9, 9)) < 0.3) for m in (3, 4))
+    together = distances(samples, graders)
+    for image in range(len(samples)):
+        alone = distances(samples[image : image + 1], graders[image : image + 1])
+        for name in ("samples", "between", "graders"):
+            np.testing.assert_array_equal(getattr(together, name)[image], getattr(alone, name)[0])
+
+
+def test_no_image_has_no_score() -> None:
+    nothing = pack(np.zeros((0, 4, 8, 8), bool))
+    assert ged(nothing, nothing).shape == (0,)

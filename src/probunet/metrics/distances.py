@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from probunet.metrics.bits import Packed, words
 
+PART = 16  # images that a thread takes at a time
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -47,17 +49,19 @@ def distances(samples: Packed, graders: Packed) -> Distances:
     pairs = np.empty((images, members, members))
     sample_words, grader_words = words(samples), words(graders)
 
-    def fill(image: int) -> None:
-        pairs[image] = _pairs(np.concatenate((sample_words[image], grader_words[image])))
+    def fill(part: range) -> None:
+        for image in part:
+            pairs[image] = _pairs(np.concatenate((sample_words[image], grader_words[image])))
 
+    parts = [range(start, min(start + PART, images)) for start in range(0, images, PART)]
     with ThreadPoolExecutor(_cpus()) as pool:
-        list(pool.map(fill, range(images)))  # raises what a thread raised
+        list(pool.map(fill, parts))  # raises what a thread raised
     return Distances(pairs[:, :n, :n], pairs[:, :n, n:], pairs[:, n:, n:])
 
 
 def _pairs(masks: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Return the distances (m, m) of masks (m, words)."""
-    masks = masks[:, masks.any(axis=0)]
+    masks = np.compress(masks.any(axis=0), masks, axis=1)  # row by row, as an index would not be
     m = len(masks)
     intersection = np.zeros((m, m))
     common = np.empty_like(masks)
