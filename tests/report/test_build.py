@@ -206,3 +206,10 @@ def test_one_fold_one_n_one_run(study: Any) -> None:
     text = report(study, runs=study.runs[:1])
     assert "±</small>" not in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+
+
+def test_runs_scored_at_different_n_leave_a_dash(study: Any) -> None:
+    summary = pd.read_csv(study.summary)
+    keep = ~((summary["beta"] == 10) & (summary["n"] == 4))
+    summary[keep].to_csv(study.summary, index=False)
+    assert "<td>\N{EN DASH}</td>" in report(study)

@@ -70,7 +70,7 @@ def over_folds(summary: pd.DataFrame) -> Table:
     rows = []
     for (model, beta), group in groups(summary, "model", "beta"):
         by_n = group.set_index("n").to_dict("index")
-        rows.append(_row(predictor(model, beta), model, [_ged(by_n[n]) for n in ns]))
+        rows.append(_row(predictor(model, beta), model, [_ged(by_n.get(n)) for n in ns]))
     return Table([f"n = {n}" for n in ns], rows)
 
 
@@ -103,7 +103,9 @@ def other_scores(summary: pd.DataFrame, n: int) -> Table:
     return Table(list(OTHERS.values()), rows)
 
 
-def _ged(row: dict[Any, Any]) -> Cell:
+def _ged(row: dict[Any, Any] | None) -> Cell:
+    if row is None:
+        return Cell(number(math.nan))
     spread = "" if math.isnan(row["ged_sd"]) else f"± {number(row['ged_sd'])}"
     interval = f"{number(row['ged_low'])} to {number(row['ged_high'])}"
     return Cell(number(row["ged"]), spread, interval)
