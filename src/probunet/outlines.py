@@ -9,6 +9,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,12 +40,14 @@ class Annotation:
     inclusions: tuple[Polygon, ...]
     exclusions: tuple[Polygon, ...] = ()
 
-    @property
+    @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """The tight bounding box: first and last column, first and last row, both included."""
-        points = np.concatenate(self.inclusions)
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-        return int(x0), int(x1), int(y0), int(y1)
+        points = (
+            self.inclusions[0] if len(self.inclusions) == 1 else np.concatenate(self.inclusions)
+        )
+        x, y = points[:, 0], points[:, 1]
+        return int(x.min()), int(x.max()), int(y.min()), int(y.max())
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,8 @@ class LesionSlice:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """The tight bounding box of all annotations, as in `Annotation.box`."""
-        boxes = np.array([annotation.box for annotation in self.annotations])
-        x0, x1 = int(boxes[:, 0].min()), int(boxes[:, 1].max())
-        y0, y1 = int(boxes[:, 2].min()), int(boxes[:, 3].max())
-        return x0, x1, y0, y1
+        x0, x1, y0, y1 = zip(*(annotation.box for annotation in self.annotations), strict=True)
+        return min(x0), max(x1), min(y0), max(y1)
 
 
 def read_scans() -> dict[str, Scan]:
@@ -132,14 +133,17 @@ def _lesion_slices(
 
 def _overlapping(annotations: list[Annotation]) -> list[list[Annotation]]:
     """Return the annotations in groups, joined where tight boxes overlap, transitively."""
-    boxes = np.array([a.box for a in annotations]).reshape(-1, 4)
-    x0, x1, y0, y1 = boxes.T
-    overlap = (x0[:, None] <= x1) & (x0 <= x1[:, None]) & (y0[:, None] <= y1) & (y0 <= y1[:, None])
-    numbers = _components([np.flatnonzero(row).tolist() for row in overlap])
+    boxes = [annotation.box for annotation in annotations]
+    overlaps = [[j for j, other in enumerate(boxes) if _overlap(box, other)] for box in boxes]
+    numbers = _components(overlaps)
     groups: dict[int, list[Annotation]] = defaultdict(list)
     for number, annotation in zip(numbers, annotations, strict=True):
         groups[number].append(annotation)
     return list(groups.values())
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1] and a[2] <= b[3] and b[2] <= a[3]
 
 
 def _components(sets: list[list[int]]) -> list[int]:
@@ -161,8 +165,7 @@ def _components(sets: list[list[int]]) -> list[int]:
 
 
 def _polygon(coordinates: str) -> Polygon:
-    numbers = coordinates.replace("\n", ",").split(",")
-    return np.array(numbers, dtype=np.int32).reshape(-1, 2)
+    return np.fromstring(coordinates.replace("\n", ","), np.int32, sep=",").reshape(-1, 2)
 
 
 def _database() -> sqlite3.Connection:
