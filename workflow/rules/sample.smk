@@ -19,7 +19,13 @@ rule sample:
         mem_mb=8000,
         runtime=120,
     params:
-        settings=settings("evaluation.crop", "evaluation.samples"),
+        settings=settings(
+            "intensity",
+            "architecture",
+            "training.precision",
+            "evaluation.crop",
+            "evaluation.samples",
+        ),
     shell:
         "probunet sample --weights {input.weights:q} --store {input.store:q}"
         " --folds {input.folds:q} --output {output.samples:q}"
