@@ -5,6 +5,8 @@ before f_comb, for every sample anew. The parameters carry the same names and sh
 `probunet.models.probabilistic_unet`, so that either loads the other's weights.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -63,8 +65,7 @@ class _Decoder(nn.Module):
     def __init__(self, channels, convolutions):
         super().__init__()
         self.scales = nn.ModuleList(
-            _block(coarse + fine, fine, convolutions)
-            for fine, coarse in zip(channels[:-1], channels[1:], strict=True)
+            _block(coarse + fine, fine, convolutions) for fine, coarse in pairwise(channels)
         )
 
     def forward(self, features):

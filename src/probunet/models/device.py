@@ -31,11 +31,17 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context for a model's forward pass.
+    """Return the context for a model's forward pass while it is trained.
 
-    precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the accelerator has it.
+    precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the hardware multiplies
+    matrices of it (a recent GPU, a CPU with AMX) and float32 elsewhere.
     """
-    wanted = precision == "bfloat16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
+    wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))

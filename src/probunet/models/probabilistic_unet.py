@@ -21,7 +21,7 @@ from probunet.models.unet import UNet, initialise
 class Condition(NamedTuple):
     """What an image contributes to each of its hypotheses; computed once."""
 
-    mixed: Tensor  # (B, channels[0], H, W), W_f f(x) + b
+    mixed: Tensor  # (B, H, W, channels[0]), W_f f(x) + b
     prior: Gaussian
 
 
@@ -84,8 +84,10 @@ class ProbabilisticUNet(Model):
         seen = F.one_hot(mask, self.classes).movedim(-1, 1).to(image.dtype) - 0.5
         posterior = self.posterior(torch.cat([image, seen], dim=1))
         mixed = self.f_comb.mix_features(self.unet(image))
-        logits = self.f_comb(mixed, posterior.at(noise)).float()
-        cross_entropy = F.cross_entropy(logits, mask, reduction="sum") / len(image)
+        logits = self.f_comb(mixed, posterior.at(noise))
+        cross_entropy = F.cross_entropy(
+            logits.flatten(0, 2), mask.flatten(), reduction="sum"
+        ) / len(image)
         return cross_entropy, kl_divergence(posterior, prior).mean()
 
     @torch.no_grad()
@@ -98,8 +100,8 @@ class ProbabilisticUNet(Model):
         """Return the class ids (B, H, W) uint8 of the hypotheses at z, (B, latent_dim)."""
         logits: Tensor = self.f_comb(condition.mixed, z)
         if self.classes == 2:  # the same as argmax, ties included, in a fraction of its time
-            return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
-        return logits.argmax(dim=1).to(torch.uint8)
+            return (logits[..., 1] > logits[..., 0]).to(torch.uint8)
+        return logits.argmax(dim=-1).to(torch.uint8)
 
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return n samples of the prior and the segmentation at its mean; see `Model.draw`."""
@@ -120,6 +122,10 @@ class FComb(nn.Module):
     The first convolution acts on concat(f, z broadcast over the image). It is linear, hence
     W concat(f, z) + b = (W_f f + b) + W_z z: the first term is computed once per image, the second
     is a few numbers per sample, and nothing is tiled or concatenated.
+
+    With channels last, a 1x1 convolution is one matrix product over all pixels, and is written as
+    such. All of it stays in float32 under autocast: it is a small part of the work, and nearly all of
+    what bfloat16 would add to the loss's error (measured: 3e-4 relative against 1e-5).
     """
 
     def __init__(
@@ -134,14 +140,16 @@ class FComb(nn.Module):
         self.logits = nn.Conv2d(features, classes, 1)
 
     def mix_features(self, features: Tensor) -> Tensor:
-        """Return W_f f + b, (B, features, H, W)."""
-        return F.conv2d(features, self.first.weight[:, : self.features], self.first.bias)
+        """Return W_f f + b, (B, H, W, features) float32, of f, (B, features, H, W)."""
+        with torch.autocast(features.device.type, enabled=False):
+            weight = self.first.weight[:, : self.features, 0, 0]
+            return F.linear(features.movedim(1, -1).float(), weight, self.first.bias)
 
     def forward(self, mixed: Tensor, z: Tensor) -> Tensor:
-        """Return logits (B, classes, H, W) from `mix_features` and z, (B, latent_dim)."""
-        from_latent = F.linear(z, self.first.weight[:, self.features :, 0, 0])
-        x = F.relu(mixed + from_latent[:, :, None, None].to(mixed.dtype))
-        for convolution in self.rest:
-            x = F.relu(convolution(x), inplace=True)
-        logits: Tensor = self.logits(x)
-        return logits
+        """Return logits (B, H, W, classes) float32 from `mix_features` and z, (B, latent_dim)."""
+        with torch.autocast(mixed.device.type, enabled=False):
+            from_latent = F.linear(z, self.first.weight[:, self.features :, 0, 0])
+            x = F.relu_(mixed + from_latent[:, None, None])
+            for layer in self.rest:
+                x = F.relu_(F.linear(x, layer.weight[..., 0, 0], layer.bias))
+            return F.linear(x, self.logits.weight[..., 0, 0], self.logits.bias)
