@@ -34,6 +34,11 @@ def draw_folds(crops: Crops, folds: int, seed: int) -> Folds:
             f"config.yaml: folds: {folds} is more than the {most} patients in {crops.path}; "
             f"choose 2 to {most}."
         )
+    if most - -(-most // folds) < 2:  # the largest test set leaves fewer than two
+        raise ProbunetError(
+            f"config.yaml: folds: {folds} leaves one of the {most} patients in {crops.path} both "
+            f"to train and to validate; choose {most}."
+        )
     shuffled = numpy_generator(seed, "folds").permutation(patients)
     tests = np.array_split(shuffled, folds)
     return Folds(

@@ -1,0 +1,96 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probunet.errors import ProbunetError
+from probunet.folds import Fold, Folds
+from probunet.prepare.folds import check_folds, draw_folds
+
+
+def crops_of(patients: list[str]):
+    return SimpleNamespace(
+        path=Path("data/lidc.zarr"),
+        attributes=SimpleNamespace(dataset="lidc"),
+        columns=SimpleNamespace(patient=np.array(patients)),
+    )
+
+
+def crops(number: int):
+    return crops_of([f"P{i:03}" for i in range(number)] * 2)
+
+
+@given(patients=st.integers(3, 60), folds=st.integers(2, 60), seed=st.integers(0, 2**31 - 1))
+def test_folds_are_disjoint_and_cover(patients, folds, seed):
+    folds = 3 if patients == 3 else min(folds, patients)
+    drawn = draw_folds(crops(patients), folds, seed)
+    everybody = {f"P{i:03}" for i in range(patients)}
+    tested = [patient for fold in drawn.folds for patient in fold.test]
+    assert len(tested) == patients
+    assert set(tested) == everybody
+    for fold in drawn.folds:
+        parts = [*fold.train, *fold.validation, *fold.test]
+        assert len(parts) == patients
+        assert set(parts) == everybody
+        assert min(len(fold.train), len(fold.validation), len(fold.test)) >= 1
+    sizes = [len(fold.test) for fold in drawn.folds]
+    assert max(sizes) - min(sizes) <= 1
+    assert draw_folds(crops(patients), folds, seed) == drawn
+
+
+def test_a_sixth_of_the_rest_validates():
+    drawn = draw_folds(crops(24), 4, 0)
+    assert [len(fold.validation) for fold in drawn.folds] == [3] * 4
+    assert [len(fold.train) for fold in drawn.folds] == [15] * 4
+
+
+def test_seeds_draw_different_folds():
+    assert draw_folds(crops(24), 4, 0).folds != draw_folds(crops(24), 4, 1).folds
+
+
+def test_drawn_folds_read_back(tmp_path):
+    drawn = draw_folds(crops(9), 3, 0)
+    drawn.write(tmp_path / "folds.json")
+    assert Folds.read(tmp_path / "folds.json") == drawn
+
+
+def test_more_folds_than_patients_is_told():
+    with pytest.raises(ProbunetError, match=r"folds: 40 is more than the 24 patients.*2 to 24"):
+        draw_folds(crops(24), 40, 0)
+
+
+@pytest.mark.parametrize(
+    ("patients", "folds", "message"),
+    [
+        (2, 2, "holds 2 patients; a fold needs three"),
+        (1, 2, "holds 1 patient; a fold needs three"),
+        (3, 2, "folds: 2 leaves one of the 3 patients .* choose 3"),
+    ],
+)
+def test_too_few_patients_are_told(patients, folds, message):
+    with pytest.raises(ProbunetError, match=message):
+        draw_folds(crops(patients), folds, 0)
+
+
+def own(*folds: Fold) -> Folds:
+    return Folds(dataset="lidc", folds=folds)
+
+
+def test_own_folds_may_leave_patients_out():
+    fold = Fold(train=("P000",), validation=("P001",), test=("P002",))
+    check_folds(own(fold, fold), crops(5), 2)
+
+
+def test_own_folds_of_another_number_are_refused():
+    fold = Fold(train=("P000",), validation=("P001",), test=("P002",))
+    with pytest.raises(ProbunetError, match=r"folds: 4, but the folds file holds 1"):
+        check_folds(own(fold), crops(5), 4)
+
+
+def test_unknown_patients_are_named():
+    fold = Fold(train=("P000", "nobody"), validation=("P001",), test=("P002",))
+    with pytest.raises(ProbunetError, match=r"names nobody, of whom data/lidc\.zarr has no crop"):
+        check_folds(own(fold), crops(5), 1)
