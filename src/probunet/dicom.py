@@ -156,7 +156,7 @@ class _Plain:
 
 def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
+        dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
     except FileNotFoundError:
         raise BadSliceError(Reason.MISSING, "the file is gone") from None
     except InvalidDicomError:
@@ -167,6 +167,9 @@ def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     except Exception as error:  # on garbage pydicom raises nearly anything
         empty = path.stat().st_size == 0
         raise BadSliceError(Reason.EMPTY if empty else Reason.TRUNCATED, str(error)) from None
+    if not len(dataset):  # pydicom gives up all elements where the file ends within one
+        raise BadSliceError(Reason.TRUNCATED, "it ends in the middle")
+    return dataset
 
 
 def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
@@ -200,7 +203,9 @@ def _pixels(
     element = next((e for e in dataset.values() if e.tag == _PIXEL_DATA), None)
     if not isinstance(element, RawDataElement) or not element.length:
         raise BadSliceError(Reason.NO_PIXELS)
-    syntax = dataset.file_meta.TransferSyntaxUID
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
+    if not syntax.is_transfer_syntax:
+        raise BadSliceError(Reason.CANNOT_DECODE, f"unknown transfer syntax {str(syntax)!r}")
     if syntax.is_deflated:  # pydicom cannot go back for what it left in such a file
         dataset = pydicom.dcmread(path)
     if syntax.is_compressed:
