@@ -1,6 +1,5 @@
 """A tiny store of crops with discs for lesions, folds, and settings that train in a second."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +38,6 @@ def run() -> Run:
 @pytest.fixture
 def settings() -> Settings:
     return tiny_settings()
-
-
-@pytest.fixture
-def make_store(tmp_path: Path) -> Callable[[int], Path]:
-    def make(seed: int) -> Path:
-        path = tmp_path / f"discs-{seed}.zarr"
-        write_discs(path, seed)
-        return path
-
-    return make
 
 
 def tiny_settings(**training: object) -> Settings:

@@ -1,6 +1,7 @@
 """Weights on disk, with what is needed to use them again: no code inside, whole or absent."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -81,10 +82,13 @@ def load_plain(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         If the file is not there, is corrupt or holds code.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch's reader passes over the checksums
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise ProbunetError(f"{path}: no such file; train the run first.") from None
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, zipfile.BadZipFile):
         raise ProbunetError(
             f"{path}: refused: it is corrupt or holds code, and weights are tensors and plain "
             "values only; use a file that `probunet train` wrote."

@@ -16,7 +16,7 @@ from probunet.folds import Folds
 from probunet.metrics.bits import pack
 from probunet.models import Model
 from probunet.models.crops import central, read_rows, windowed
-from probunet.models.device import autocast, choose_device
+from probunet.models.device import choose_device
 from probunet.models.weights import WeightsInfo, load_weights
 from probunet.run import Run
 from probunet.seeding import seed_of
@@ -91,7 +91,7 @@ def _draw(
             torch.Generator().manual_seed(seed_of(run.seed, "sample", int(row)))
             for row in rows[part]
         ]
-        with torch.no_grad(), autocast(device, settings.training.precision):
+        with torch.no_grad():  # in float32, whatever the precision of training
             drawn = model.draw(
                 windowed(hu, info.window)[:, None], settings.evaluation.samples, generators
             )

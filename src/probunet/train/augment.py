@@ -50,7 +50,8 @@ def sampling_field(deformation: Deformation, size: int, crop: int) -> Tensor:
 
     `size` is the stored crop's side. The translation is uniform over what keeps the rotated,
     sheared and scaled square inside the stored crop, in whole pixels: with all magnitudes zero
-    this is a plain random crop.
+    this is a plain random crop. It is at most a quarter of the crop, so that small crops keep
+    the lesion, which lies in the middle (the paper's 128 of 180 pixels stay within that).
     """
     affine, translation, elastic = deformation
     u = torch.arange(crop, dtype=torch.float32, device=affine.device) - (crop - 1) / 2
@@ -58,7 +59,7 @@ def sampling_field(deformation: Deformation, size: int, crop: int) -> Tensor:
     a = affine[..., None, None]  # no matrix product: those may run in fewer bits on a GPU
     field = torch.stack([a[:, 0, 0] * x + a[:, 0, 1] * y, a[:, 1, 0] * x + a[:, 1, 1] * y], dim=-1)
     reach = field.abs().amax(dim=(1, 2))  # (B, 2), of the square from its middle
-    slack = ((size - 1) / 2 - reach + 1e-3).clamp(min=0).floor()
+    slack = ((size - 1) / 2 - reach + 1e-3).clamp(min=0, max=crop // 4).floor()
     shift = (translation * (2 * slack + 1)).floor() - slack
     smooth = F.interpolate(elastic, size=(crop, crop), mode="bicubic", align_corners=True)
     return field + ((size - 1) / 2 + shift)[:, None, None] + smooth.movedim(1, -1)

@@ -1,0 +1,184 @@
+"""The model against the same network written the usual way, and the paper's own facts."""
+
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from probunet.errors import ProbunetError
+from probunet.models import build
+from probunet.models.probabilistic_unet import ProbabilisticUNet
+
+SMALL = {
+    "channels": (8, 12, 16),
+    "convolutions": 2,
+    "latent_dim": 3,
+    "head_convolutions": 3,
+    "initialisation": "orthogonal",
+}
+
+
+def _usual() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "usual.py"
+    spec = importlib.util.spec_from_file_location("usual", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _model(classes: int = 2, **changes: object) -> ProbabilisticUNet:
+    model = build("probabilistic_unet", {**SMALL, **changes}, classes=classes, seed=1)
+    assert isinstance(model, ProbabilisticUNet)
+    return model
+
+
+def _batch(size: int = 3, classes: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(size, 1, 16, 24, generator=generator)
+    mask = torch.randint(classes, (size, 16, 24), generator=generator)
+    return image, mask, torch.randn(size, 3, generator=generator)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_equals_the_network_written_the_usual_way(classes: int) -> None:
+    model = _model(classes)
+    usual = _usual().UsualProbabilisticUNet(1, classes, (8, 12, 16), 2, 3, 3)
+    usual.load_state_dict(model.state_dict())
+    image, mask, noise = _batch(classes=classes)
+
+    ours = model(image, mask, noise)
+    theirs = usual.loss(image, mask, noise, beta=1.0)
+    torch.testing.assert_close(ours[0], theirs[1], rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(ours[1], theirs[2], rtol=1e-4, atol=1e-6)
+
+    (ours[0] + ours[1]).backward()
+    theirs[0].backward()
+    for (name, one), other in zip(model.named_parameters(), usual.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3, msg=name)
+
+    condition = model.condition(image)
+    drawn = torch.stack([model.segment(condition, condition.prior.at(n)) for n in [noise, -noise]])
+    expected = usual.sample(image, torch.stack([noise, -noise]))
+    assert (drawn == expected).float().mean() > 0.999  # ties may fall either way
+
+
+def test_cross_entropy_is_summed_over_pixels_and_averaged_over_the_batch() -> None:
+    model = _model()
+    for layer in (model.f_comb.logits,):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    image, mask, _ = _batch()
+    loss = model.loss(image, mask, beta=10.0, generator=torch.Generator().manual_seed(0))
+    assert loss.reconstruction.item() == pytest.approx(16 * 24 * math.log(2), rel=1e-5)
+    torch.testing.assert_close(loss.total, loss.reconstruction + 10 * loss.kl)
+
+
+def test_parameters_as_in_the_paper() -> None:
+    paper = {**SMALL, "channels": (32, 64, 128, 256, 512), "convolutions": 3, "latent_dim": 6}
+    with torch.device("meta"):
+        model = ProbabilisticUNet(
+            1, 2, **{**paper, "initialisation": "he"}, generator=torch.Generator()
+        )
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{count / 1e6:.2f} M parameters")
+    assert count == pytest.approx(27.5e6, rel=0.02)
+
+
+def test_cityscapes_setting_runs() -> None:
+    channels = (32, 64, 128, 192, 192, 192, 192)
+    model = _model(24, channels=channels, convolutions=3, latent_dim=6, initialisation="he")
+    drawn = model.draw(torch.rand(1, 1, 64, 128), 2, [torch.Generator()])
+    assert drawn.samples.shape == (2, 1, 64, 128)
+    assert drawn.prior_mean.shape == (1, 6)
+
+
+def test_initial_weights_are_orthogonal_and_biases_near_zero() -> None:
+    model = _model()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            rows = layer.weight.detach().flatten(1)
+            if rows.shape[0] > rows.shape[1]:
+                rows = rows.T
+            torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=1e-5, rtol=0)
+            assert layer.bias is not None
+            assert 0 < layer.bias.abs().max() <= 0.002
+    he = _model(channels=(64, 64), initialisation="he").unet.encoder.scales[1][2].weight
+    assert he.std().item() == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.05)
+
+
+def test_what_is_drawn_for_an_image_does_not_depend_on_the_others() -> None:
+    model, (image, _, _) = _model(), _batch(3)
+
+    def generators(rows: list[int]) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(row) for row in rows]
+
+    together = model.draw(image, 4, generators([0, 1, 2]))
+    alone = model.draw(image[1:2], 4, generators([1]))
+    assert (together.samples[:, 1:2] == alone.samples).float().mean() > 0.999
+    torch.testing.assert_close(together.prior_mean[1:2], alone.prior_mean)
+    assert together.samples.dtype == torch.uint8
+
+
+def test_deterministic_is_the_segmentation_at_the_priors_mean() -> None:
+    model, (image, _, _) = _model(), _batch()
+    drawn = model.draw(image, 1, [torch.Generator() for _ in image])
+    expected = model.segment(model.condition(image), drawn.prior_mean)
+    assert torch.equal(drawn.deterministic, expected)
+
+
+def test_samples_differ_where_the_prior_is_wide() -> None:
+    model, (image, _, _) = _model(), _batch()
+    torch.nn.init.constant_(model.prior.head.bias, 3.0)
+    drawn = model.draw(image, 8, [torch.Generator().manual_seed(5) for _ in image])
+    assert (drawn.samples != drawn.samples[0]).any()
+
+
+@pytest.mark.parametrize("beta", [0.0, 10.0])
+def test_no_nan_at_a_high_learning_rate(beta: float) -> None:
+    model, (image, mask, _) = _model(), _batch()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for step in range(40):
+        generator = torch.Generator().manual_seed(step)
+        loss = model.loss(image, mask, beta=beta, generator=generator)
+        optimiser.zero_grad()
+        loss.total.backward()
+        optimiser.step()
+        losses.append(loss.total.item())
+    assert all(math.isfinite(value) for value in losses)
+    assert losses[-1] < losses[0]
+
+
+def test_bfloat16_keeps_the_loss() -> None:
+    model, (image, mask, noise) = _model(), _batch()
+    with torch.no_grad():
+        expected = sum(model(image, mask, noise))
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = model(image, mask, noise)
+    assert all(part.dtype == torch.float32 for part in parts)
+    torch.testing.assert_close(sum(parts), expected, rtol=2e-3, atol=0)
+
+
+def test_activations_are_channels_last() -> None:
+    model, (image, _, _) = _model(), _batch()
+    layouts = []
+    for layer in model.unet.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(
+                lambda _layer, _inputs, output: layouts.append(
+                    output.is_contiguous(memory_format=torch.channels_last)
+                )
+            )
+    model.unet(image)
+    assert len(layouts) == 10
+    assert all(layouts)
+
+
+def test_unknown_model() -> None:
+    with pytest.raises(ProbunetError, match=r"unet9: no such model; choose one of: probab"):
+        build("unet9", SMALL)

@@ -1,0 +1,96 @@
+"""Samples: what is stored, what they depend on, and weights that are refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import probunet.sample.draw as draw
+from probunet.config import Intensity, Settings
+from probunet.errors import ProbunetError
+from probunet.files import sha256
+from probunet.metrics.bits import unpack
+from probunet.models.weights import load_weights
+from probunet.run import Run
+from probunet.sample.draw import sample_run
+from probunet.seeding import seed_of
+from probunet.store import open_crops, open_samples, verify
+
+
+def test_what_is_stored(
+    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    output = tmp_path / "samples.zarr"
+    sample_run(weights, store, folds, run, settings, output, "cpu", 1)
+    verify(output)
+    stored = open_samples(output)
+    crops = open_crops(store)
+    assert stored.rows.tolist() == crops.rows_of(["d"]).tolist()
+    assert stored.attributes.run == run.folder
+    assert stored.attributes.store == crops.digest
+    assert stored.attributes.weights_sha256 == sha256(weights)
+    assert 0 < stored.attributes.weights_step <= 60
+    assert (stored.attributes.crop, stored.attributes.samples) == (32, 4)
+
+    # one image by hand
+    model, _ = load_weights(weights)
+    row = int(stored.rows[3])
+    hu = np.asarray(crops.image[row])[74:106, 74:106].astype(np.float32)
+    image = torch.from_numpy((hu.clip(-1000, 400) + 1000) / 1400)[None, None]
+    generator = torch.Generator().manual_seed(seed_of(run.seed, "sample", row))
+    drawn = model.draw(image, 4, [generator])
+    samples = unpack(np.asarray(stored.samples[3]), 32, 32)
+    deterministic = unpack(np.asarray(stored.deterministic[3]), 32, 32)
+    assert 0 < samples.mean() < 1
+    assert (samples == drawn.samples[:, 0].numpy()).mean() > 0.999
+    assert (deterministic == drawn.deterministic[0].numpy()).mean() > 0.999
+    np.testing.assert_allclose(stored.prior_mean[3], drawn.prior_mean[0], atol=1e-5)
+    np.testing.assert_allclose(stored.prior_log_sigma[3], drawn.prior_log_sigma[0], atol=1e-5)
+
+
+def test_samples_do_not_depend_on_the_batch(
+    tmp_path: Path,
+    weights: Path,
+    store: Path,
+    folds: Path,
+    run: Run,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = []
+    for batch in (16, 16, 1):
+        monkeypatch.setattr(draw, "_BATCH", batch)
+        output = tmp_path / "samples.zarr"
+        sample_run(weights, store, folds, run, settings, output, "cpu", 1)
+        stored.append(unpack(np.asarray(open_samples(output).samples[:]), 32, 32))
+    assert np.array_equal(stored[0], stored[1])
+    assert (stored[0] == stored[2]).mean() > 0.999  # rounding aside
+
+
+def test_refused(
+    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    output = tmp_path / "samples.zarr"
+    wider = settings.model_copy(
+        update={
+            "architecture": settings.architecture.model_copy(update={"latent_dim": 3}),
+        }
+    )
+    window = settings.model_copy(update={"intensity": Intensity(window=(-500.0, 500.0))})
+    for changed_run, changed, what in (
+        (replace(run, beta=10.0), settings, "run: discs/.*beta-1/.* and not discs/.*beta-10/"),
+        (run, wider, "architecture"),
+        (run, window, "intensity.window"),
+    ):
+        with pytest.raises(ProbunetError, match=rf"weights\.pt: trained for another {what}"):
+            sample_run(weights, store, folds, changed_run, changed, output, "cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_store_is_refused(
+    tmp_path: Path, weights: Path, other_store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    with pytest.raises(ProbunetError, match="trained for another store of crops"):
+        sample_run(weights, other_store, folds, run, settings, tmp_path / "samples.zarr", "cpu")

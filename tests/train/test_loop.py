@@ -1,0 +1,304 @@
+"""Training: what it leaves, and that stopping, killing and resuming change nothing."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from probunet.config import Settings
+from probunet.errors import ProbunetError, TimeLimitError
+from probunet.files import locked
+from probunet.folds import Fold, Folds
+from probunet.models import Loss
+from probunet.models.probabilistic_unet import ProbabilisticUNet
+from probunet.models.weights import load_plain, load_weights
+from probunet.run import Run
+from probunet.train.loop import learning_rate, train
+
+Trainer = Callable[..., Path]
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, store: Path, folds: Path, run: Run, settings: Settings) -> Trainer:
+    """Return a function that trains in a named folder and returns the run's folder."""
+
+    def call(name: str, **changes: object) -> Path:
+        output = tmp_path / name / run.folder
+        arguments = {
+            "run": run,
+            "store": store,
+            "folds": folds,
+            "settings": settings,
+            "output": output,
+            "checkpoint": tmp_path / name / "checkpoint",
+            "device": "cpu",
+            "threads": 1,
+        }
+        train(**{**arguments, **changes})  # type: ignore[arg-type]
+        return output
+
+    return call
+
+
+def _change(settings: Settings, **training: object) -> Settings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+
+
+def _lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _without_seconds(path: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in _lines(path)]
+
+
+def _assert_same(one: Path, other: Path) -> None:
+    for name in ("weights.pt", "last.pt"):
+        a, b = load_plain(one / name), load_plain(other / name)
+        assert {k: v for k, v in a.items() if k != "state"} == {
+            k: v for k, v in b.items() if k != "state"
+        }
+        for key, value in a["state"].items():
+            assert torch.equal(value, b["state"][key]), key
+    assert _without_seconds(one / "training.jsonl") == _without_seconds(other / "training.jsonl")
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Make the at-th gradient step from now on die ahead of its loss."""
+    calls = iter(range(1, 1_000))
+    loss = ProbabilisticUNet.loss
+
+    def dying(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+        if next(calls) == at:
+            raise _Killed
+        return loss(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ProbabilisticUNet, "loss", dying)
+
+
+def test_what_it_leaves(trainer: Trainer, tmp_path: Path, run: Run) -> None:
+    output = trainer("a")
+    _, best = load_weights(output / "weights.pt")
+    _, last = load_weights(output / "last.pt")
+    lines = _lines(output / "training.jsonl")
+    validations = {line["step"]: line["validation_ged"] for line in lines if len(line) == 3}
+    assert list(validations) == [3, 6]
+    assert (last.step, last.validation_ged) == (6, validations[6])
+    assert best.validation_ged == min(validations.values())
+    assert validations[best.step] == best.validation_ged
+    assert best.run == run.folder
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6]
+    for line in lines:
+        if "loss" in line:
+            assert line["loss"] == pytest.approx(line["reconstruction"] + line["kl"])
+    assert [line["learning_rate"] for line in lines if "loss" in line] == [1e-3, 1e-4, 1e-4]
+    assert list((tmp_path / "a" / "checkpoint").iterdir()) == []
+    assert list((output / "tensorboard").iterdir())
+    assert sorted(p.name for p in output.iterdir()) == [
+        "last.pt",
+        "tensorboard",
+        "training.jsonl",
+        "weights.pt",
+    ]
+
+
+def test_the_same_twice(trainer: Trainer) -> None:
+    _assert_same(trainer("a"), trainer("b"))
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 6])
+def test_killed_at_a_step_and_resumed(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    whole = trainer("whole")
+    with monkeypatch.context() as patch:
+        _die_at(patch, at)
+        with pytest.raises(_Killed):
+            trainer("killed")
+    _assert_same(trainer("killed"), whole)
+
+
+def test_time_limit_saves_and_goes_on(trainer: Trainer, tmp_path: Path) -> None:
+    whole = trainer("whole")
+    with pytest.raises(TimeLimitError, match=r"stopped at step 0 of 6 .*the same command goes on"):
+        trainer("limited", time_limit=0.0)
+    assert (tmp_path / "limited" / "checkpoint" / "latest.pt").exists()
+    _assert_same(trainer("limited"), whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_goes_on(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    whole = trainer("whole")
+    before = signal.getsignal(number)
+    loss = ProbabilisticUNet.loss
+    calls = iter(range(1, 1_000))
+
+    def signalled(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+        if next(calls) == 3:  # a validation follows, which is left for later
+            signal.raise_signal(number)
+        return loss(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProbabilisticUNet, "loss", signalled)
+        with pytest.raises(TimeLimitError, match=rf"step 3 of 6 \({number.name}\)"):
+            trainer("stopped")
+    assert signal.getsignal(number) is before
+    _assert_same(trainer("stopped"), whole)
+
+
+def test_other_settings_start_afresh(
+    trainer: Trainer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = _change(settings, batch=3)
+    fresh = trainer("fresh", settings=other)
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    with caplog.at_level("INFO"):
+        _assert_same(trainer("a", settings=other), fresh)
+    assert "starts afresh" in caplog.text
+
+
+def test_how_often_it_saves_does_not_matter_for_going_on(
+    trainer: Trainer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    with caplog.at_level("INFO"):
+        trainer("a", settings=_change(settings, checkpoint_every=1))
+    assert "goes on from step 0" in caplog.text
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loss = ProbabilisticUNet.loss
+    calls = iter(range(1, 1_000))
+
+    def breaking(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+        scale = math.nan if next(calls) == 4 else 1.0
+        return Loss(*(part * scale for part in loss(self, *args, **kwargs)))  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProbabilisticUNet, "loss", breaking)
+        with pytest.raises(
+            ProbunetError, match=r"step 4, learning rate 0\.0001: the loss is nan.*latest\.pt"
+        ):
+            trainer("a")
+    latest = load_plain(tmp_path / "a" / "checkpoint" / "latest.pt")
+    assert latest["step"] == 2
+    assert all(torch.isfinite(value).all() for value in latest["model"].values())
+    _assert_same(trainer("a"), trainer("whole"))
+
+
+def test_two_at_once_are_refused(trainer: Trainer, tmp_path: Path, run: Run) -> None:
+    with (
+        locked(tmp_path / "a" / run.folder),
+        pytest.raises(ProbunetError, match="another process is writing here"),
+    ):
+        trainer("a")
+
+
+def test_a_damaged_checkpoint_is_named(trainer: Trainer, tmp_path: Path) -> None:
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    latest = tmp_path / "a" / "checkpoint" / "latest.pt"
+    latest.write_bytes(latest.read_bytes()[:-500])
+    with pytest.raises(ProbunetError, match=r"latest\.pt: .*corrupt"):
+        trainer("a")
+
+
+def test_folds_of_another_store(trainer: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "folds.json"
+    fold = Fold(train=("x",), validation=("c",), test=("d",))
+    Folds(dataset="discs", folds=(fold,)).write(path)
+    with pytest.raises(ProbunetError, match=r"not one crop of .* belongs to a train patient"):
+        trainer("a", folds=path)
+
+
+def test_unusable_device(trainer: Trainer) -> None:
+    with pytest.raises(ProbunetError, match="device tpu9: not usable here"):
+        trainer("a", device="tpu9")
+
+
+def test_works_off_the_main_thread(trainer: Trainer) -> None:
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            trainer("a")
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not failed
+
+
+def test_learning_rates_have_phases_of_equal_length() -> None:
+    rates = (3.0, 2.0, 1.0)
+    assert [learning_rate(step, 9, rates) for step in range(1, 10)] == [3.0] * 3 + [2.0] * 3 + [
+        1.0
+    ] * 3
+    assert learning_rate(1, 1, rates) == 3.0
+    assert learning_rate(240_000, 240_000, rates) == 1.0
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from probunet.config import Settings
+from probunet.run import Run
+from probunet.train.loop import train
+store, folds, output, checkpoint, settings = sys.argv[1:]
+train(Run.parse(output), Path(store), Path(folds), Settings.model_validate_json(settings),
+      Path(output), Path(checkpoint), device="cpu", threads=1)
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_minus_nine_and_resumed(
+    trainer: Trainer, tmp_path: Path, store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    settings = _change(settings, steps=120, checkpoint_every=5, validation_every=20)
+    whole = trainer("whole", settings=settings)
+    output, checkpoint = tmp_path / "killed" / run.folder, tmp_path / "killed" / "checkpoint"
+    command = [sys.executable, "-c", _SCRIPT, str(store), str(folds), str(output), str(checkpoint)]
+    command.append(settings.model_dump_json())
+    log = checkpoint / "training.jsonl"
+    kills = 0
+    for at in (3, 17, 41, 66, 90):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        while process.poll() is None:
+            if log.exists() and len(log.read_text().splitlines()) * 2 >= at:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.002)
+        process.communicate()
+    assert kills >= 3
+    subprocess.run(command, check=True, capture_output=True)
+    _assert_same(output, whole)
+
+
+def test_another_run_of_the_same_folder_does_not_go_on(trainer: Trainer, run: Run) -> None:
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    other = replace(run, beta=10.0)
+    _assert_same(trainer("a", run=other), trainer("b", run=other))
