@@ -165,7 +165,9 @@ class Training(Section):
     checkpoint_every: Positive = Field(1_000, description="Steps between checkpoints.")
     log_every: Positive = Field(100, description="Steps between lines of `training.jsonl`.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="`auto`: bfloat16 where the accelerator has it, float32 elsewhere."
+        "auto",
+        description="`auto`: bfloat16 where the hardware multiplies it (GPU, CPU with AMX), "
+        "float32 elsewhere.",
     )
     compile: bool | Literal["auto"] = Field(
         "auto", description="torch.compile; `auto`: on an accelerator only."
