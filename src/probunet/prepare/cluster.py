@@ -15,6 +15,10 @@ from probunet.errors import ProbunetError
 if TYPE_CHECKING:
     from distributed import Client
 
+# One thread a worker. Dask would also have freed memory given back at once (by
+# MALLOC_TRIM_THRESHOLD_), only to fetch it again for the next slice: half of the time went there.
+_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,9 +31,11 @@ def local_client(workers: int) -> Iterator["Client"]:
     They listen on this machine only, have no dashboard, and keep their scratch files in the
     system's temporary folder.
     """
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}),
         tempfile.TemporaryDirectory(prefix="probunet-") as scratch,
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=workers,
