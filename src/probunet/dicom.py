@@ -128,7 +128,13 @@ def open_slice(path: Path, series: str | None = None) -> Slice:
         raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
     if not (np.isfinite(slope) and np.isfinite(intercept)):
         raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope {slope}, intercept {intercept}")
-    return Slice(header, slope, intercept, _pixels(path, dataset, header))
+    try:
+        stored = _pixels(path, dataset, header)
+    except (BadSliceError, OSError):
+        raise
+    except Exception as error:  # decoders, and the values that tell how, may raise anything
+        raise BadSliceError(Reason.TRUNCATED, str(error)) from error
+    return Slice(header, slope, intercept, stored)
 
 
 def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[np.int16]]:
@@ -200,7 +206,7 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
 def _pixels(
     path: Path, dataset: pydicom.FileDataset, header: Header
 ) -> "NDArray[np.integer] | _Plain":
-    element = next((e for e in dataset.values() if e.tag == _PIXEL_DATA), None)
+    element = next((e for e in reversed(list(dataset.values())) if e.tag == _PIXEL_DATA), None)
     if not isinstance(element, RawDataElement) or not element.length:
         raise BadSliceError(Reason.NO_PIXELS)
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
@@ -219,10 +225,7 @@ def _pixels(
             # what nearly every CT is: read just the rows that are asked for
             kind = "<i2" if dataset.PixelRepresentation else "<u2"
             return _Plain(path, element.value_tell, kind)
-    try:
-        stored: NDArray[np.integer] = pixel_array(dataset)
-    except Exception as error:  # the decoders raise nearly anything
-        raise BadSliceError(Reason.TRUNCATED, str(error)) from error
+    stored: NDArray[np.integer] = pixel_array(dataset)
     if stored.shape != header.shape:
         raise BadSliceError(Reason.GEOMETRY, f"pixel data of shape {stored.shape}")
     return stored

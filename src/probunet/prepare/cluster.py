@@ -35,7 +35,12 @@ def local_client(workers: int) -> Iterator["Client"]:
     from distributed import Client, LocalCluster
 
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
+                "distributed.worker.profile.enabled": False,
+            }
+        ),
         tempfile.TemporaryDirectory(prefix="probunet-") as scratch,
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=workers,
