@@ -122,7 +122,7 @@ def create_crops(path: Path, columns: Columns, attributes: CropAttributes) -> No
             dtype=dtype,
             shards=(SHARD, SIZE, SIZE),
             chunks=(CHUNK, SIZE, SIZE),
-            compressors=_compressor(shuffle="bitshuffle"),
+            compressors=_compressor(shuffle="shuffle"),
             dimension_names=("crop", "row", "column"),
         )
     for name in ("patient", "series"):  # codes here, names in the attributes
