@@ -17,7 +17,7 @@ class Fold(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     train: tuple[str, ...] = Field(min_length=1)
-    validation: tuple[str, ...] = Field(min_length=1)
+    validation: tuple[str, ...]  # may be empty: the last weights then count as the best ones
     test: tuple[str, ...] = Field(min_length=1)
 
 

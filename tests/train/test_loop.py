@@ -231,6 +231,17 @@ def test_folds_of_another_store(trainer: Trainer, tmp_path: Path) -> None:
         trainer("a", folds=path)
 
 
+def test_nobody_to_validate_on(trainer: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "folds.json"
+    fold = Fold(train=("a", "b"), validation=(), test=("d",))
+    Folds(dataset="discs", folds=(fold,)).write(path)
+    output = trainer("a", folds=path)
+    best, last = (load_weights(output / name)[1] for name in ("weights.pt", "last.pt"))
+    assert best == last
+    assert (best.step, best.validation_ged) == (6, None)
+    assert not any("validation_ged" in line for line in _lines(output / "training.jsonl"))
+
+
 def test_unusable_device(trainer: Trainer) -> None:
     with pytest.raises(ProbunetError, match="device tpu9: not usable here"):
         trainer("a", device="tpu9")

@@ -14,30 +14,26 @@ def draw_folds(crops: Crops, folds: int, seed: int) -> Folds:
     """Return folds over the store's patients, drawn from a seed.
 
     The patients are shuffled and cut into as many test sets as there are folds, as equal in size
-    as can be. Of the others a sixth, at least one, validates, and the rest trains. Both CTs of a
-    patient who has two stay together, since only patients are drawn.
+    as can be. Of the others a sixth, at least one, validates, and the rest trains; where there is
+    just one other, it trains. Both CTs of a patient who has two stay together, since only
+    patients are drawn.
 
     Raises
     ------
     ProbunetError
-        If there are too few patients: every fold tests, validates and trains on one at least.
+        If there are too few patients: every fold tests and trains on one at least.
     """
     patients = np.unique(crops.columns.patient)
     most = len(patients)
-    if most < 3:
+    if most < 2:
         raise ProbunetError(
-            f"{crops.path}: holds {most} patient{'s' if most > 1 else ''}; a fold needs three at "
-            "least, to train, to validate and to test."
+            f"{crops.path}: holds {most} patient{'s' if most != 1 else ''}; a fold needs two at "
+            "least, to train and to test."
         )
     if folds > most:
         raise ProbunetError(
             f"config.yaml: folds: {folds} is more than the {most} patients in {crops.path}; "
             f"choose 2 to {most}."
-        )
-    if most - -(-most // folds) < 2:  # the largest test set leaves fewer than two
-        raise ProbunetError(
-            f"config.yaml: folds: {folds} leaves one of the {most} patients in {crops.path} both "
-            f"to train and to validate; choose {most}."
         )
     shuffled = numpy_generator(seed, "folds").permutation(patients)
     tests = np.array_split(shuffled, folds)
@@ -74,7 +70,7 @@ def check_folds(folds: Folds, crops: Crops, number: int) -> None:
 def _fold(patients: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fold:
     others = patients[~np.isin(patients, test)]
     shuffled = numpy_generator(seed, "validation", number).permutation(others)
-    validation = max(1, round(len(others) * VALIDATION_SHARE))
+    validation = min(max(1, round(len(others) * VALIDATION_SHARE)), len(others) - 1)
     return Fold(
         train=tuple(sorted(shuffled[validation:].tolist())),
         validation=tuple(sorted(shuffled[:validation].tolist())),

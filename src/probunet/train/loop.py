@@ -35,7 +35,7 @@ class Task:
     settings: Settings
     device: torch.device
     data: Resident
-    subset: Subset
+    subset: Subset | None  # None where the fold has no validation patients
     store: str  # the crops' digest
     digest: str  # what a checkpoint must carry to be gone on from
     output: Path
@@ -111,7 +111,8 @@ def _optimise(
     while True:
         # validate, and keep the best weights
         last = state.step == training.steps
-        if state.validated < state.step and (last or state.step % training.validation_every == 0):
+        due = state.validated < state.step and (last or state.step % training.validation_every == 0)
+        if due and task.subset is not None:
             scores = validate(model, task.subset, task.settings, seed, stopper)
             if scores is not None:
                 state.validated, state.ged = state.step, scores[0]
@@ -196,19 +197,27 @@ def _prepare(
     crops, all_folds = open_crops(store), Folds.read(folds)
     train_rows = crops.rows_of(all_folds.subjects(run.fold, "train"))
     validation_rows = crops.rows_of(all_folds.subjects(run.fold, "validation"))
-    for part, rows in (("train", train_rows), ("validation", validation_rows)):
-        if len(rows) == 0:
-            raise ProbunetError(
-                f"{folds}: fold {run.fold}: not one crop of {store} belongs to a {part} patient; "
-                "were the folds drawn for another store?"
-            )
+    if len(train_rows) == 0:
+        raise ProbunetError(
+            f"{folds}: fold {run.fold}: not one crop of {store} belongs to a train patient; "
+            "were the folds drawn for another store?"
+        )
+    subset = None
+    if len(validation_rows) > 0:
+        subset = choose_subset(crops, validation_rows, settings, run.seed, where)
+    else:
+        logger.warning(
+            "%s: fold %d has nobody to validate on: the last weights count as the best ones",
+            folds,
+            run.fold,
+        )
     checkpoint.mkdir(parents=True, exist_ok=True)
     return Task(
         run=run,
         settings=settings,
         device=where,
         data=load_resident(crops, train_rows, where),
-        subset=choose_subset(crops, validation_rows, settings, run.seed, where),
+        subset=subset,
         store=crops.digest,
         digest=digest_of(run, settings, crops.digest, all_folds.folds[run.fold]),
         output=output,
@@ -259,8 +268,10 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
 def _finish(task: Task, model: Model, state: State) -> None:
     """Write the run's outputs, then drop the checkpoint."""
     best, log = task.checkpoint / "best.pt", task.checkpoint / "training.jsonl"
-    save_whole(task.output / "weights.pt", load_plain(best))
     save_weights(task.output / "last.pt", model, _info(task, state))
+    if task.subset is None:
+        best, state.best_step = task.output / "last.pt", state.step
+    save_whole(task.output / "weights.pt", load_plain(best))
     with written_whole(task.output / "training.jsonl") as aside:
         aside.write_bytes(log.read_bytes())
     _clear(task.checkpoint)
@@ -283,7 +294,7 @@ def _info(task: Task, state: State) -> WeightsInfo:
         run=task.run.folder,
         store=task.store,
         step=state.step,
-        validation_ged=state.ged,
+        validation_ged=state.ged if task.subset is not None else None,
     )
 
 

@@ -1,0 +1,123 @@
+"""Whole studies, from DICOM to the report, with a network of a few weights."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from probunet.store import open_crops
+
+from .test_dry_run import ROOT, snakemake
+
+SAMPLE = ROOT / "../shared/lidc-sample"
+TINY = {
+    "folds": 2,
+    "beta": [1],
+    "architecture": {"channels": [4, 8], "convolutions": 1, "latent_dim": 2},
+    "training": {
+        "steps": 4,
+        "batch": 2,
+        "crop": 32,
+        "learning_rates": [1.0e-3],
+        "validation_every": 2,
+        "validation_images": 4,
+        "validation_samples": 2,
+        "log_every": 1,
+    },
+    "evaluation": {"samples": 4, "n": [1, 4], "crop": 64, "bootstrap": 50},
+    "report": {"examples": 2},
+}
+
+
+def study(folder: Path, datasets: object, **keys: object) -> Path:
+    """Run a whole study in `folder` and return its results."""
+    folder.mkdir(exist_ok=True)
+    config = TINY | {"datasets": datasets} | keys
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(
+        "--cores", "2", "--set-threads", "train=1", "--directory", folder,
+        "--configfile", folder / "mine.yaml",
+    )  # fmt: skip
+    logs = "\n".join(path.read_text() for path in (folder / "logs").rglob("*.log"))
+    assert done.returncode == 0, done.stderr + logs
+    return folder / "results"
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with table.open() as file:
+        return list(csv.DictReader(file))
+
+
+def source_tree() -> set[Path]:
+    parts = ["Snakefile", "config.yaml", "workflow", "src", "envs", "containers", "slurm"]
+    files = {path for part in parts for path in [ROOT / part, *(ROOT / part).rglob("*")]}
+    return {path for path in files if "__pycache__" not in path.parts}
+
+
+@pytest.mark.slow
+def test_phantom_study_elsewhere_twice(tmp_path: Path) -> None:
+    before = source_tree()
+    phantom = {"lidc": {"source": "phantom", "patients": 4}}
+    results = study(tmp_path / "one", phantom, beta=[0.5, 10])
+    table = rows(results / "scores.csv")
+    runs = {(row["beta"], row["fold"]) for row in table if row["model"] == "probabilistic_unet"}
+    assert runs == {(beta, fold) for beta in ("0.5", "10") for fold in "01"}
+    assert {row["model"] for row in table} >= {"deterministic", "empty", "graders"}
+    assert [row["ged"] for row in table if row["model"] == "graders"] == ["0.000000"] * 4
+    page = (results / "report.html").read_text()
+    assert "synthetic" in page.lower()
+    assert "<script src" not in page
+    assert source_tree() == before, "something was written into the source tree"
+
+    # a second study shares the raw data and the store, and comes to the same scores
+    shared = {"paths": {"data": "../one/data"}}
+    store = tmp_path / "one/data/lidc.zarr/zarr.json"
+    made = store.stat().st_mtime_ns
+    again = study(tmp_path / "two", phantom, beta=[0.5, 10], **shared)
+    assert (again / "scores.csv").read_bytes() == (results / "scores.csv").read_bytes()
+    assert (again / "summary.csv").read_bytes() == (results / "summary.csv").read_bytes()
+    assert store.stat().st_mtime_ns == made
+    assert not (tmp_path / "two/data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the real CT slices of lidc-sample are not here")
+def test_real_slices_of_two_patients(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in SAMPLE.rglob("*")}
+    results = study(tmp_path, {"lidc": {"source": "local", "path": str(SAMPLE.resolve())}})
+    crops = open_crops(tmp_path / "data/lidc.zarr")
+    assert len(crops) == 16
+    by_patient = {
+        patient: crops.columns.annotations[crops.columns.patient == patient].tolist()
+        for patient in ("LIDC-IDRI-0001", "LIDC-IDRI-0002")
+    }
+    assert by_patient["LIDC-IDRI-0001"] == [3, 4, 4, 4, 4, 4, 4, 4, 1]
+    assert by_patient["LIDC-IDRI-0002"] == [2] * 7
+    assert crops.attributes.left_out == {"no slice at the outline's z": 21}
+    assert not crops.attributes.synthetic
+    table = rows(results / "scores.csv")
+    assert {row["fold"]: row["images"] for row in table} in (
+        {"0": "9", "1": "7"},
+        {"0": "7", "1": "9"},
+    )
+    page = (results / "report.html").read_text()
+    assert "outline" in page
+    assert "21" in page
+    assert {path: path.stat().st_mtime_ns for path in SAMPLE.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_a_failed_step_shows_its_cause_and_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(TINY | {"datasets": {"lidc": {"source": "local", "path": "empty"}}})
+    )
+    done = snakemake(
+        "--cores", "2", "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml",
+        "--show-failed-logs",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "no DICOM file in it" in done.stderr + done.stdout
+    assert not (tmp_path / "data/raw/lidc.manifest.json").exists()
+    assert not (tmp_path / "results").exists() or not list((tmp_path / "results").iterdir())
