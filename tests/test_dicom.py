@@ -140,6 +140,11 @@ def test_slices_without_slice_location_or_rescaling_are_read(tmp_path):
     np.testing.assert_array_equal(read_slice(path)[1], stored_values())
 
 
+def test_empty_slice_location_and_rescaling_count_as_absent(tmp_path):
+    path = write(tmp_path / "a.dcm", SliceLocation="", RescaleSlope="", RescaleIntercept="")
+    np.testing.assert_array_equal(read_slice(path)[1], stored_values())
+
+
 def test_slice_location_may_have_the_other_sign(tmp_path):
     assert read_header(write(tmp_path / "a.dcm", SliceLocation=125.53)).z == -125.5
 
@@ -201,6 +206,7 @@ def test_without_a_decoder_the_packages_are_named(tmp_path, syntax, packages, mo
         ({"SeriesInstanceUID": "1.2.3"}, Reason.WRONG_SERIES),
         ({"SeriesInstanceUID": None}, Reason.GEOMETRY),
         ({"RescaleSlope": [1, 2]}, Reason.GEOMETRY),
+        ({"PixelSpacing": ""}, Reason.GEOMETRY),
         ({"Rows": ROWS + 1}, Reason.TRUNCATED),
         ({"NumberOfFrames": 2, "Rows": ROWS // 2}, Reason.GEOMETRY),
     ],

@@ -8,6 +8,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -122,8 +123,8 @@ def open_slice(path: Path, series: str | None = None) -> Slice:
     dataset = _read(path, stop_before_pixels=False)
     header = _checked_header(dataset, series)
     try:
-        slope = float(dataset.get("RescaleSlope", 1))
-        intercept = float(dataset.get("RescaleIntercept", 0))
+        (slope,) = _numbers(dataset, "RescaleSlope", [1.0])
+        (intercept,) = _numbers(dataset, "RescaleIntercept", [0.0])
     except Exception as error:
         raise BadSliceError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
     if not (np.isfinite(slope) and np.isfinite(intercept)):
@@ -182,11 +183,10 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
     try:
         uid = str(dataset.SeriesInstanceUID)
         shape = (int(dataset.Rows), int(dataset.Columns))
-        row_spacing, column_spacing = (float(value) for value in dataset.PixelSpacing)
-        z = float(dataset.ImagePositionPatient[2])
-        orientation = [float(value) for value in dataset.ImageOrientationPatient]
-        location = dataset.get("SliceLocation")
-        location = z if location is None else float(location)
+        row_spacing, column_spacing = _numbers(dataset, "PixelSpacing")
+        z = _numbers(dataset, "ImagePositionPatient")[2]
+        orientation = _numbers(dataset, "ImageOrientationPatient")
+        (location,) = _numbers(dataset, "SliceLocation", [z])
     except Exception as error:  # values are converted here, and garbage may be anything
         raise BadSliceError(Reason.GEOMETRY, str(error)) from None
     if series is not None and uid != series:
@@ -201,6 +201,25 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
     if not abs(abs(location) - abs(z)) <= Z_TOLERANCE:
         raise BadSliceError(Reason.SLICE_LOCATION, f"SliceLocation {location}, z {z}")
     return Header(uid, z, row_spacing, shape)
+
+
+def _numbers(
+    dataset: pydicom.Dataset, keyword: str, otherwise: list[float] | None = None
+) -> list[float]:
+    """Return an element's decimal numbers, or `otherwise` if it is absent or empty."""
+    if otherwise is not None and keyword not in dataset:
+        return otherwise
+    element = dataset.get_item(keyword)
+    value = element.value
+    if isinstance(element, RawDataElement) and element.VR in ("DS", None):
+        # as text; pydicom's conversion, which keeps the text beside the number, takes longer
+        parts = (value or b"").strip(b" \0").split(b"\\")
+    else:
+        value = dataset[keyword].value
+        parts = value if isinstance(value, MultiValue) else [value]
+    if otherwise is not None and parts in ([b""], [None]):
+        return otherwise
+    return [float(part) for part in parts]
 
 
 def _pixels(
