@@ -14,7 +14,7 @@ from probunet.errors import ProbunetError
 
 
 class _InOrder(TyperGroup):
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: object) -> list[str]:
         return ["fetch", "prepare", "train", "sample", "score", "report"]
 
 
@@ -117,13 +117,18 @@ def prepare_folds(
         Path | None,
         typer.Option(help="Your own folds: checked against the store and copied."),
     ] = None,
+    source: Annotated[Source | None, typer.Option(help="Refuse a store of another source.")] = None,
+    patients: Annotated[
+        int | None, typer.Option(min=1, help="Refuse a store of another number of patients.")
+    ] = None,
 ) -> None:
     """Divide the store's patients into folds; nobody stands on two sides."""
     from probunet.folds import Folds
-    from probunet.prepare.folds import check_folds, draw_folds
+    from probunet.prepare.folds import check_folds, check_origin, draw_folds
     from probunet.store import open_crops
 
     crops = open_crops(store)
+    check_origin(crops, source, patients)
     if given is None:
         drawn = draw_folds(crops, folds, seed)
     else:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from probunet.errors import ProbunetError
 from probunet.folds import Fold, Folds
-from probunet.prepare.folds import check_folds, draw_folds
+from probunet.prepare.folds import check_folds, check_origin, draw_folds
 
 
 def crops_of(patients: list[str]):
@@ -67,6 +67,18 @@ def test_more_folds_than_patients_is_told():
 def test_one_patient_is_too_few():
     with pytest.raises(ProbunetError, match="holds 1 patient; a fold needs two"):
         draw_folds(crops(1), 2, 0)
+
+
+def test_a_store_of_another_origin_is_refused():
+    store = crops(24)
+    store.attributes.source = "phantom"
+    store.attributes.left_out_patients = ("P999",)
+    check_origin(store, None, None)
+    check_origin(store, "phantom", 25)
+    with pytest.raises(ProbunetError, match=r"lidc\.source: local, but .* made with phantom"):
+        check_origin(store, "local", None)
+    with pytest.raises(ProbunetError, match=r"lidc\.patients: 8, but .* made with 25"):
+        check_origin(store, "phantom", 8)
 
 
 def own(*folds: Fold) -> Folds:

@@ -78,6 +78,13 @@ def lidc_options():
     return options + (["--patients", lidc.patients] if lidc.patients else [])
 
 
+def origin_options(wildcards):
+    """The options of `probunet prepare folds` that a store made for another study fails."""
+    section = getattr(study.datasets, wildcards.dataset)
+    options = ["--source", section.source]
+    return options + (["--patients", section.patients] if section.patients else [])
+
+
 def on_error(dataset):
     """What to do about a subject without one usable image."""
     section = getattr(study.datasets, dataset)

@@ -45,6 +45,7 @@ rule prepare_folds:
     params:
         folds=study.folds,
         given=given_folds_option,
+        origin=origin_options,
     shell:
         "probunet prepare folds --store {input.store:q} --folds {params.folds}"
-        " {params.given:q} --output {output.folds:q} &> {log:q}"
+        " {params.origin} {params.given:q} --output {output.folds:q} &> {log:q}"

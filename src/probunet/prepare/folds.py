@@ -67,6 +67,27 @@ def check_folds(folds: Folds, crops: Crops, number: int) -> None:
         )
 
 
+def check_origin(crops: Crops, source: str | None, patients: int | None) -> None:
+    """Check that the store is the one that the configuration asks for; studies share stores.
+
+    Raises
+    ------
+    ProbunetError
+        If it was made from another source, or of another number of patients.
+    """
+    found = len({*crops.columns.patient.tolist(), *crops.attributes.left_out_patients})
+    for key, is_, asked in (
+        ("source", crops.attributes.source, source),
+        ("patients", found, patients),
+    ):
+        if asked is not None and is_ != asked:
+            raise ProbunetError(
+                f"config.yaml: datasets.{crops.attributes.dataset}.{key}: {asked}, but "
+                f"{crops.path} was made with {is_}; name another folder in paths.data, or remove "
+                "the store to have it made again."
+            )
+
+
 def _fold(patients: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fold:
     others = patients[~np.isin(patients, test)]
     shuffled = numpy_generator(seed, "validation", number).permutation(others)
