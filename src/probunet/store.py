@@ -135,10 +135,12 @@ def create_crops(path: Path, columns: Columns, attributes: CropAttributes) -> No
 
 def write_shard(path: Path, shard: int, image: NDArray[np.int16], masks: NDArray[np.uint8]) -> None:
     """Write the crops from `shard * SHARD` on: one whole shard, or the last and shorter one."""
-    group = zarr.open_group(path, mode="r+")
+    with zarr.config.set({"array.write_empty_chunks": True}):  # to look for them takes longer
+        group = zarr.open_group(path, mode="r+")
+        arrays = {name: cast("zarr.Array[Any]", group[name]) for name in ("image", "masks")}
     start = shard * SHARD
     for name, data in (("image", image), ("masks", masks)):
-        array = cast("zarr.Array[Any]", group[name])
+        array = arrays[name]
         if len(data) != min(SHARD, array.shape[0] - start):
             raise ValueError(f"shard {shard} of {name}: {len(data)} crops are not a whole shard")
         array[start : start + len(data)] = data
