@@ -53,6 +53,7 @@ def prepare_lidc(manifest: Path, output: Path, workers: int = 1, on_error: str =
     ProbunetError
         If there is no crop to make, a patient has no usable slice, or the disk is full.
     """
+    Manifest.read(manifest)  # if it is no good, say so before workers start
     with locked(output), written_whole(output) as aside, local_client(workers) as client:
         fill_store(client, manifest, aside, on_error)
 
