@@ -32,33 +32,30 @@ def local_client(workers: int) -> Iterator["Client"]:
     system's temporary folder.
     """
     import dask
+    from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # its import turns chatter on
     with (
         dask.config.set(
             {
                 "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
                 "distributed.worker.profile.enabled": False,
-                "logging": {"distributed": "error"},  # read when distributed is imported
             }
         ),
         tempfile.TemporaryDirectory(prefix="probunet-") as scratch,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # tasks are small and few; nothing is spilled or paused
+            local_directory=scratch,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,  # type: ignore[no-untyped-call]
     ):
-        from distributed import Client, LocalCluster
-
-        with (
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,  # tasks are small and few; nothing is spilled or paused
-                local_directory=scratch,
-                silence_logs=logging.ERROR,
-            ) as cluster,
-            Client(cluster) as client,  # type: ignore[no-untyped-call]
-        ):
-            yield client
+        yield client
 
 
 def run_tasks(
