@@ -1,0 +1,37 @@
+"""Every figure in the README's table of speeds is one that `make bench` wrote."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def result(name: str) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+    return loaded
+
+
+def test_speeds_are_those_measured() -> None:
+    model, ged, prepare = result("model"), result("ged"), result("prepare")
+    step, samples = model["training_step"], model["samples"]
+    assert isinstance(step, dict)
+    assert isinstance(samples, dict)
+    workflow = result("workflow")
+    figures = [
+        f"{step['bfloat16']['times_faster']:.1f}x faster in bfloat16",
+        f"{step['float32']['times_faster']:.1f}x in float32",
+        f"{samples['times_slower']:.2f}x the time",
+        f"n = 16: {ged['ged_16_seconds']:.1f} s; n = 100: {ged['ged_100_seconds']:.1f} s",
+        f"{prepare['prepare_over_decode']:.1f}x the time",
+        f"{prepare['one_worker_over_two']:.1f}x |",
+        f"{workflow['prepare lidc --index-only, s']:.1f} s",
+        f"{workflow['dry run of the full configuration, s']:.1f} s",
+    ]
+    assert [figure for figure in figures if figure not in README] == []
+
+
+def test_files_that_it_names_are_there() -> None:
+    for name in ["docs/demo.png", "docs/differences.md", "docs/architecture.md", "CITATION.cff"]:
+        assert name in README
+        assert (ROOT / name).is_file()
