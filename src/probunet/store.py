@@ -52,6 +52,7 @@ class CropAttributes(_Attributes):
     annotations: dict[str, int]  # crops by number of annotations, before that rule
     left_out: dict[str, int]  # slices by reason
     left_out_patients: tuple[str, ...]  # with not one usable slice
+    absent_patients: int = 0  # with outlines, and no slice in the tree
     manifest_sha256: str
     licence: str
     versions: dict[str, str]

@@ -197,6 +197,7 @@ def _attributes(
         annotations=count_annotations(len(crop.lesion.annotations) for crop in crops),
         left_out=count_reasons(left_out),
         left_out_patients=tuple(lost),
+        absent_patients=source.absent_patients,
         manifest_sha256=sha256(manifest),
         licence=source.licence,
         versions=versions(),
