@@ -45,11 +45,10 @@ def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
         If the two do not agree in images and bytes.
     """
     images, n, width = samples.shape
-    g = graders.shape[1]
     if (graders.shape[0], graders.shape[2]) != (images, width):
         raise ValueError(f"samples {samples.shape} and graders {graders.shape} do not agree")
     counted = np.zeros((images, n + 1), np.int64)
-    marked = np.zeros((images, g, n + 1), np.int64)
+    marked = np.zeros((images, n + 1, graders.shape[1]), np.int64)
     sample_words, grader_words = words(samples), words(graders)
     for image in range(images):
         masks = np.concatenate((sample_words[image], grader_words[image]))
@@ -57,8 +56,7 @@ def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
         bits = np.unpackbits(masks.view(np.uint8), axis=1)
         k = bits[:n].sum(axis=0, dtype=np.int64)
         counted[image] = np.bincount(k, minlength=n + 1)
-        grader, pixel = np.nonzero(bits[n:])
-        by_both = np.bincount(grader * (n + 1) + k[pixel], minlength=g * (n + 1))
-        marked[image] = by_both.reshape(g, n + 1)
+        for grader, marks in enumerate(bits[n:].view(bool)):
+            marked[image, :, grader] = np.bincount(k[marks], minlength=n + 1)
     counted[:, 0] = pixels - counted[:, 1:].sum(axis=1)
-    return Votes(counted, marked.swapaxes(1, 2))
+    return Votes(counted, marked)
