@@ -109,6 +109,28 @@ def test_always_empty_has_ged_of_an_empty_mask(scores: pd.DataFrame, crops: Path
         assert chosen.loc[row, "ged"] == pytest.approx(expected, abs=1e-12)
 
 
+def test_reconstructions_are_the_model_s_and_set_against_their_own_grader(
+    sampled: Callable[..., Path], crops: Path, scores: pd.DataFrame
+) -> None:
+    masks = np.asarray(store.open_crops(crops).masks.oindex[ROWS, slice(26, -26), slice(26, -26)])
+    graders = np.stack([(masks >> g & 1).astype(bool) for g in range(4)], axis=1)
+    rebuilt = graders.copy()
+    rebuilt[:, 0] = graders[:, 1]
+    rebuilt[1] = False
+    samples = sampled(RUN, ROWS, reconstruction=rebuilt)
+    score_run(samples, crops, samples.with_name("scores.parquet"), N)
+    table = pd.read_parquet(samples.with_name("scores.parquet"))
+    for image, row in enumerate(ROWS):
+        chosen = table[(table["predictor"] == "model") & (table["row"] == row)]
+        iou = [
+            1 - brute_force_ged(a[None], b[None]) / 2
+            for a, b in zip(rebuilt[image], graders[image], strict=True)
+        ]
+        assert chosen["reconstruction_iou"].tolist() == [pytest.approx(np.mean(iou))] * len(N)
+    assert table.loc[table["predictor"] != "model", "reconstruction_iou"].isna().all()
+    assert scores["reconstruction_iou"].isna().all(), "a model without a posterior"
+
+
 def test_blocks_of_images_leave_no_trace(
     samples: Path,
     crops: Path,

@@ -67,10 +67,10 @@ def tables(runs: list[pd.DataFrame], tmp_path: Path) -> tuple[pd.DataFrame, pd.D
 def test_every_run_and_n_has_a_row(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     scores, summary = tables
     columns = ["dataset", "model", "beta", "fold", "seed", "n"]
-    assert list(scores) == [*columns, *SCORES, "images", "subjects", "ncc", "ece"]
+    assert list(scores) == [*columns, *SCORES, "images", "subjects", *FURTHER]
     assert list(summary) == [
         *["dataset", "model", "beta", "n", "folds", "ged", "ged_sd", "ged_low", "ged_high"],
-        *[*SCORES[1:], "images", "subjects", "ncc", "ece"],
+        *[*SCORES[1:], "images", "subjects", *FURTHER],
     ]
     counts = scores["model"].value_counts().to_dict()
     assert counts == {"probabilistic_unet": 16, "deterministic": 16, "empty": 4, "graders": 4}
@@ -99,7 +99,7 @@ def test_a_row_is_the_mean_over_images(
                 & (scores["n"] == 4)
             ]
             images = run[(run["predictor"] == predictor) & (run["n"] == 4)]
-            means = [*SCORES, "ncc"]
+            means = [*SCORES, "ncc", "reconstruction_iou"]
             np.testing.assert_allclose(chosen[means].iloc[0], images[means].mean(), atol=1e-6)
             pixels, predicted, marked = (np.stack(images[name].tolist()) for name in BINS)
             gap = np.abs(predicted.sum(axis=0) - marked.sum(axis=0)).sum()
@@ -126,6 +126,8 @@ def test_summary_is_mean_and_sd_over_folds(
         else:
             ncc = same.groupby("fold")["ncc"].mean().mean()
             assert row["ncc"] == pytest.approx(ncc, abs=2e-6)
+        rebuilt = same.groupby("fold")["reconstruction_iou"].mean().mean()
+        assert row["reconstruction_iou"] == pytest.approx(rebuilt, abs=2e-6)
 
 
 def test_ece_of_the_summary_pools_the_pixels_of_a_fold(

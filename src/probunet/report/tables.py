@@ -18,6 +18,7 @@ OTHERS = {
     "max_dice": "Max Dice",
     "ncc": "NCC",
     "ece": "ECE",
+    "reconstruction_iou": "Reconstruction IoU",
 }
 PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 

@@ -17,6 +17,7 @@ from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
 from probunet.metrics.ncc import ncc
+from probunet.metrics.reconstruction import reconstruction_iou
 from probunet.metrics.votes import votes
 from probunet.run import Run
 from probunet.store import SHARD, SIZE, Crops, Samples, open_crops, open_samples
@@ -37,6 +38,8 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
 
     Graders' masks are cropped to the centre that was sampled. Beside each image's `ece` stand the
     sums that it is of, in lists by bin: those of many images add up, see `metrics.calibration`.
+    `reconstruction_iou` is the model's, whatever n is; NaN for the others, and for a model without
+    a posterior.
 
     Parameters
     ----------
@@ -92,6 +95,10 @@ def _blocks(drawn: Samples, crops: Crops, n: list[int]) -> Iterator[pd.DataFrame
         single = np.asarray(drawn.deterministic[start : start + SHARD])[:, None]
         images = _columns(crops, rows)
         pixels = drawn.attributes.crop**2
+        rebuilt = np.full(len(rows), np.nan)
+        if drawn.reconstruction is not None:
+            again = np.asarray(drawn.reconstruction[start : start + SHARD])
+            rebuilt = reconstruction_iou(again, graders)
         for predictor, masks in _predictors(model, single, graders):
             # a sample that is repeated n times scores as it does once
             first = {k: k if predictor == "model" else masks.shape[1] for k in n}
@@ -104,6 +111,7 @@ def _blocks(drawn: Samples, crops: Crops, n: list[int]) -> Iterator[pd.DataFrame
                     table["ged_unbiased"] = np.nan
                 elif first[k] == 1:  # repeated, diversity 0
                     table["ged_unbiased"] = table["ged"]
+                table["reconstruction_iou"] = rebuilt if predictor == "model" else np.nan
                 yield table
 
 

@@ -14,7 +14,11 @@ from probunet.score.compare import compare
 from probunet.score.order import ordered
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
-FURTHER = ["ncc", "ece"]  # stand last, so that the columns before them keep their places
+FURTHER = [
+    "ncc",
+    "ece",
+    "reconstruction_iou",
+]  # stand last, so that the columns before them keep their places
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
@@ -69,7 +73,7 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     images
-        One row per image, with the columns `RUN`, `n`, `patient`, `SCORES`, `ncc` and `BINS`.
+        One row per image, with the columns `RUN`, `n`, `patient`, `SCORES`, `FURTHER` and `BINS`.
     """
     groups = images.groupby([*RUN, "n"], dropna=False)
     table = groups[SCORES].mean()
@@ -77,6 +81,7 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
     table["subjects"] = groups["patient"].nunique()
     table["ncc"] = groups["ncc"].mean()
     table["ece"] = _pooled_ece(images, [*RUN, "n"])
+    table["reconstruction_iou"] = groups["reconstruction_iou"].mean()
     return ordered(table.reset_index())
 
 
@@ -91,7 +96,7 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
     rows = []
     for key, group in images.groupby(GROUP, dropna=False):
         by_fold = group.groupby("fold")
-        folds = by_fold[[*SCORES, "ncc"]].mean()
+        folds = by_fold[[*SCORES, "ncc", "reconstruction_iou"]].mean()
         low, high = interval(np.mean(list(resampled(group, bootstrap, seed).values()), axis=0))
         rows.append(
             {
@@ -106,6 +111,7 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
                 "subjects": by_fold["patient"].nunique().sum(),
                 "ncc": folds["ncc"].mean(),
                 "ece": _pooled_ece(group, ["fold"]).mean(),
+                "reconstruction_iou": folds["reconstruction_iou"].mean(),
             }
         )
     return ordered(pd.DataFrame(rows))
