@@ -24,3 +24,4 @@ rule all:
         results("report.html"),
         results("scores.csv"),
         results("summary.csv"),
+        results("comparison.csv"),

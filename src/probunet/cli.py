@@ -203,7 +203,7 @@ def score_run(
     output: Annotated[Path, typer.Option(help="The table of scores to write, Parquet.")],
     n: Annotated[list[int], typer.Option(min=1, help="Score the first n samples; repeatable.")],
 ) -> None:
-    """GED, matched IoU, diversity and Dice of every test image of one run."""
+    """GED, matched IoU, Dice, NCC and calibration of every test image of one run."""
     from probunet.score.run import score_run as score_samples
 
     score_samples(samples, store, output, tuple(n))
@@ -214,12 +214,13 @@ def score_table(
     scores: Annotated[list[Path], typer.Argument(help="Scores of single runs.")],
     output: Annotated[Path, typer.Option(help="One row per run and n, CSV.")],
     summary: Annotated[Path, typer.Option(help="One row per model, beta and n, CSV.")],
+    comparison: Annotated[Path, typer.Option(help="One row per pair of them and n, CSV.")],
     bootstrap: Annotated[int, typer.Option(min=1, help="Resamplings of patients.")] = 2000,
 ) -> None:
-    """Collect runs into results/scores.csv and, over folds, results/summary.csv."""
+    """Collect runs into scores.csv and, over folds, summary.csv and comparison.csv."""
     from probunet.score.table import write_tables
 
-    write_tables(scores, output, summary, bootstrap)
+    write_tables(scores, output, summary, comparison, bootstrap)
 
 
 @app.command()
@@ -227,6 +228,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="The runs' folders.")],
     scores: Annotated[Path, typer.Option(help="results/scores.csv")],
     summary: Annotated[Path, typer.Option(help="results/summary.csv")],
+    comparison: Annotated[Path, typer.Option(help="results/comparison.csv")],
     store: Annotated[list[Path], typer.Option(help="A store of crops; repeatable.")],
     output: Annotated[Path, typer.Option(help="The HTML file to write.")],
     config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
@@ -240,6 +242,7 @@ def report(
         output,
         scores=scores,
         summary=summary,
+        comparison=comparison,
         runs=runs,
         stores=store,
         config=json.loads(config),

@@ -111,6 +111,8 @@ class Samples:
     deterministic: zarr.Array[Any]  # (images, bytes) uint8, from the prior's mean
     prior_mean: NDArray[np.float32]  # (images, latent_dim)
     prior_log_sigma: NDArray[np.float32]  # (images, latent_dim)
+    # (images, graders, bytes) uint8, from the posterior's mean; None for models without one
+    reconstruction: "zarr.Array[Any] | None" = None
 
 
 def create_crops(path: Path, columns: Columns, attributes: CropAttributes) -> None:
@@ -152,7 +154,9 @@ def write_samples(
     path: Path,
     attributes: SampleAttributes,
     arrays: Mapping[
-        Literal["rows", "samples", "deterministic", "prior_mean", "prior_log_sigma"],
+        Literal[
+            "rows", "samples", "deterministic", "prior_mean", "prior_log_sigma", "reconstruction"
+        ],
         NDArray[Any],
     ],
 ) -> None:
@@ -219,6 +223,7 @@ def open_samples(path: Path) -> Samples:
         deterministic=_array(group, "deterministic"),
         prior_mean=_read(group, "prior_mean"),
         prior_log_sigma=_read(group, "prior_log_sigma"),
+        reconstruction=_array(group, "reconstruction") if "reconstruction" in group else None,
     )
 
 

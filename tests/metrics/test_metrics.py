@@ -15,31 +15,7 @@ from probunet.metrics.ged import energy_distance, ged
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
 
-Masks = NDArray[np.bool_]  # (images, members, H, W)
-
-
-@st.composite
-def sample_and_grader_masks(
-    draw: st.DrawFn, most_samples: int = 9, most_graders: int = 5
-) -> tuple[Masks, Masks]:
-    images, height, width = (
-        draw(st.integers(1, 3)),
-        draw(st.integers(1, 13)),
-        draw(st.integers(1, 13)),
-    )
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-
-    def masks(members: int) -> Masks:
-        filled = random.choice([0, 0.05, 0.5, 1], (images, members, 1, 1))
-        chosen: Masks = random.random((images, members, height, width)) < filled
-        return chosen
-
-    return masks(draw(st.integers(1, most_samples))), masks(draw(st.integers(1, most_graders)))
-
-
-def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    union = np.logical_or(a, b).sum()
-    return float(np.logical_and(a, b).sum() / union) if union else 1.0
+from .masks import Masks, iou, sample_and_grader_masks
 
 
 def mean_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from probunet.errors import ProbunetError
-from probunet.models import build
+from probunet.models import Model, build
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 
 SMALL = {
@@ -65,6 +65,28 @@ def test_equals_the_network_written_the_usual_way(classes: int) -> None:
     drawn = torch.stack([model.segment(condition, condition.prior.at(n)) for n in [noise, -noise]])
     expected = usual.sample(image, torch.stack([noise, -noise]))
     assert (drawn == expected).float().mean() > 0.999  # ties may fall either way
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_reconstruction_is_the_segmentation_at_its_own_mask_s_posterior_mean(
+    classes: int,
+) -> None:
+    model = _model(classes)
+    image, mask, _ = _batch(classes=classes)
+    masks = torch.stack([mask, mask.flip(1), torch.zeros_like(mask)], dim=1)
+    rebuilt = model.reconstruct(image, masks)
+    assert rebuilt.shape == masks.shape
+    one_hot = torch.eye(classes)[masks].movedim(-1, 2) - 0.5  # (B, G, classes, H, W)
+    with torch.no_grad():
+        for g in range(3):
+            z = model.posterior(torch.cat([image, one_hot[:, g]], dim=1)).mean
+            logits = model.f_comb(model.f_comb.mix_features(model.unet(image)), z)
+            assert (rebuilt[:, g] == logits.argmax(-1)).float().mean() > 0.999
+
+
+def test_a_model_without_a_posterior_reconstructs_nothing() -> None:
+    image, mask, _ = _batch()
+    assert Model().reconstruct(image, mask[:, None]) is None
 
 
 def test_cross_entropy_is_summed_over_pixels_and_averaged_over_the_batch() -> None:

@@ -36,6 +36,10 @@ class Study:
     def summary(self) -> Path:
         return self.folder / "summary.csv"
 
+    @property
+    def comparison(self) -> Path:
+        return self.folder / "comparison.csv"
+
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Study:
@@ -72,7 +76,7 @@ def make_study(folder: Path) -> Study:
             write_log(runs[-1] / "training.jsonl", beta, random)
     study = Study(folder / "results", path, runs)
     files = [run / "scores.parquet" for run in runs]
-    write_tables(files, study.scores, study.summary, bootstrap=200)
+    write_tables(files, study.scores, study.summary, study.comparison, bootstrap=200)
     return study
 
 

@@ -23,6 +23,7 @@ def report(study: Any, **changes: Any) -> str:
     given = {
         "scores": study.scores,
         "summary": study.summary,
+        "comparison": study.comparison,
         "runs": study.runs,
         "stores": [study.store],
         "config": CONFIG,
@@ -123,6 +124,69 @@ def test_tables_hold_the_summary_s_figures(study: Any) -> None:
     assert f"<strong>Probabilistic U-Net, β{NBSP}={NBSP}{beta:g}</strong> reaches" in text
 
 
+def test_further_scores_are_shown_and_explained(study: Any) -> None:
+    summary = pd.read_csv(study.summary)
+    models = summary["model"] == "probabilistic_unet"
+    summary["reconstruction_iou"] = summary["ged"].where(models) / 7
+    summary.to_csv(study.summary, index=False)
+    text = report(study)
+    at_most = summary[summary["n"] == 16]
+    for _, row in at_most[at_most["model"] == "probabilistic_unet"].iterrows():
+        names = ("max_dice", "ncc", "ece", "reconstruction_iou")
+        cells = "".join(f"<td>{row[name]:.3f}</td>" for name in names)
+        assert cells.replace("-", "\N{MINUS SIGN}") in text
+    others = text[text.index("<h3>Other scores</h3>") :]
+    empty = others[others.index('scope="row">Always empty</th>') :].split("</tr>")[0]
+    assert re.search(r"<td>\N{EN DASH}</td><td>0\.\d{3}</td><td>\N{EN DASH}</td>$", empty)
+    assert "NCC: the correlation over pixels" in text
+    assert "ECE: the expected calibration error" in text
+    assert "Reconstruction IoU: a grader" in text
+
+
+def against_best(text: str) -> dict[str, tuple[str, bool, str]]:
+    """Rows of the paired table by label: difference, whether it is bold, and interval."""
+    table = text[text.index("<h3>On the same patients</h3>") : text.index("<h3>Other scores</h3>")]
+    found = re.findall(
+        r'scope="row">([^<]+)</th><td>(<strong>)?([^<]+)(?:</strong>)?</td><td>([^<]+)</td>', table
+    )
+    return {label: (value, bool(bold), span) for label, bold, value, span in found}
+
+
+def test_pairs_are_bold_only_where_the_interval_excludes_zero(study: Any) -> None:
+    best = f"Probabilistic U-Net, β{NBSP}={NBSP}"
+    comparison = pd.read_csv(study.comparison)
+    at_most = comparison["n"] == 16
+    pair = at_most & comparison["other_model"].eq("probabilistic_unet")
+    for low, high, difference, apart in (
+        (-0.2, 0.1, -0.05, False),
+        (-0.2, -0.01, -0.05, True),
+        (0.01, 0.2, 0.05, True),
+        (0, 0.2, 0.05, False),
+    ):
+        comparison.loc[pair, ["difference", "low", "high"]] = difference, low, high
+        comparison.to_csv(study.comparison, index=False)
+        found = against_best(report(study))
+        assert list(found)[1:] == [
+            f"Deterministic (prior mean), β{NBSP}={NBSP}1",
+            f"Deterministic (prior mean), β{NBSP}={NBSP}10",
+            "Always empty",
+            "The graders themselves",
+        ]
+        value, bold, _ = found[next(label for label in found if label.startswith(best))]
+        assert value.lstrip("\N{MINUS SIGN}") == "0.050"
+        assert bold == apart
+
+
+def test_a_pair_reads_from_the_best_model_s_side(study: Any) -> None:
+    summary = pd.read_csv(study.summary)
+    models = summary[(summary["n"] == 16) & (summary["model"] == "probabilistic_unet")]
+    models = models.sort_values("ged")
+    label = f"Probabilistic U-Net, β{NBSP}={NBSP}{models['beta'].iloc[1]:g}"
+    value, _, _ = against_best(report(study))[label]
+    expected = models["ged"].iloc[0] - models["ged"].iloc[1]
+    assert value == f"{expected:.3f}".replace("-", "\N{MINUS SIGN}")
+
+
 def test_examples_show_every_sample(study: Any) -> None:
     text = report(study, examples=3)
     assert text.count('<figure class="example">') == 3
@@ -189,7 +253,7 @@ def test_samples_of_another_store_are_not_shown(study: Any) -> None:
     assert "No test images are shown" in report(study)
 
 
-@pytest.mark.parametrize("name", ["scores", "summary"])
+@pytest.mark.parametrize("name", ["scores", "summary", "comparison"])
 def test_a_missing_or_foreign_table_is_an_error(study: Any, name: str) -> None:
     (study.folder / "other.csv").write_text("a,b\n1,2\n")
     for file in ("absent.csv", "other.csv"):

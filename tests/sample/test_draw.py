@@ -12,6 +12,7 @@ from probunet.config import Intensity, Settings
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
+from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_weights
 from probunet.run import Run
 from probunet.sample.draw import sample_run
@@ -36,6 +37,7 @@ def test_what_is_stored(
 
     # one image by hand
     model, _ = load_weights(weights)
+    assert isinstance(model, ProbabilisticUNet)
     row = int(stored.rows[3])
     hu = np.asarray(crops.image[row])[74:106, 74:106].astype(np.float32)
     image = torch.from_numpy((hu.clip(-1000, 400) + 1000) / 1400)[None, None]
@@ -48,6 +50,18 @@ def test_what_is_stored(
     assert (deterministic == drawn.deterministic[0].numpy()).mean() > 0.999
     np.testing.assert_allclose(stored.prior_mean[3], drawn.prior_mean[0], atol=1e-5)
     np.testing.assert_allclose(stored.prior_log_sigma[3], drawn.prior_log_sigma[0], atol=1e-5)
+
+    # each grader's mask, one at a time
+    assert stored.reconstruction is not None
+    rebuilt = unpack(np.asarray(stored.reconstruction[3]), 32, 32)
+    bits = np.asarray(crops.masks[row])[74:106, 74:106]
+    assert len(rebuilt) == 4
+    for g in range(4):
+        mask = torch.from_numpy((bits >> g & 1).astype(np.int64))[None]
+        with torch.no_grad():
+            z = model.encode(image, mask).mean
+            expected = model.segment(model.condition(image), z)
+        assert (rebuilt[g] == expected[0].numpy()).mean() > 0.999
 
 
 def test_samples_do_not_depend_on_the_batch(

@@ -61,7 +61,13 @@ def discs(random: np.random.Generator, n: int) -> NDArray[np.bool_]:
 def sampled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function that writes a store of random samples for a run."""
 
-    def write(run: Run, rows: list[int], samples: int = 8, digest: str | None = None) -> Path:
+    def write(
+        run: Run,
+        rows: list[int],
+        samples: int = 8,
+        digest: str | None = None,
+        reconstruction: NDArray[np.bool_] | None = None,
+    ) -> Path:
         random = np.random.default_rng(run.fold + 100 * run.seed + int(1000 * run.beta))
         path = tmp_path_factory.mktemp("results") / run.folder / "samples.zarr"
         path.parent.mkdir(parents=True)
@@ -84,6 +90,7 @@ def sampled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
                 "deterministic": pack(drawn[:, 0]),
                 "prior_mean": np.zeros((len(rows), 6), np.float32),
                 "prior_log_sigma": np.zeros((len(rows), 6), np.float32),
+                **({} if reconstruction is None else {"reconstruction": pack(reconstruction)}),
             },
         )
         return path

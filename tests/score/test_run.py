@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from probunet import store
 from probunet.errors import ProbunetError
-from probunet.metrics.bits import unpack
+from probunet.metrics.bits import pack, unpack
+from probunet.metrics.calibration import expected_calibration_error, reliability
+from probunet.metrics.ncc import ncc
+from probunet.metrics.votes import votes
 from probunet.run import Run
 from probunet.score.run import score_run
 
@@ -53,6 +56,12 @@ def test_model_is_scored_on_its_first_n_samples_in_the_central_crop(
         graders = np.stack([(bits >> g & 1).astype(bool) for g in range(4)])
         expected = brute_force_ged(masks, graders)
         assert chosen.loc[row, "ged"] == pytest.approx(expected, abs=1e-12)
+        counted = votes(pack(masks[None]), pack(graders[None]), 128 * 128)
+        assert chosen.loc[row, "ncc"] == pytest.approx(ncc(counted)[0], nan_ok=True)
+        bins = reliability(counted)
+        assert chosen.loc[row, "ece"] == expected_calibration_error(bins)[0]
+        for name in ("pixels", "predicted", "marked"):
+            np.testing.assert_array_equal(chosen.loc[row, f"bin_{name}"], getattr(bins, name)[0])
 
 
 def brute_force_ged(samples: NDArray[np.bool_], graders: NDArray[np.bool_]) -> float:
@@ -68,8 +77,9 @@ def brute_force_ged(samples: NDArray[np.bool_], graders: NDArray[np.bool_]) -> f
 @pytest.mark.parametrize("predictor", ["deterministic", "empty", "graders"])
 def test_degenerate_predictors_do_not_depend_on_n(scores: pd.DataFrame, predictor: str) -> None:
     chosen = scores[scores["predictor"] == predictor]
-    values = ["ged", "hm_iou", "diversity", "max_dice"]
+    values = ["ged", "hm_iou", "diversity", "max_dice", "ece"]
     assert (chosen.groupby("row")[values].nunique() == 1).all(axis=None)
+    assert (chosen.groupby("row")["ncc"].nunique() <= 1).all()
     assert chosen.loc[chosen["n"] == 1, "ged_unbiased"].isna().all()
     assert chosen.loc[chosen["n"] > 1, "ged_unbiased"].notna().all()
 
@@ -79,6 +89,14 @@ def test_graders_as_samples_are_perfect(scores: pd.DataFrame) -> None:
     np.testing.assert_allclose(chosen["ged"], 0, atol=1e-12)
     np.testing.assert_allclose(chosen["hm_iou"], 1)
     np.testing.assert_allclose(chosen["max_dice"], 1)
+    np.testing.assert_allclose(chosen["ece"], 0, atol=1e-12)
+
+
+def test_one_mask_has_no_ncc(scores: pd.DataFrame) -> None:
+    single = scores["predictor"].isin(["deterministic", "empty"])
+    alone = single | ((scores["predictor"] == "model") & (scores["n"] == 1))
+    assert scores.loc[alone, "ncc"].isna().all()
+    assert scores.loc[~alone, "ncc"].notna().all()
 
 
 def test_always_empty_has_ged_of_an_empty_mask(scores: pd.DataFrame, crops: Path) -> None:
@@ -89,6 +107,28 @@ def test_always_empty_has_ged_of_an_empty_mask(scores: pd.DataFrame, crops: Path
         graders = np.stack([(bits >> g & 1).astype(bool) for g in range(4)])
         expected = brute_force_ged(np.zeros((4, 128, 128), bool), graders)
         assert chosen.loc[row, "ged"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_reconstructions_are_the_model_s_and_set_against_their_own_grader(
+    sampled: Callable[..., Path], crops: Path, scores: pd.DataFrame
+) -> None:
+    masks = np.asarray(store.open_crops(crops).masks.oindex[ROWS, slice(26, -26), slice(26, -26)])
+    graders = np.stack([(masks >> g & 1).astype(bool) for g in range(4)], axis=1)
+    rebuilt = graders.copy()
+    rebuilt[:, 0] = graders[:, 1]
+    rebuilt[1] = False
+    samples = sampled(RUN, ROWS, reconstruction=rebuilt)
+    score_run(samples, crops, samples.with_name("scores.parquet"), N)
+    table = pd.read_parquet(samples.with_name("scores.parquet"))
+    for image, row in enumerate(ROWS):
+        chosen = table[(table["predictor"] == "model") & (table["row"] == row)]
+        iou = [
+            1 - brute_force_ged(a[None], b[None]) / 2
+            for a, b in zip(rebuilt[image], graders[image], strict=True)
+        ]
+        assert chosen["reconstruction_iou"].tolist() == [pytest.approx(np.mean(iou))] * len(N)
+    assert table.loc[table["predictor"] != "model", "reconstruction_iou"].isna().all()
+    assert scores["reconstruction_iou"].isna().all(), "a model without a posterior"
 
 
 def test_blocks_of_images_leave_no_trace(

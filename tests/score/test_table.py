@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pytest
 
 from probunet.errors import ProbunetError
-from probunet.score.table import SCORES, write_tables
+from probunet.score.table import BINS, FURTHER, SCORES, write_tables
 from probunet.seeding import numpy_generator
 
 BOOTSTRAP = 50
@@ -21,9 +22,16 @@ def run_scores(
         shared = predictor in ("empty", "graders")
         random = numpy_generator(0 if shared else seed, f"{predictor}{beta * (not shared)}", fold)
         for n in (1, 4):
-            table = pd.DataFrame(random.random((6, 5)), columns=pd.Index(SCORES))
+            columns = pd.Index([*SCORES, *FURTHER])
+            table = pd.DataFrame(random.random((6, len(columns))), columns=columns)
             if n == 1:
-                table["ged_unbiased"] = np.nan
+                table[["ged_unbiased", "ncc"]] = np.nan
+            pixels = random.integers(1, 100, (6, 10))
+            predicted = (pixels * (np.arange(10) + random.random((6, 10))) / 10).round(6)
+            for name, bins in zip(
+                BINS, (pixels, predicted, random.integers(0, pixels + 1)), strict=True
+            ):
+                table[name] = list(bins)
             patient = [f"P{fold}{i}" for i in (0, 0, 0, 1, 2, 2)]
             tables.append(table.assign(row=rows, patient=patient, n=n, predictor=predictor))
     return pd.concat(tables).assign(dataset="lidc", model=model, beta=beta, fold=fold, seed=seed)
@@ -43,17 +51,27 @@ def write(runs: list[pd.DataFrame], folder: Path) -> list[Path]:
     return paths
 
 
+def write_all(scores: list[Path], folder: Path) -> list[Path]:
+    """Write the three tables into a folder and return them."""
+    tables = [folder / f"{name}.csv" for name in ("scores", "summary", "comparison")]
+    write_tables(scores, *tables, BOOTSTRAP)
+    return tables
+
+
 @pytest.fixture
 def tables(runs: list[pd.DataFrame], tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    paths = write(runs, tmp_path)
-    write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    write_all(write(runs, tmp_path), tmp_path)
     return pd.read_csv(tmp_path / "scores.csv"), pd.read_csv(tmp_path / "summary.csv")
 
 
 def test_every_run_and_n_has_a_row(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    scores, _ = tables
+    scores, summary = tables
     columns = ["dataset", "model", "beta", "fold", "seed", "n"]
-    assert list(scores) == [*columns, *SCORES, "images", "subjects"]
+    assert list(scores) == [*columns, *SCORES, "images", "subjects", *FURTHER]
+    assert list(summary) == [
+        *["dataset", "model", "beta", "n", "folds", "ged", "ged_sd", "ged_low", "ged_high"],
+        *[*SCORES[1:], "images", "subjects", *FURTHER],
+    ]
     counts = scores["model"].value_counts().to_dict()
     assert counts == {"probabilistic_unet": 16, "deterministic": 16, "empty": 4, "graders": 4}
     assert not scores.duplicated(columns).any()
@@ -81,7 +99,11 @@ def test_a_row_is_the_mean_over_images(
                 & (scores["n"] == 4)
             ]
             images = run[(run["predictor"] == predictor) & (run["n"] == 4)]
-            np.testing.assert_allclose(chosen[SCORES].iloc[0], images[SCORES].mean(), atol=1e-6)
+            means = [*SCORES, "ncc", "reconstruction_iou"]
+            np.testing.assert_allclose(chosen[means].iloc[0], images[means].mean(), atol=1e-6)
+            pixels, predicted, marked = (np.stack(images[name].tolist()) for name in BINS)
+            gap = np.abs(predicted.sum(axis=0) - marked.sum(axis=0)).sum()
+            assert chosen["ece"].iloc[0] == pytest.approx(gap / pixels.sum(), abs=1e-6)
 
 
 def test_summary_is_mean_and_sd_over_folds(
@@ -99,6 +121,31 @@ def test_summary_is_mean_and_sd_over_folds(
         assert row["ged"] == pytest.approx(folds.mean(), abs=2e-6)
         assert row["ged_sd"] == pytest.approx(folds.std(ddof=1), abs=2e-6)
         assert row["ged_low"] <= row["ged"] <= row["ged_high"]
+        if row["n"] == 1:
+            assert np.isnan(row["ncc"])
+        else:
+            ncc = same.groupby("fold")["ncc"].mean().mean()
+            assert row["ncc"] == pytest.approx(ncc, abs=2e-6)
+        rebuilt = same.groupby("fold")["reconstruction_iou"].mean().mean()
+        assert row["reconstruction_iou"] == pytest.approx(rebuilt, abs=2e-6)
+
+
+def test_ece_of_the_summary_pools_the_pixels_of_a_fold(
+    tables: tuple[pd.DataFrame, pd.DataFrame], runs: list[pd.DataFrame]
+) -> None:
+    _, summary = tables
+    images = pd.concat(runs)
+    images = images[(images["predictor"] == "model") & (images["beta"] == 1) & (images["n"] == 4)]
+    by_fold = []
+    for fold in (0, 1):  # both seeds
+        chosen = images[images["fold"] == fold]
+        pixels, predicted, marked = (np.stack(chosen[name].tolist()) for name in BINS)
+        gap = np.abs(predicted.sum(axis=0) - marked.sum(axis=0)).sum()
+        by_fold.append(gap / pixels.sum())
+    row = summary[
+        (summary["model"] == "probabilistic_unet") & (summary["beta"] == 1) & (summary["n"] == 4)
+    ]
+    assert row["ece"].tolist() == [pytest.approx(np.mean(by_fold), abs=1e-6)]
 
 
 def test_interval_is_that_of_a_bootstrap_written_out(
@@ -135,29 +182,27 @@ def test_tables_do_not_depend_on_the_order_of_runs(
     written = []
     for name, order in (("a", runs), ("b", runs[::-1])):
         (tmp_path / name).mkdir()
-        scores, summary = tmp_path / name / "scores.csv", tmp_path / name / "summary.csv"
-        write_tables(write(order, tmp_path / name), scores, summary, BOOTSTRAP)
-        written.append((scores.read_bytes(), summary.read_bytes()))
+        made = write_all(write(order, tmp_path / name), tmp_path / name)
+        written.append([table.read_bytes() for table in made])
     assert written[0] == written[1]
 
 
 def test_one_fold_has_no_sd(tmp_path: Path) -> None:
     paths = write([run_scores(0, 0)], tmp_path)
-    write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+    write_all(paths, tmp_path)
     assert pd.read_csv(tmp_path / "summary.csv")["ged_sd"].isna().all()
 
 
 def test_no_negative_zero_is_printed(tmp_path: Path) -> None:
     run = run_scores(0, 0).assign(ged=-1e-12)
-    write_tables(write([run], tmp_path), tmp_path / "s.csv", tmp_path / "m.csv", BOOTSTRAP)
-    for name in ("s.csv", "m.csv"):
-        assert "-0.0" not in (tmp_path / name).read_text()
+    for table in write_all(write([run], tmp_path), tmp_path):
+        assert not re.search(r"-0\.0+\b", table.read_text())
 
 
 def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
     paths = write([run_scores(0, 0), run_scores(0, 0)], tmp_path)
     with pytest.raises(ProbunetError, match=r"lidc/probabilistic_unet/beta-1/fold-0.*twice"):
-        write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+        write_all(paths, tmp_path)
 
 
 @pytest.mark.parametrize("change", ["fewer images", "other masks"])
@@ -169,7 +214,7 @@ def test_runs_of_a_fold_on_different_images_are_refused(tmp_path: Path, change: 
         other["ged"] += 0.1
     paths = write([run_scores(0, 0), other], tmp_path)
     with pytest.raises(ProbunetError, match="different images"):
-        write_tables(paths, tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+        write_all(paths, tmp_path)
     assert not (tmp_path / "scores.csv").exists()
 
 
@@ -180,6 +225,6 @@ def test_what_is_not_a_table_of_scores_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(columns)
     for path in (text, columns, tmp_path / "absent.parquet"):
         with pytest.raises(ProbunetError, match=path.name):
-            write_tables([path], tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+            write_all([path], tmp_path)
     with pytest.raises(ProbunetError, match="no scores given"):
-        write_tables([], tmp_path / "scores.csv", tmp_path / "summary.csv", BOOTSTRAP)
+        write_all([], tmp_path)

@@ -3,6 +3,7 @@ rule report:
     input:
         scores=results("scores.csv"),
         summary=results("summary.csv"),
+        comparison=results("comparison.csv"),
         stores=[data(f"{dataset}.zarr") for dataset in study.datasets.names],
         runs=all_runs("scores.parquet"),
         samples=all_runs("samples.zarr"),
@@ -38,5 +39,6 @@ rule report:
         examples=study.report.examples,
     shell:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
-        " --summary {input.summary:q} --config {params.config:q} --title {params.title:q}"
+        " --summary {input.summary:q} --comparison {input.comparison:q}"
+        " --config {params.config:q} --title {params.title:q}"
         " --examples {params.examples} --output {output.report:q} &> {log:q}"

@@ -1,5 +1,5 @@
 rule score_run:
-    """GED, matched IoU, diversity and Dice of one run's samples, per test image."""
+    """GED, matched IoU, Dice, NCC and calibration of one run's samples, per test image."""
     input:
         samples=run("samples.zarr"),
         store=data("{dataset}.zarr"),
@@ -25,7 +25,7 @@ rule score_run:
 
 
 rule score_table:
-    """All runs in one table, and over folds with intervals."""
+    """All runs in one table; over folds with intervals; and pairs on the same patients."""
     input:
         scores=all_runs("scores.parquet"),
     output:
@@ -40,6 +40,12 @@ rule score_table:
             caption="../report/summary.rst",
             category="Scores",
             labels={"table": "over folds"},
+        ),
+        comparison=report(
+            results("comparison.csv"),
+            caption="../report/comparison.rst",
+            category="Scores",
+            labels={"table": "pairs on the same patients"},
         ),
     log:
         "logs/score/table.log",
@@ -57,4 +63,5 @@ rule score_table:
         bootstrap=study.evaluation.bootstrap,
     shell:
         "probunet score table {input.scores:q} --bootstrap {params.bootstrap}"
-        " --output {output.scores:q} --summary {output.summary:q} &> {log:q}"
+        " --output {output.scores:q} --summary {output.summary:q}"
+        " --comparison {output.comparison:q} &> {log:q}"

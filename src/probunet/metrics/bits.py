@@ -24,8 +24,12 @@ def unpack(packed: Packed, height: int, width: int) -> NDArray[np.bool_]:
 
 def pack_graders(masks: NDArray[np.uint8]) -> Packed:
     """Return masks (images, H, W), bit g = grader g, as (images, graders, bytes)."""
-    planes = [pack((masks >> grader & 1).astype(bool)) for grader in range(GRADERS)]
-    return np.stack(planes, axis=1)
+    return pack(unpack_graders(masks))
+
+
+def unpack_graders(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return masks (images, H, W), bit g = grader g, as (images, graders, H, W)."""
+    return np.stack([(masks >> grader & 1).astype(bool) for grader in range(GRADERS)], axis=1)
 
 
 def words(packed: Packed) -> NDArray[np.uint64]:

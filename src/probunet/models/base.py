@@ -48,3 +48,16 @@ class Model(nn.Module):
         not depend on the images beside it.
         """
         raise NotImplementedError
+
+    def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor | None:
+        """Return what the posterior's mean makes of masks: (B, G, H, W) uint8, as class ids.
+
+        None for a model without a posterior.
+
+        Parameters
+        ----------
+        image : (B, C, H, W) float32
+        masks : (B, G, H, W) int64
+            Class ids, of all graders.
+        """
+        return None

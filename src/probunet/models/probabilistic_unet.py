@@ -81,14 +81,19 @@ class ProbabilisticUNet(Model):
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return reconstruction and KL with z = mean + sigma * noise of the posterior."""
         prior = self.prior(image)
-        seen = F.one_hot(mask, self.classes).movedim(-1, 1).to(image.dtype) - 0.5
-        posterior = self.posterior(torch.cat([image, seen], dim=1))
+        posterior = self.encode(image, mask)
         mixed = self.f_comb.mix_features(self.unet(image))
         logits = self.f_comb(mixed, posterior.at(noise))
         cross_entropy = F.cross_entropy(
             logits.flatten(0, 2), mask.flatten(), reduction="sum"
         ) / len(image)
         return cross_entropy, kl_divergence(posterior, prior).mean()
+
+    def encode(self, image: Tensor, mask: Tensor) -> Gaussian:
+        """Return the posterior of images and masks (B, H, W)."""
+        shown = F.one_hot(mask, self.classes).movedim(-1, 1).to(image.dtype) - 0.5
+        posterior: Gaussian = self.posterior(torch.cat([image, shown], dim=1))
+        return posterior
 
     @torch.no_grad()
     def condition(self, image: Tensor) -> Condition:
@@ -114,6 +119,13 @@ class ProbabilisticUNet(Model):
             prior_mean=condition.prior.mean,
             prior_log_sigma=condition.prior.log_sigma,
         )
+
+    @torch.no_grad()
+    def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor:
+        """Return the segmentations at the posterior's mean; see `Model.reconstruct`."""
+        condition = self.condition(image)
+        means = [self.encode(image, mask).mean for mask in masks.unbind(1)]
+        return torch.stack([self.segment(condition, mean) for mean in means], dim=1)
 
 
 class FComb(nn.Module):

@@ -15,7 +15,16 @@ from probunet.files import sha256, written_whole
 from probunet.report import examples as example_images
 from probunet.report import labels, plots
 from probunet.report.runs import RunFolder, read_run
-from probunet.report.tables import Row, Table, other_scores, over_folds, per_fold, read_table
+from probunet.report.tables import (
+    Row,
+    Table,
+    against,
+    other_scores,
+    over_folds,
+    per_fold,
+    read_comparison,
+    read_table,
+)
 from probunet.run import format_beta
 from probunet.store import Crops, open_crops
 
@@ -39,6 +48,7 @@ class DatasetSection:
     ged: Table
     by_fold: Table
     others: Table
+    paired: Table | None  # the best model against each other predictor
     ged_plot: str
     training_plot: str | None
     runs: list[RunFolder]
@@ -51,6 +61,7 @@ def build_report(
     *,
     scores: Path,
     summary: Path,
+    comparison: Path,
     runs: Sequence[Path],
     stores: Sequence[Path],
     config: Mapping[str, Any],
@@ -66,7 +77,7 @@ def build_report(
     ----------
     output
         The file, written whole or not at all.
-    scores, summary
+    scores, summary, comparison
         The tables that `write_tables` wrote.
     runs
         The runs' folders.
@@ -84,7 +95,7 @@ def build_report(
     ProbunetError
         If a table or a store cannot be read.
     """
-    per_run, over = read_table(scores), read_table(summary)
+    per_run, over, pairs = read_table(scores), read_table(summary), read_comparison(comparison)
     folders = sorted((read_run(folder) for folder in runs), key=lambda folder: folder.run)
     crops = [open_crops(path) for path in stores]
     by_dataset = {store.attributes.dataset: store for store in crops}
@@ -93,6 +104,7 @@ def build_report(
             str(name),
             per_run[per_run["dataset"] == name],
             over[over["dataset"] == name],
+            pairs[pairs["dataset"] == name],
             [folder for folder in folders if folder.run.dataset == name],
             by_dataset.get(str(name)),
             examples,
@@ -105,7 +117,7 @@ def build_report(
         sections=sections,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions={name: version(name) for name in PACKAGES},
-        tables={path.name: sha256(path) for path in (scores, summary)},
+        tables={path.name: sha256(path) for path in (scores, summary, comparison)},
     )
     with written_whole(output) as aside:
         aside.write_text(html, encoding="utf-8")
@@ -115,6 +127,7 @@ def _section(
     name: str,
     scores: pd.DataFrame,
     summary: pd.DataFrame,
+    comparison: pd.DataFrame,
     runs: list[RunFolder],
     crops: Crops | None,
     examples: int,
@@ -148,6 +161,7 @@ def _section(
         ged=ged,
         by_fold=per_fold(scores, most),
         others=other_scores(summary, most),
+        paired=None if best is None else against(comparison, most, best["model"], best["beta"]),
         ged_plot=plots.ged_against_n(scores, summary),
         training_plot=plots.training_curves(runs),
         runs=runs,

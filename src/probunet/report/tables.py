@@ -16,7 +16,11 @@ OTHERS = {
     "hm_iou": "HM-IoU",
     "diversity": "Diversity",
     "max_dice": "Max Dice",
+    "ncc": "NCC",
+    "ece": "ECE",
+    "reconstruction_iou": "Reconstruction IoU",
 }
+PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Cell:
     text: str
     spread: str = ""  # standard deviation over folds
     interval: str = ""
+    bold: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,27 @@ def read_table(path: Path) -> pd.DataFrame:
     ProbunetError
         If the file is not there or not such a table.
     """
+    return _read(path, {"ged", *OTHERS})
+
+
+def read_comparison(path: Path) -> pd.DataFrame:
+    """Return `comparison.csv`; raises as `read_table` does."""
+    return _read(path, set(PAIR))
+
+
+def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"beta": float})
+        table = pd.read_csv(path, dtype={"beta": float, "other_beta": float})
     except FileNotFoundError:
         raise ProbunetError(f"{path}: no such table; run `probunet score table` first.") from None
     except (OSError, ValueError) as error:
         raise ProbunetError(f"{path}: not a table of scores: {error}.") from None
-    if not {"dataset", "model", "beta", "n", "ged"} <= set(table):
-        raise ProbunetError(f"{path}: not a table of scores; run `probunet score table` again.")
+    missing = ({"dataset", "model", "beta", "n"} | columns) - set(table)
+    if missing:
+        raise ProbunetError(
+            f"{path}: not the table that is wanted here, {', '.join(sorted(missing))} missing; "
+            "run `probunet score table` again."
+        )
     return table
 
 
@@ -101,6 +119,38 @@ def other_scores(summary: pd.DataFrame, n: int) -> Table:
         for row in summary[summary["n"] == n].to_dict("records")
     ]
     return Table(list(OTHERS.values()), rows)
+
+
+def against(comparison: pd.DataFrame, n: int, model: str, beta: float) -> Table:
+    """Return one row per other predictor: how this one's GED differs on the same patients, at n.
+
+    A difference is bold where its interval excludes zero, and only there.
+    """
+    at_n = comparison[comparison["n"] == n]
+    turned = at_n.rename(
+        columns={"model": "other_model", "beta": "other_beta"}
+        | {"other_model": "model", "other_beta": "beta"}
+    ).assign(
+        difference=-at_n["difference"],
+        low=-at_n["high"],
+        high=-at_n["low"],
+        better=1 - at_n["better"],
+    )
+    both = pd.concat([at_n, turned])
+    this = both[(both["model"] == model) & (both["beta"] == beta)]
+    rows = []
+    for row in this[PAIR].to_dict("records"):
+        apart = row["low"] > 0 or row["high"] < 0
+        cells = [
+            Cell(number(row["difference"]), bold=apart),
+            Cell(f"{number(row['low'])} to {number(row['high'])}"),
+            Cell(f"{100 * row['better']:.0f} %"),
+        ]
+        rows.append(
+            _row(predictor(row["other_model"], row["other_beta"]), row["other_model"], cells)
+        )
+    rows.sort(key=lambda row: row.degenerate)  # models first
+    return Table(["difference in GED", "95 % interval", "patients better"], rows)
 
 
 def _ged(row: dict[Any, Any] | None) -> Cell:

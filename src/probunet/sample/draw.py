@@ -13,7 +13,7 @@ from probunet.config import Settings
 from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
 from probunet.folds import Folds
-from probunet.metrics.bits import pack
+from probunet.metrics.bits import pack, unpack_graders
 from probunet.models import Model
 from probunet.models.crops import central, read_rows, windowed
 from probunet.models.device import choose_device
@@ -57,11 +57,13 @@ def sample_run(
             "were the folds drawn for another store?"
         )
     model.to(where).eval()
-    image = read_rows(crops.image, rows)
-    arrays = _draw(model, info, central(image, settings.evaluation.crop), rows, run, settings)
+    side = settings.evaluation.crop
+    image = central(read_rows(crops.image, rows), side)
+    masks = central(read_rows(crops.masks, rows), side)
+    arrays = _draw(model, info, image, masks, rows, run, settings)
     attributes = SampleAttributes(
         run=run.folder,
-        crop=settings.evaluation.crop,
+        crop=side,
         samples=settings.evaluation.samples,
         store=crops.digest,
         weights_sha256=sha256(weights),
@@ -77,11 +79,15 @@ def _draw(
     model: Model,
     info: WeightsInfo,
     image: NDArray[np.int16],
+    masks: NDArray[np.uint8],
     rows: NDArray[np.int64],
     run: Run,
     settings: Settings,
 ) -> dict[Any, NDArray[Any]]:
-    """Return the store's arrays for images (images, H, W) in Hounsfield units."""
+    """Return the store's arrays for images (images, H, W) in Hounsfield units.
+
+    `masks`, bit g = grader g, serve the reconstruction alone, which some models cannot give.
+    """
     device = next(model.parameters()).device
     parts: dict[str, list[NDArray[Any]]] = {}
     for start in tqdm(range(0, len(rows), _BATCH), unit="batch", disable=None):
@@ -91,10 +97,11 @@ def _draw(
             torch.Generator().manual_seed(seed_of(run.seed, "sample", int(row)))
             for row in rows[part]
         ]
+        graders = unpack_graders(masks[part])
         with torch.no_grad():  # in float32, whatever the precision of training
-            drawn = model.draw(
-                windowed(hu, info.window)[:, None], settings.evaluation.samples, generators
-            )
+            seen = windowed(hu, info.window)[:, None]
+            drawn = model.draw(seen, settings.evaluation.samples, generators)
+            again = model.reconstruct(seen, torch.from_numpy(graders).to(device).long())
         samples = drawn.samples.movedim(0, 1).cpu().numpy().astype(bool)
         for name, array in (
             ("samples", pack(samples)),
@@ -103,6 +110,8 @@ def _draw(
             ("prior_log_sigma", drawn.prior_log_sigma.cpu().numpy()),
         ):
             parts.setdefault(name, []).append(array)
+        if again is not None:
+            parts.setdefault("reconstruction", []).append(pack(again.cpu().numpy().astype(bool)))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 

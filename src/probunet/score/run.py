@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
 from probunet.metrics.bits import Packed, pack_graders
+from probunet.metrics.calibration import expected_calibration_error, reliability
 from probunet.metrics.distances import Distances, distances
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
+from probunet.metrics.ncc import ncc
+from probunet.metrics.reconstruction import reconstruction_iou
+from probunet.metrics.votes import votes
 from probunet.run import Run
 from probunet.store import SHARD, SIZE, Crops, Samples, open_crops, open_samples
 
@@ -32,7 +36,10 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     - `graders`: the four graders' masks themselves, once each whatever n is. Their GED is 0 and
       their HM-IoU 1 by construction.
 
-    Graders' masks are cropped to the centre that was sampled.
+    Graders' masks are cropped to the centre that was sampled. Beside each image's `ece` stand the
+    sums that it is of, in lists by bin: those of many images add up, see `metrics.calibration`.
+    `reconstruction_iou` is the model's, whatever n is; NaN for the others, and for a model without
+    a posterior.
 
     Parameters
     ----------
@@ -87,10 +94,25 @@ def _blocks(drawn: Samples, crops: Crops, n: list[int]) -> Iterator[pd.DataFrame
         model = np.asarray(drawn.samples[start : start + SHARD, : max(n)])
         single = np.asarray(drawn.deterministic[start : start + SHARD])[:, None]
         images = _columns(crops, rows)
+        pixels = drawn.attributes.crop**2
+        rebuilt = np.full(len(rows), np.nan)
+        if drawn.reconstruction is not None:
+            again = np.asarray(drawn.reconstruction[start : start + SHARD])
+            rebuilt = reconstruction_iou(again, graders)
         for predictor, masks in _predictors(model, single, graders):
+            # a sample that is repeated n times scores as it does once
+            first = {k: k if predictor == "model" else masks.shape[1] for k in n}
             pairs = distances(masks, graders)
+            scores = {k: _scores(masks, graders, pairs, k, pixels) for k in set(first.values())}
             for k in n:
-                yield images.assign(predictor=predictor, n=k, **_scores(predictor, pairs, k))
+                named = images.assign(predictor=predictor, n=k)
+                table = pd.concat((named, scores[first[k]]), axis=1)
+                if k == 1:
+                    table["ged_unbiased"] = np.nan
+                elif first[k] == 1:  # repeated, diversity 0
+                    table["ged_unbiased"] = table["ged"]
+                table["reconstruction_iou"] = rebuilt if predictor == "model" else np.nan
+                yield table
 
 
 def _columns(crops: Crops, rows: NDArray[np.int64]) -> pd.DataFrame:
@@ -108,19 +130,22 @@ def _predictors(
     yield "graders", graders
 
 
-def _scores(predictor: Predictor, pairs: Distances, n: int) -> dict[str, NDArray[np.float64]]:
-    # a sample that is repeated n times scores as it does once
-    first = n if predictor == "model" else pairs.samples.shape[1]
-    energy = energy_distance(pairs, first)
-    unbiased = energy.ged_unbiased
-    if predictor in ("deterministic", "empty") and n > 1:
-        unbiased = energy.ged  # diversity is 0
-    elif n == 1:
-        unbiased = np.full_like(energy.ged, np.nan)
-    return {
-        "ged": energy.ged,
-        "ged_unbiased": unbiased,
-        "hm_iou": matched_iou(pairs, first),
-        "diversity": energy.diversity,
-        "max_dice": max_dice(pairs, first),
-    }
+def _scores(masks: Packed, graders: Packed, pairs: Distances, n: int, pixels: int) -> pd.DataFrame:
+    """Return all scores of the first n masks and the bins behind `ece`, one row per image."""
+    energy = energy_distance(pairs, n)
+    counted = votes(masks[:, :n], graders, pixels)
+    bins = reliability(counted)
+    return pd.DataFrame(
+        {
+            "ged": energy.ged,
+            "ged_unbiased": energy.ged_unbiased,
+            "hm_iou": matched_iou(pairs, n),
+            "diversity": energy.diversity,
+            "max_dice": max_dice(pairs, n),
+            "ncc": ncc(counted),
+            "ece": expected_calibration_error(bins),
+            "bin_pixels": list(bins.pixels),
+            "bin_predicted": list(bins.predicted),
+            "bin_marked": list(bins.marked),
+        }
+    )

@@ -1,28 +1,39 @@
-"""From runs to `results/scores.csv` and, over folds, to `results/summary.csv`."""
+"""From runs to `results/scores.csv`; over folds, to `summary.csv` and `comparison.csv`."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
+from probunet.metrics.calibration import Reliability, expected_calibration_error
 from probunet.run import format_beta
-from probunet.seeding import numpy_generator
+from probunet.score.bootstrap import interval, resampled
+from probunet.score.compare import compare
+from probunet.score.order import ordered
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
+FURTHER = [
+    "ncc",
+    "ece",
+    "reconstruction_iou",
+]  # stand last, so that the columns before them keep their places
+BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
-INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
-DEGENERATE = ("deterministic", "empty", "graders")  # after the models, in this order
 EQUAL = 1e-9  # scores of one fold that no run can change
 
 
 def write_tables(
-    scores: list[Path], output: Path, summary: Path, bootstrap: int, seed: int = 0
+    scores: list[Path],
+    output: Path,
+    summary: Path,
+    comparison: Path,
+    bootstrap: int,
+    seed: int = 0,
 ) -> None:
-    """Write the table of runs and its summary over folds, as CSV with six decimals.
+    """Write the table of runs, its summary and paired comparisons, as CSV with six decimals.
 
     The degenerate predictors are rows too, named under `model`. `deterministic` belongs to its
     run; `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
@@ -35,6 +46,8 @@ def write_tables(
         One row per run and n: means over the run's test images.
     summary
         One row per data set, model, beta and n, see `summarise`.
+    comparison
+        One row per data set, n and pair of predictors, see `compare`.
     bootstrap
         Resamplings of patients behind the 95 % intervals.
     seed
@@ -49,37 +62,42 @@ def write_tables(
     images = _images(scores)
     _write(output, per_run(images))
     _write(summary, summarise(images, bootstrap, seed))
+    _write(comparison, compare(images, bootstrap, seed))
 
 
 def per_run(images: pd.DataFrame) -> pd.DataFrame:
     """Return means over the test images: one row per run, predictor and n.
 
+    `ece` is that of all the images' pixels together. Images without an NCC have no part in `ncc`.
+
     Parameters
     ----------
     images
-        One row per image, with the columns `RUN`, `n`, `patient` and `SCORES`.
+        One row per image, with the columns `RUN`, `n`, `patient`, `SCORES`, `FURTHER` and `BINS`.
     """
     groups = images.groupby([*RUN, "n"], dropna=False)
     table = groups[SCORES].mean()
     table["images"] = groups.size()
     table["subjects"] = groups["patient"].nunique()
-    return _ordered(table.reset_index())
+    table["ncc"] = groups["ncc"].mean()
+    table["ece"] = _pooled_ece(images, [*RUN, "n"])
+    table["reconstruction_iou"] = groups["reconstruction_iou"].mean()
+    return ordered(table.reset_index())
 
 
 def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
     """Return means over folds: one row per data set, model, beta and n.
 
-    `ged` and the other scores are means over the folds of each fold's mean over images and seeds.
-    `ged_sd` is the standard deviation over folds (n - 1 in the denominator; blank for one fold).
-    `ged_low` and `ged_high` bound the 95 % percentile interval of a bootstrap over patients:
-    within each fold, patients are drawn with replacement, each with all its images, and `ged` is
-    taken anew. The same patients are drawn for every model, beta and n.
+    `ged` and the other scores are means over the folds of each fold's mean over images and seeds;
+    for `ece`, of each fold's over all pixels of its images and seeds together. `ged_sd` is the
+    standard deviation over folds (n - 1 in the denominator; blank for one fold). `ged_low` and
+    `ged_high` bound the 95 % percentile interval of a bootstrap over patients, see `resampled`.
     """
     rows = []
     for key, group in images.groupby(GROUP, dropna=False):
         by_fold = group.groupby("fold")
-        folds = by_fold[SCORES].mean()
-        low, high = np.percentile(_resampled(group, bootstrap, seed), INTERVAL)
+        folds = by_fold[[*SCORES, "ncc", "reconstruction_iou"]].mean()
+        low, high = interval(np.mean(list(resampled(group, bootstrap, seed).values()), axis=0))
         rows.append(
             {
                 **dict(zip(GROUP, key, strict=True)),
@@ -91,26 +109,24 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
                 **folds[SCORES[1:]].mean(),
                 "images": by_fold["row"].nunique().sum(),
                 "subjects": by_fold["patient"].nunique().sum(),
+                "ncc": folds["ncc"].mean(),
+                "ece": _pooled_ece(group, ["fold"]).mean(),
+                "reconstruction_iou": folds["reconstruction_iou"].mean(),
             }
         )
-    return _ordered(pd.DataFrame(rows))
+    return ordered(pd.DataFrame(rows))
 
 
-def _resampled(group: pd.DataFrame, bootstrap: int, seed: int) -> NDArray[np.float64]:
-    """Return the mean GED over folds for each resampling of patients, (bootstrap,)."""
-    means = []
-    for fold, images in group.groupby("fold"):
-        # patients are sorted, so that equal draws choose equal patients
-        patients = images.groupby("patient")["ged"].agg(["sum", "count"]).to_numpy()
-        purpose = f"bootstrap/{group['dataset'].iloc[0]}/fold-{fold}"
-        generator = numpy_generator(seed, purpose)
-        times = generator.multinomial(
-            len(patients), np.full(len(patients), 1 / len(patients)), bootstrap
-        )
-        total, count = (times @ patients).T
-        means.append(total / count)
-    mean: NDArray[np.float64] = np.mean(means, axis=0)
-    return mean
+def _pooled_ece(images: pd.DataFrame, by: list[str]) -> pd.Series:
+    """Return the expected calibration error of each group's pixels together."""
+    sums = {
+        name: pd.DataFrame(np.stack(images[name].tolist()), index=images.index)
+        .groupby([images[column] for column in by], dropna=False)
+        .sum()
+        for name in BINS
+    }
+    bins = Reliability(*(sums[name].to_numpy() for name in BINS))
+    return pd.Series(expected_calibration_error(bins), index=sums[BINS[0]].index)
 
 
 def _images(scores: list[Path]) -> pd.DataFrame:
@@ -134,7 +150,7 @@ def _images(scores: list[Path]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    needed = [*RUN, "predictor", "n", "row", "patient", *SCORES]
+    needed = [*RUN, "predictor", "n", "row", "patient", *SCORES, *FURTHER, *BINS]
     try:
         return pd.read_parquet(path, columns=needed)
     except FileNotFoundError:
@@ -149,7 +165,7 @@ def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that all runs of a fold have in common, once, beta and seed blank."""
     fold = ["dataset", "model", "fold", "n"]
     runs = shared.groupby(fold)["file"].nunique()
-    by_image = shared.groupby([*fold, "row"])[SCORES]
+    by_image = shared.groupby([*fold, "row"])[[*SCORES, *FURTHER]]
     times = by_image.size().groupby(fold).agg(["min", "max"])
     spread = (by_image.max() - by_image.min()).fillna(0)
     if not times.eq(runs, axis=0).all(axis=None) or (spread > EQUAL).any(axis=None):
@@ -161,18 +177,14 @@ def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
     return once.assign(beta=np.nan, seed=pd.array([pd.NA] * len(once), dtype="Int64"))
 
 
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in an order that depends on nothing but the runs: models first."""
-    rank = table["model"].map(lambda m: DEGENERATE.index(m) + 1 if m in DEGENERATE else 0)
-    by = ["dataset", "rank", "model", "beta", "fold", "seed", "n"]
-    table = table.assign(rank=rank)
-    return table.sort_values([c for c in by if c in table]).drop(columns="rank")
-
-
 def _write(path: Path, table: pd.DataFrame) -> None:
-    beta = table["beta"].map(lambda value: "" if pd.isna(value) else format_beta(value))
-    numbers = table.select_dtypes("float").drop(columns="beta").columns
+    betas = {
+        name: table[name].map(lambda value: "" if pd.isna(value) else format_beta(value))
+        for name in ("beta", "other_beta")
+        if name in table
+    }
+    numbers = table.select_dtypes("float").columns.difference([*betas])
     # adding 0 turns -0.0, which would print as such, into 0.0
     rounded = {name: table[name].round(6) + 0.0 for name in numbers}
     with written_whole(path) as aside:
-        table.assign(beta=beta, **rounded).to_csv(aside, index=False, float_format="%.6f")
+        table.assign(**betas, **rounded).to_csv(aside, index=False, float_format="%.6f")
