@@ -15,6 +15,7 @@ SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
 INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
+PLAIN = "probabilistic_unet"  # the model whose deterministic rows are named just so
 DEGENERATE = ("deterministic", "empty", "graders")  # after the models, in this order
 EQUAL = 1e-9  # scores of one fold that no run can change
 
@@ -24,8 +25,9 @@ def write_tables(
 ) -> None:
     """Write the table of runs and its summary over folds, as CSV with six decimals.
 
-    The degenerate predictors are rows too, named under `model`. `deterministic` belongs to its
-    run; `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
+    The degenerate predictors are rows too, named under `model`. `deterministic` is the single best
+    guess of the Probabilistic U-Net's run, `deterministic (<model>)` that of another model's;
+    `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
 
     Parameters
     ----------
@@ -126,7 +128,11 @@ def _images(scores: list[Path]) -> pd.DataFrame:
             f"the run {run['dataset']}/{run['model']}/beta-{format_beta(run['beta'])}/"
             f"fold-{run['fold']}/seed-{run['seed']} is given twice; name each run once."
         )
-    images["model"] = images["model"].where(images["predictor"] == "model", images["predictor"])
+    named = images["predictor"].mask(
+        (images["predictor"] == "deterministic") & (images["model"] != PLAIN),
+        "deterministic (" + images["model"] + ")",
+    )
+    images["model"] = images["model"].where(images["predictor"] == "model", named)
     images["seed"] = images["seed"].astype("Int64")
     shared = images["model"].isin(["empty", "graders"])
     once = _once_per_fold(images[shared])
@@ -163,7 +169,8 @@ def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows in an order that depends on nothing but the runs: models first."""
-    rank = table["model"].map(lambda m: DEGENERATE.index(m) + 1 if m in DEGENERATE else 0)
+    kind = table["model"].str.partition(" (")[0]
+    rank = kind.map(lambda m: DEGENERATE.index(m) + 1 if m in DEGENERATE else 0)
     by = ["dataset", "rank", "model", "beta", "fold", "seed", "n"]
     table = table.assign(rank=rank)
     return table.sort_values([c for c in by if c in table]).drop(columns="rank")
