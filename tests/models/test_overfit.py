@@ -67,12 +67,12 @@ def ged_after_training(name: str, steps: int, disagree: bool) -> float:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("probabilistic_unet", 400),
-        ("unet", 400),
-        ("dropout_unet", 400),
-        ("m_heads", 400),
+        ("probabilistic_unet", 200),
+        ("unet", 200),
+        ("dropout_unet", 200),
+        ("m_heads", 200),
         ("stochastic_segmentation_network", 1200),  # one good sample in 20 is most of its loss
-        ("hierarchical_probabilistic_unet", 400),
+        ("hierarchical_probabilistic_unet", 200),
     ],
 )
 def test_graders_that_agree(name: str, steps: int) -> None:
