@@ -1,11 +1,21 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from probunet import config
-from probunet.config import Config, Settings, check, json_schema, read_config, read_settings
+from probunet.config import (
+    WITHOUT_KL,
+    Config,
+    ModelName,
+    Settings,
+    check,
+    json_schema,
+    read_config,
+    read_settings,
+)
 from probunet.errors import ProbunetError
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +75,12 @@ def test_demo_is_an_overlay() -> None:
         ({"models": ["unett"]}, "models.0: Input should be"),
         ({"training": {"crop": 100}}, "training.crop: 100 is not a multiple of 16"),
         ({"evaluation": {"samples": 4}}, "evaluation.n: 16 is more than the 4"),
+        (
+            {"hierarchical_probabilistic_unet": {"channels": [8] * 8}, "training": {"crop": 64}},
+            "training.crop: 64 is not a multiple of 128, which 8 scales need",
+        ),
+        ({"dropout_unet": {"probability": 1.0}}, "dropout_unet.probability: Input should be less"),
+        ({"m_heads": {"rank": 3}}, "m_heads.rank: unknown key"),
         ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
         ({"datasets": {}}, "datasets: names no data set; choose at least one of: lidc."),
         ({"datasets": {"lidc": {"source": "local"}}}, "datasets.lidc: `source: local` needs"),
@@ -76,6 +92,25 @@ def test_demo_is_an_overlay() -> None:
 )
 def test_a_mistake_is_named_with_its_key(keys: dict[str, object], message: str) -> None:
     assert message in refused(**keys)
+
+
+def test_a_model_s_own_section_adds_to_the_architecture_and_goes_ahead_of_it() -> None:
+    settings = check(Settings, {"architecture": {"latent_dim": 5}, "m_heads": {"heads": 7}}, "")
+    shared = settings.architecture.model_dump(mode="json")
+    assert settings.architecture_of("probabilistic_unet") == shared
+    assert settings.architecture_of("m_heads") == shared | {"heads": 7, "others": 0.05}
+    assert settings.architecture_of("image2image_vae") == shared | {"latent_dim": 3}
+    hierarchical = settings.architecture_of("hierarchical_probabilistic_unet")
+    assert hierarchical == shared | {"latent_scales": 4}
+    own = {"hierarchical_probabilistic_unet": {"channels": [8, 16]}}
+    chosen = check(Settings, own, "").architecture_of("hierarchical_probabilistic_unet")
+    assert chosen["channels"] == [8, 16]
+
+
+def test_models_without_a_kl_are_trained_with_the_first_beta_alone() -> None:
+    study = check(Config, PHANTOM | {"beta": [2.0, 1.0]}, "mine.yaml")
+    for model in get_args(ModelName):
+        assert study.betas_of(model) == ((2.0,) if model in WITHOUT_KL else (2.0, 1.0))
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -15,7 +15,17 @@ from probunet.errors import ProbunetError
 Beta = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[int, Field(ge=1)]
-ModelName = Literal["probabilistic_unet"]
+ModelName = Literal[
+    "probabilistic_unet",
+    "unet",
+    "dropout_unet",
+    "m_heads",
+    "image2image_vae",
+    "stochastic_segmentation_network",
+    "hierarchical_probabilistic_unet",
+]
+# beta, the weight of a KL, has no effect on these: they are trained with the first beta alone
+WITHOUT_KL = frozenset({"unet", "dropout_unet", "m_heads", "stochastic_segmentation_network"})
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -129,6 +139,52 @@ class Architecture(Section):
     )
 
 
+class DropoutUNet(Section):
+    """The Dropout U-Net (paper, section 4)."""
+
+    probability: float = Field(0.5, gt=0, lt=1, description="Of a value being dropped.")
+    blocks: Positive = Field(
+        3, description="Inner-most blocks of the encoder, and of the decoder, with dropout."
+    )
+
+
+class MHeads(Section):
+    """M-Heads (paper, section 4)."""
+
+    heads: Positive = Field(16, le=1024, description="m, how many different hypotheses there are.")
+    others: float = Field(
+        0.05, ge=0, lt=1, description="Share of the loss of all heads but the best one."
+    )
+
+
+class Image2ImageVAE(Section):
+    """The Image2Image VAE (paper, section 4)."""
+
+    latent_dim: Positive = Field(3, le=512, description="Dimensions of its latent space.")
+
+
+class StochasticSegmentationNetwork(Section):
+    """Stochastic Segmentation Networks (Monteiro et al. 2020)."""
+
+    rank: Positive = Field(10, le=100, description="Rank of the logits' covariance.")
+    loss_samples: Positive = Field(20, le=1000, description="Samples of the logits per loss.")
+
+
+class HierarchicalProbabilisticUNet(Section):
+    """The Hierarchical Probabilistic U-Net (Kohl et al. 2019)."""
+
+    latent_scales: Positive = Field(
+        4, description="Scales with a latent map, from the coarsest; at most all of them."
+    )
+    channels: tuple[Positive, ...] | None = Field(
+        None,
+        min_length=2,
+        max_length=8,
+        description="Channels per scale; those of `architecture` if left out. The paper's release "
+        "has 24, 48, 96, 192, 192, 192, 192, 192, which need crops of 128.",
+    )
+
+
 class Augmentation(Section):
     """Random deformation of training crops; the paper names the kinds and no magnitudes."""
 
@@ -200,23 +256,51 @@ class Report(Section):
 
 
 class Settings(Section):
-    """What a single command works by; what is left out takes the default."""
+    """What a single command works by; what is left out takes the default.
+
+    What one model alone needs is a section named after the model.
+    """
 
     intensity: Intensity = Field(Intensity(), description="From Hounsfield units to input.")
     architecture: Architecture = Field(Architecture(), description="The networks.")
+    dropout_unet: DropoutUNet = Field(DropoutUNet(), description="The Dropout U-Net's own.")
+    m_heads: MHeads = Field(MHeads(), description="The M-Heads' own.")
+    image2image_vae: Image2ImageVAE = Field(
+        Image2ImageVAE(), description="The Image2Image VAE's own."
+    )
+    stochastic_segmentation_network: StochasticSegmentationNetwork = Field(
+        StochasticSegmentationNetwork(), description="The Stochastic Segmentation Network's own."
+    )
+    hierarchical_probabilistic_unet: HierarchicalProbabilisticUNet = Field(
+        HierarchicalProbabilisticUNet(), description="The Hierarchical Probabilistic U-Net's own."
+    )
     augmentation: Augmentation = Field(Augmentation(), description="Random deformation.")
     training: Training = Field(Training(), description="The optimisation.")
     evaluation: Evaluation = Field(Evaluation(), description="Samples and scores.")
 
+    def architecture_of(self, model: str) -> dict[str, Any]:
+        """Return what a model is built from: the architecture, and what its own section adds.
+
+        >>> Settings().architecture_of("image2image_vae")["latent_dim"]
+        3
+        """
+        shared = self.architecture.model_dump(mode="json")
+        own = dict(self).get(model)
+        return shared if own is None else shared | own.model_dump(mode="json", exclude_none=True)
+
     @model_validator(mode="after")
     def _crops_fit_the_scales(self) -> Self:
-        stride = 2 ** (len(self.architecture.channels) - 1)
+        scales = max(
+            len(self.architecture.channels),
+            len(self.hierarchical_probabilistic_unet.channels or ()),
+        )
+        stride = 2 ** (scales - 1)
         for section in ("training", "evaluation"):
             crop = getattr(self, section).crop
             if crop % stride:
                 raise ValueError(
                     f"{section}.crop: {crop} is not a multiple of {stride}, which "
-                    f"{len(self.architecture.channels)} scales need"
+                    f"{scales} scales need"
                 )
         return self
 
@@ -229,7 +313,10 @@ class Config(Settings):
         4, ge=2, le=875, description="Folds over patients; each is the test set of one run."
     )
     beta: tuple[Beta, ...] = Field(
-        (1.0, 10.0), min_length=1, description="Weights of the KL term, one training for each."
+        (1.0, 10.0),
+        min_length=1,
+        description="Weights of the KL term, one training for each. Models without a KL term are "
+        "trained once, under the first beta.",
     )
     models: tuple[ModelName, ...] = Field(
         ("probabilistic_unet",), min_length=1, description="Models to train."
@@ -239,6 +326,10 @@ class Config(Settings):
     )
     paths: Paths = Field(Paths(), description="Folders.")
     report: Report = Field(Report(), description="Its heading and how much it shows.")
+
+    def betas_of(self, model: str) -> tuple[float, ...]:
+        """Return the betas that a model is trained with."""
+        return self.beta[:1] if model in WITHOUT_KL else self.beta
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

@@ -108,9 +108,10 @@ class Samples:
     attributes: SampleAttributes
     rows: NDArray[np.int64]  # (images,) rows of the crops' store
     samples: zarr.Array[Any]  # (images, n, bytes) uint8
-    deterministic: zarr.Array[Any]  # (images, bytes) uint8, from the prior's mean
-    prior_mean: NDArray[np.float32]  # (images, latent_dim)
-    prior_log_sigma: NDArray[np.float32]  # (images, latent_dim)
+    deterministic: zarr.Array[Any]  # (images, bytes) uint8, the model's single best guess
+    # None for models without a latent vector
+    prior_mean: NDArray[np.float32] | None  # (images, latent_dim)
+    prior_log_sigma: NDArray[np.float32] | None  # (images, latent_dim)
     # (images, graders, bytes) uint8, from the posterior's mean; None for models without one
     reconstruction: "zarr.Array[Any] | None" = None
 
@@ -221,8 +222,8 @@ def open_samples(path: Path) -> Samples:
         rows=_read(group, "rows"),
         samples=_array(group, "samples"),
         deterministic=_array(group, "deterministic"),
-        prior_mean=_read(group, "prior_mean"),
-        prior_log_sigma=_read(group, "prior_log_sigma"),
+        prior_mean=_read(group, "prior_mean") if "prior_mean" in group else None,
+        prior_log_sigma=_read(group, "prior_log_sigma") if "prior_log_sigma" in group else None,
         reconstruction=_array(group, "reconstruction") if "reconstruction" in group else None,
     )
 

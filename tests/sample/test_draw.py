@@ -12,8 +12,9 @@ from probunet.config import Intensity, Settings
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
+from probunet.models import build
 from probunet.models.probabilistic_unet import ProbabilisticUNet
-from probunet.models.weights import load_weights
+from probunet.models.weights import WeightsInfo, load_weights, save_weights
 from probunet.run import Run
 from probunet.sample.draw import sample_run
 from probunet.seeding import seed_of
@@ -81,6 +82,38 @@ def test_samples_do_not_depend_on_the_batch(
         stored.append(unpack(np.asarray(open_samples(output).samples[:]), 32, 32))
     assert np.array_equal(stored[0], stored[1])
     assert (stored[0] == stored[2]).mean() > 0.999  # rounding aside
+
+
+@pytest.mark.parametrize("model", ["unet", "image2image_vae"])
+def test_models_without_a_latent_vector_leave_it_out(
+    tmp_path: Path, store: Path, folds: Path, run: Run, settings: Settings, model: str
+) -> None:
+    chosen = replace(run, model=model)
+    info = WeightsInfo(
+        model=model,
+        architecture=settings.architecture_of(model),
+        in_channels=1,
+        classes=2,
+        window=settings.intensity.window,
+        crop=32,
+        run=chosen.folder,
+        store=open_crops(store).digest,
+        step=1,
+        validation_ged=None,
+    )
+    save_weights(tmp_path / "weights.pt", build(model, info.architecture), info)
+    output = tmp_path / "samples.zarr"
+    sample_run(tmp_path / "weights.pt", store, folds, chosen, settings, output, "cpu", 1)
+    verify(output)
+    stored = open_samples(output)
+    if model == "unet":
+        assert stored.prior_mean is None
+        assert stored.prior_log_sigma is None
+        samples = np.asarray(stored.samples[:])
+        assert np.array_equal(samples, np.repeat(stored.deterministic[:][:, None], 4, axis=1))
+    else:
+        assert stored.prior_mean is not None
+        assert stored.prior_mean.shape == (6, 3)
 
 
 def test_refused(

@@ -187,6 +187,28 @@ def test_tables_do_not_depend_on_the_order_of_runs(
     assert written[0] == written[1]
 
 
+def test_deterministic_rows_say_whose_they_are(tmp_path: Path) -> None:
+    models = ["unet", "probabilistic_unet", "image2image_vae"]
+    runs = [run_scores(0, seed, model=model) for seed, model in enumerate(models)]
+    tables = [tmp_path / name for name in ("s.csv", "m.csv", "c.csv")]
+    write_tables(write(runs, tmp_path), *tables, BOOTSTRAP)
+    scores = pd.read_csv(tables[0])
+    at_4 = scores[scores["n"] == 4]
+    assert at_4["model"].tolist() == [
+        *sorted(models),
+        "deterministic",
+        "deterministic (image2image_vae)",
+        "deterministic (unet)",
+        "empty",
+        "graders",
+    ]
+    for model, run in zip(models, runs, strict=True):
+        name = f"deterministic ({model})" if model != "probabilistic_unet" else "deterministic"
+        own = run[(run["predictor"] == "deterministic") & (run["n"] == 4)]
+        found = at_4.loc[at_4["model"] == name, "ged"].item()
+        assert found == pytest.approx(own["ged"].mean(), abs=1e-6)
+
+
 def test_one_fold_has_no_sd(tmp_path: Path) -> None:
     paths = write([run_scores(0, 0)], tmp_path)
     write_all(paths, tmp_path)

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from probunet.config import Settings
+from probunet.config import MHeads, ModelName, Settings
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import locked
 from probunet.folds import Fold, Folds
-from probunet.models import Loss
+from probunet.models import MODELS, Loss, Model
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights
 from probunet.run import Run
@@ -182,6 +183,39 @@ def test_how_often_it_saves_does_not_matter_for_going_on(
     with caplog.at_level("INFO"):
         trainer("a", settings=_change(settings, checkpoint_every=1))
     assert "goes on from step 0" in caplog.text
+
+
+def test_another_model_s_settings_do_not_matter_for_going_on(
+    trainer: Trainer, settings: Settings, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    heads = replace(run, model="m_heads")
+    changed = settings.model_copy(update={"m_heads": MHeads(heads=3)})
+    for name, chosen, told in (("a", run, "goes on"), ("b", heads, "starts afresh")):
+        with pytest.raises(TimeLimitError):
+            trainer(name, run=chosen, time_limit=0.0)
+        with caplog.at_level("INFO"):
+            trainer(name, run=chosen, settings=changed)
+        assert told in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("model", list(get_args(ModelName)))
+def test_every_model_resumes_to_the_bit(trainer: Trainer, run: Run, model: str) -> None:
+    chosen = replace(run, model=model)
+    whole = trainer("whole", run=chosen)
+    loss = MODELS[model].loss
+    calls = iter(range(1, 1_000))
+
+    def dying(self: Model, *args: object, **kwargs: object) -> Loss:
+        if next(calls) == 4:
+            raise _Killed
+        return loss(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODELS[model], "loss", dying)
+        with pytest.raises(_Killed):
+            trainer("killed", run=chosen)
+    _assert_same(trainer("killed", run=chosen), whole)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(

@@ -5,12 +5,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from probunet.config import ModelName
+
 ROOT = Path(__file__).parents[2]
 PHANTOM = {"lidc": {"source": "phantom", "patients": 12}}
+MODELS = list(get_args(ModelName))
 
 
 def snakemake(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -56,6 +60,9 @@ def dry_run(folder: Path, config: object, *arguments: str | Path) -> dict[str, i
         ({"datasets": {"lidc": {"source": "local", "path": "absent"}}}, 8),
         ({"datasets": PHANTOM, "evaluation": {"weights": "last"}}, 8),
         ({"datasets": PHANTOM, "paths": {"data": "../shared"}}, 8),
+        # beta counts for the models with a KL alone
+        ({"datasets": PHANTOM, "models": ["unet", "image2image_vae"]}, 4 * (1 + 2)),
+        ({"datasets": PHANTOM, "folds": 2, "models": MODELS}, 2 * (4 + 3 * 2)),
     ],
 )
 def test_a_configuration_plans_its_runs(
@@ -78,6 +85,23 @@ def test_demo_and_profile(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert planned(done.stdout + done.stderr)["train"] == 4
     assert re.search(r"resources: .*gpu=1", done.stdout + done.stderr)
+
+
+def test_a_training_is_given_its_own_model_s_section_alone(tmp_path: Path) -> None:
+    config = {"datasets": PHANTOM, "folds": 2, "models": MODELS, "m_heads": {"heads": 5}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(
+        "-np", "--cores", "2", "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml"
+    )
+    for verb in ("train", "sample"):
+        commands = re.findall(rf"probunet {verb} --.*", done.stdout + done.stderr)
+        assert len(commands) == 2 * (4 + 3 * 2)
+        for command in commands:
+            model = re.search(r"results/lidc/(\w+)/", command)
+            assert model is not None
+            given = {name for name in MODELS if f'"{name}"' in command}
+            assert given == {model[1]} - {"unet", "probabilistic_unet"}
+            assert ('"heads": 5' in command) == (model[1] == "m_heads")
 
 
 def test_only_training_asks_for_a_gpu(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from probunet.config import WITHOUT_KL
 from probunet.store import open_crops
 
 from .test_dry_run import ROOT, snakemake
@@ -79,6 +80,24 @@ def test_phantom_study_elsewhere_twice(tmp_path: Path) -> None:
     assert (again / "summary.csv").read_bytes() == (results / "summary.csv").read_bytes()
     assert store.stat().st_mtime_ns == made
     assert not (tmp_path / "two/data").exists()
+
+
+@pytest.mark.slow
+def test_several_models_in_one_study(tmp_path: Path) -> None:
+    phantom = {"lidc": {"source": "phantom", "patients": 4}}
+    models = ["unet", "stochastic_segmentation_network", "hierarchical_probabilistic_unet"]
+    results = study(tmp_path, phantom, beta=[1, 10], models=models)
+    table = rows(results / "scores.csv")
+    for model in models:
+        own = {(row["beta"], row["fold"]) for row in table if row["model"] == model}
+        betas = ["1"] if model in WITHOUT_KL else ["1", "10"]
+        assert own == {(beta, fold) for beta in betas for fold in "01"}
+    single = {(row["fold"], row["n"]): row["ged"] for row in table if row["model"] == "unet"}
+    assert single["0", "1"] == single["0", "4"]
+    deterministic = [row["model"] for row in table if row["model"].startswith("deterministic")]
+    assert len(set(deterministic)) == len(models)
+    page = (results / "report.html").read_text()
+    assert "Hierarchical Probabilistic U-Net" in page
 
 
 @pytest.mark.slow

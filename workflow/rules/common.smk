@@ -28,7 +28,7 @@ RUNS = [
     Run(dataset, model, beta, fold, seed)
     for dataset in study.datasets.names
     for model in study.models
-    for beta in study.beta
+    for beta in study.betas_of(model)
     for fold in range(study.folds)
     for seed in study.seeds
 ]
@@ -60,12 +60,20 @@ def image(kind):
 
 
 def settings(*names):
-    """Sections or `section.key`s as JSON; a change in any other does not repeat the step."""
-    chosen = {}
-    for section, _, key in (name.partition(".") for name in names):
-        values = getattr(study, section).model_dump(mode="json")
-        chosen.setdefault(section, {}).update({key: values[key]} if key else values)
-    return json.dumps(chosen)
+    """Sections or `section.key`s as JSON, and the section of the run's model if it has one.
+
+    A change in any other does not repeat the step.
+    """
+
+    def of_run(wildcards):
+        own = [wildcards.model] if hasattr(study, wildcards.model) else []
+        chosen = {}
+        for section, _, key in (name.partition(".") for name in [*names, *own]):
+            values = getattr(study, section).model_dump(mode="json")
+            chosen.setdefault(section, {}).update({key: values[key]} if key else values)
+        return json.dumps(chosen)
+
+    return of_run
 
 
 def lidc_options():

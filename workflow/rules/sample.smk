@@ -1,5 +1,5 @@
 rule sample:
-    """Segmentation hypotheses for the fold's test images, drawn from the prior."""
+    """Segmentation hypotheses for the fold's test images."""
     input:
         weights=chosen_weights(),
         store=data("{dataset}.zarr"),

@@ -3,6 +3,7 @@
 Imports nothing but torch and NumPy, so that a model can be used without the rest.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,12 +11,24 @@ import torch
 
 from probunet.errors import ProbunetError
 from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.dropout_unet import DropoutUNet
+from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
+from probunet.models.image2image_vae import Image2ImageVAE
+from probunet.models.m_heads import MHeads
+from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
+from probunet.models.stochastic_segmentation_network import StochasticSegmentationNetwork
 
 __all__ = ["MODELS", "Hypotheses", "Loss", "Model", "build"]
 
 MODELS: Mapping[str, Callable[..., Model]] = {
     "probabilistic_unet": ProbabilisticUNet,
+    "unet": PlainUNet,
+    "dropout_unet": DropoutUNet,
+    "m_heads": MHeads,
+    "image2image_vae": Image2ImageVAE,
+    "stochastic_segmentation_network": StochasticSegmentationNetwork,
+    "hierarchical_probabilistic_unet": HierarchicalProbabilisticUNet,
 }
 
 
@@ -34,7 +47,8 @@ def build(
     name
         A key of `MODELS`.
     architecture
-        The fields of `config.Architecture` by name.
+        What `config.Settings.architecture_of` gives: the shared settings and the model's own. The
+        model takes those that its constructor names.
 
     Raises
     ------
@@ -43,5 +57,7 @@ def build(
     """
     if name not in MODELS:
         raise ProbunetError(f"{name}: no such model; choose one of: {', '.join(MODELS)}.")
-    generator = torch.Generator().manual_seed(seed)
-    return MODELS[name](in_channels, classes, **architecture, generator=generator)
+    model = MODELS[name]
+    named = inspect.signature(model).parameters
+    own = {field: value for field, value in architecture.items() if field in named}
+    return model(in_channels, classes, **own, generator=torch.Generator().manual_seed(seed))

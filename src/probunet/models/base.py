@@ -11,7 +11,7 @@ class Loss(NamedTuple):
 
     total: Tensor
     reconstruction: Tensor  # cross-entropy, summed over pixels, mean over the batch
-    kl: Tensor  # KL(posterior || prior), summed over latent dimensions, mean over the batch
+    kl: Tensor  # KL(posterior || prior), summed over latent dimensions, mean over the batch; or 0
 
 
 class Hypotheses(NamedTuple):
@@ -19,8 +19,9 @@ class Hypotheses(NamedTuple):
 
     samples: Tensor  # (n, B, H, W) uint8
     deterministic: Tensor  # (B, H, W) uint8, the single best guess
-    prior_mean: Tensor  # (B, latent_dim) float32
-    prior_log_sigma: Tensor  # (B, latent_dim) float32
+    # of models with a latent vector per image
+    prior_mean: Tensor | None = None  # (B, latent_dim) float32
+    prior_log_sigma: Tensor | None = None  # (B, latent_dim) float32
 
 
 class Model(nn.Module):
@@ -35,9 +36,10 @@ class Model(nn.Module):
         mask : (B, H, W) int64
             Class ids, of one grader per image.
         beta
-            Weight of the KL term.
+            Weight of the KL term; models without one take no notice of it.
         generator
-            On the CPU, whatever the model's device, so that all devices draw the same numbers.
+            On the CPU, whatever the model's device, so that all devices draw the same numbers
+            (but for noise as large as a feature map, see `noise.on_device`).
         """
         raise NotImplementedError
 
@@ -52,7 +54,7 @@ class Model(nn.Module):
     def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor | None:
         """Return what the posterior's mean makes of masks: (B, G, H, W) uint8, as class ids.
 
-        None for a model without a posterior.
+        None for a model that does not say.
 
         Parameters
         ----------

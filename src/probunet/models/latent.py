@@ -33,15 +33,19 @@ class AxisAlignedGaussian(nn.Module):
         self.head = nn.Conv2d(channels[-1], 2 * latent_dim, 1)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """Return the distribution that each image (B, in_channels, H, W) gives.
-
-        log sigma is bounded smoothly to (-10, 10), so that neither sigma nor the KL overflows
-        float32; near zero the bound changes nothing.
-        """
+        """Return the distribution that each image (B, in_channels, H, W) gives."""
         mean_feature = self.encoder(image)[-1].mean(dim=(2, 3), keepdim=True, dtype=torch.float32)
         with torch.autocast(image.device.type, enabled=False):
             mean, log_sigma = self.head(mean_feature)[..., 0, 0].chunk(2, dim=1)
-        return Gaussian(mean, LOG_SIGMA_BOUND * torch.tanh(log_sigma / LOG_SIGMA_BOUND))
+        return Gaussian(mean, bounded(log_sigma))
+
+
+def bounded(log_sigma: Tensor) -> Tensor:
+    """Return log sigma, bounded smoothly to (-10, 10); near zero the bound changes nothing.
+
+    Neither sigma nor the KL overflows float32 then.
+    """
+    return LOG_SIGMA_BOUND * torch.tanh(log_sigma / LOG_SIGMA_BOUND)
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Tensor:

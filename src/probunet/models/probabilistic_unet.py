@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from probunet.models.base import Hypotheses, Loss, Model
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
+from probunet.models.segmentation import as_input, most_likely
 from probunet.models.unet import UNet, initialise
 
 
@@ -91,7 +92,7 @@ class ProbabilisticUNet(Model):
 
     def encode(self, image: Tensor, mask: Tensor) -> Gaussian:
         """Return the posterior of images and masks (B, H, W)."""
-        shown = F.one_hot(mask, self.classes).movedim(-1, 1).to(image.dtype) - 0.5
+        shown = as_input(mask, self.classes, image.dtype)
         posterior: Gaussian = self.posterior(torch.cat([image, shown], dim=1))
         return posterior
 
@@ -103,10 +104,7 @@ class ProbabilisticUNet(Model):
     @torch.no_grad()
     def segment(self, condition: Condition, z: Tensor) -> Tensor:
         """Return the class ids (B, H, W) uint8 of the hypotheses at z, (B, latent_dim)."""
-        logits: Tensor = self.f_comb(condition.mixed, z)
-        if self.classes == 2:  # the same as argmax, ties included, in a fraction of its time
-            return (logits[..., 1] > logits[..., 0]).to(torch.uint8)
-        return logits.argmax(dim=-1).to(torch.uint8)
+        return most_likely(self.f_comb(condition.mixed, z), dim=-1)
 
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return n samples of the prior and the segmentation at its mean; see `Model.draw`."""

@@ -65,9 +65,13 @@ class Decoder(nn.Module):
         x = features[-1]
         for scale in reversed(range(len(self.scales))):
             skip = features[scale]
-            up = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
-            x = self.scales[scale](torch.cat([skip, up], dim=1))
+            x = self.scales[scale](torch.cat([skip, upsample(x, skip)], dim=1))
         return x
+
+
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    """Return x (B, C, h, w), bilinearly upsampled to the height and width of `like`."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 
 def initialise(module: nn.Module, how: str, generator: Generator) -> None:

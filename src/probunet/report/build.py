@@ -134,7 +134,8 @@ def _section(
 ) -> DatasetSection:
     most = int(summary["n"].max())
     at_most = summary[summary["n"] == most]
-    models = at_most[~at_most["model"].isin(labels.DEGENERATE)].sort_values("ged", kind="stable")
+    models = at_most[at_most["model"].map(labels.degenerate).isna()]
+    models = models.sort_values("ged", kind="stable")
     best = next(iter(models.to_dict("records")), None)
     shown: list[example_images.Example] = []
     if best is not None and crops is not None:
@@ -146,7 +147,7 @@ def _section(
     best_label = "" if best is None else labels.predictor(best["model"], best["beta"])
     beside = [("empty", math.nan)]
     if best is not None:
-        beside.insert(0, ("deterministic", best["beta"]))
+        beside.insert(0, (labels.deterministic(best["model"]), best["beta"]))
     return DatasetSection(
         name=name,
         crops=crops,

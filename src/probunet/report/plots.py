@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from probunet.report.labels import DEGENERATE, predictor
+from probunet.report.labels import degenerate, deterministic, predictor
 from probunet.report.runs import RunFolder
 from probunet.report.tables import groups
 
 # Okabe and Ito's colours, told apart with any colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D")  # for each further round of the colours
 GREY = "#555555"
 MOST_POINTS = 200  # per training curve
 CURVES = {"loss": "Loss", "kl": "KL divergence", "validation_ged": "Validation GED"}
+Colours = dict[tuple[str, float], tuple[str, str]]  # colour and marker by model and beta
 _STYLE: Any = {
     "svg.hashsalt": "probunet",
     "svg.fonttype": "none",
@@ -46,13 +48,14 @@ def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
         `scores.csv` and `summary.csv`, the rows of one data set.
     """
     ns = sorted(summary["n"].unique())
-    colour = _colours(summary["beta"])
+    colour = _colours(summary)
     figure = Figure(figsize=(6.4, 5), layout="constrained")
     axes = figure.subplots()
     for (model, beta), mean in groups(summary, "model", "beta"):
-        line = colour.get(beta, GREY)
-        if model in DEGENERATE:
-            style = {"deterministic": "--", "empty": "-.", "graders": ":"}[model]
+        line, marker = colour.get((model, beta), (GREY, ""))
+        kind = degenerate(model)
+        if kind is not None:
+            style = {"deterministic": "--", "empty": "-.", "graders": ":"}[kind]
             axes.plot(mean["n"], mean["ged"], style, color=line, label=predictor(model, beta))
             continue
         runs = scores[(scores["model"] == model) & (scores["beta"] == beta)]
@@ -64,7 +67,7 @@ def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
         axes.plot(
             mean["n"],
             mean["ged"],
-            "o-",
+            f"{marker}-",
             color=line,
             linewidth=2.2,
             markersize=5,
@@ -86,31 +89,29 @@ def training_curves(runs: list[RunFolder]) -> str | None:
 
     One line per run; long logs are averaged to `MOST_POINTS` points.
     """
-    logged = [name for name in CURVES if any(name in run.training for run in runs)]
+    logged = [name for name in CURVES if any(_has(run, name) for run in runs)]
     if not logged:
         return None
-    colour = _colours(pd.Series([run.run.beta for run in runs]))
+    trained = sorted({(run.run.model, run.run.beta) for run in runs})
+    colour = _colours(pd.DataFrame(trained, columns=["model", "beta"]))
     figure = Figure(figsize=(3.6 * len(logged), 3.3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(logged), squeeze=False)[0], logged, strict=True):
         _draw_curve(axes, name, runs, colour)
-    handles = [
-        Line2D([], [], color=value, label=predictor(model, beta))
-        for model, beta, value in sorted(
-            {(run.run.model, run.run.beta, colour[run.run.beta]) for run in runs}
-        )
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    handles = [Line2D([], [], color=colour[pair][0], label=predictor(*pair)) for pair in trained]
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 3))
     return _data_uri(figure)
 
 
-def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: dict[float, str]) -> None:
-    curves = [(run.run.beta, run.training[name]) for run in runs if name in run.training]
-    for beta, curve in curves:
+def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: Colours) -> None:
+    curves = [
+        ((run.run.model, run.run.beta), run.training[name]) for run in runs if _has(run, name)
+    ]
+    for pair, curve in curves:
         parts = math.ceil(len(curve) / MOST_POINTS)
         short = curve.groupby(np.arange(len(curve)) // parts).mean()
         steps = pd.Series(curve.index).groupby(np.arange(len(curve)) // parts).mean()
         marker = "." if len(curve) < 20 else ""
-        axes.plot(steps, short, marker=marker, color=colour[beta], linewidth=1, alpha=0.8)
+        axes.plot(steps, short, marker=marker, color=colour[pair][0], linewidth=1, alpha=0.8)
     if name != "validation_ged" and all((curve > 0).all() for _, curve in curves):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -120,9 +121,21 @@ def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: dict[float
     axes.set_xlabel("step")
 
 
-def _colours(betas: pd.Series) -> dict[float, str]:
-    known = sorted(betas.dropna().unique())
-    return {beta: COLOURS[i % len(COLOURS)] for i, beta in enumerate(known)}
+def _has(run: RunFolder, name: str) -> bool:
+    """Return whether a run has this curve; models without a KL log zeros."""
+    return name in run.training and bool(run.training[name].any())
+
+
+def _colours(table: pd.DataFrame) -> Colours:
+    """Return a colour and a marker for each model and beta, its deterministic rows included."""
+    pairs = table[["model", "beta"]].drop_duplicates().itertuples(index=False, name=None)
+    known = sorted(pair for pair in pairs if degenerate(pair[0]) is None)
+    rounds = len(COLOURS)
+    chosen = {
+        pair: (COLOURS[i % rounds], MARKERS[i // rounds % len(MARKERS)])
+        for i, pair in enumerate(known)
+    }
+    return chosen | {(deterministic(model), beta): c for (model, beta), c in chosen.items()}
 
 
 def _data_uri(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from probunet.errors import ProbunetError
-from probunet.report.labels import DEGENERATE, number, predictor
+from probunet.report.labels import degenerate, number, predictor
 
 OTHERS = {
     "ged_unbiased": "GED, unbiased",
@@ -168,4 +168,4 @@ def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...]
 
 
 def _row(label: str, model: str, cells: list[Cell]) -> Row:
-    return Row(label, cells, model in DEGENERATE)
+    return Row(label, cells, degenerate(model) is not None)

@@ -1,4 +1,4 @@
-"""Hypotheses for the test images of a run, drawn from the prior and stored bit-packed."""
+"""Hypotheses for the test images of a run, drawn from the model and stored bit-packed."""
 
 import logging
 from pathlib import Path
@@ -87,6 +87,7 @@ def _draw(
     """Return the store's arrays for images (images, H, W) in Hounsfield units.
 
     `masks`, bit g = grader g, serve the reconstruction alone, which some models cannot give.
+    Models without a latent vector leave out `prior_mean` and `prior_log_sigma`.
     """
     device = next(model.parameters()).device
     parts: dict[str, list[NDArray[Any]]] = {}
@@ -103,13 +104,13 @@ def _draw(
             drawn = model.draw(seen, settings.evaluation.samples, generators)
             again = model.reconstruct(seen, torch.from_numpy(graders).to(device).long())
         samples = drawn.samples.movedim(0, 1).cpu().numpy().astype(bool)
-        for name, array in (
-            ("samples", pack(samples)),
-            ("deterministic", pack(drawn.deterministic.cpu().numpy().astype(bool))),
-            ("prior_mean", drawn.prior_mean.cpu().numpy()),
-            ("prior_log_sigma", drawn.prior_log_sigma.cpu().numpy()),
-        ):
-            parts.setdefault(name, []).append(array)
+        deterministic = drawn.deterministic.cpu().numpy().astype(bool)
+        parts.setdefault("samples", []).append(pack(samples))
+        parts.setdefault("deterministic", []).append(pack(deterministic))
+        for name in ("prior_mean", "prior_log_sigma"):
+            value = getattr(drawn, name)
+            if value is not None:
+                parts.setdefault(name, []).append(value.cpu().numpy())
         if again is not None:
             parts.setdefault("reconstruction", []).append(pack(again.cpu().numpy().astype(bool)))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
@@ -117,7 +118,7 @@ def _draw(
 
 def _check(weights: Path, info: WeightsInfo, run: Run, crops: Crops, settings: Settings) -> None:
     """Refuse weights that were not trained for this run, on these crops, by these settings."""
-    architecture = settings.architecture.model_dump(mode="json")
+    architecture = settings.architecture_of(run.model)
     for what, found, expected in (
         ("run", info.run, run.folder),
         ("store of crops", info.store, crops.digest),

@@ -6,8 +6,9 @@ DEGENERATE = ("deterministic", "empty", "graders")
 
 
 def rank(model: str) -> int:
-    """Return where a predictor stands: 0 for a model."""
-    return DEGENERATE.index(model) + 1 if model in DEGENERATE else 0
+    """Return where a predictor stands: 0 for a model; `deterministic (unet)` is degenerate too."""
+    kind = model.partition(" (")[0]
+    return DEGENERATE.index(kind) + 1 if kind in DEGENERATE else 0
 
 
 def ordered(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,7 +31,8 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     Predictors: `model` is scored on its first n samples. The others show what a score is worth
     and do not depend on n (but for `ged_unbiased`, which does not exist at n = 1):
 
-    - `deterministic`: the prediction from the prior's mean, n times the same;
+    - `deterministic`: the model's single best guess (of the Probabilistic U-Net the prediction
+      from the prior's mean), n times the same;
     - `empty`: no lesion, n times;
     - `graders`: the four graders' masks themselves, once each whatever n is. Their GED is 0 and
       their HM-IoU 1 by construction.

@@ -22,6 +22,7 @@ FURTHER = [
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
+PLAIN = "probabilistic_unet"  # the model whose deterministic rows are named just so
 EQUAL = 1e-9  # scores of one fold that no run can change
 
 
@@ -35,8 +36,9 @@ def write_tables(
 ) -> None:
     """Write the table of runs, its summary and paired comparisons, as CSV with six decimals.
 
-    The degenerate predictors are rows too, named under `model`. `deterministic` belongs to its
-    run; `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
+    The degenerate predictors are rows too, named under `model`. `deterministic` is the single best
+    guess of the Probabilistic U-Net's run, `deterministic (<model>)` that of another model's;
+    `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
 
     Parameters
     ----------
@@ -142,7 +144,11 @@ def _images(scores: list[Path]) -> pd.DataFrame:
             f"the run {run['dataset']}/{run['model']}/beta-{format_beta(run['beta'])}/"
             f"fold-{run['fold']}/seed-{run['seed']} is given twice; name each run once."
         )
-    images["model"] = images["model"].where(images["predictor"] == "model", images["predictor"])
+    named = images["predictor"].mask(
+        (images["predictor"] == "deterministic") & (images["model"] != PLAIN),
+        "deterministic (" + images["model"] + ")",
+    )
+    images["model"] = images["model"].where(images["predictor"] == "model", named)
     images["seed"] = images["seed"].astype("Int64")
     shared = images["model"].isin(["empty", "graders"])
     once = _once_per_fold(images[shared])

@@ -4,11 +4,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from probunet.config import Settings
+from probunet.config import ModelName, Settings
 from probunet.errors import ProbunetError
 from probunet.folds import Fold
 from probunet.models import Model
@@ -34,10 +34,11 @@ class State:
 def digest_of(run: Run, settings: Settings, store: str, fold: Fold) -> str:
     """Return what two trainings must share for one to go on from the other's checkpoint.
 
-    Everything that the result depends on; how often a line is logged or a checkpoint written is
-    not among it.
+    Everything that the result depends on; other models' settings, and how often a line is logged
+    or a checkpoint written, are not among it.
     """
-    chosen = settings.model_dump(mode="json", exclude={"evaluation"})
+    others = {model for model in get_args(ModelName) if model != run.model}
+    chosen = settings.model_dump(mode="json", exclude={"evaluation", *others})
     for key in ("checkpoint_every", "log_every"):
         del chosen["training"][key]
     crop = settings.evaluation.crop

@@ -82,7 +82,7 @@ def train(
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
         task = _prepare(run, store, folds, settings, output, checkpoint, device, threads)
-        model = build(run.model, settings.architecture.model_dump(), seed=_initial_seed(run))
+        model = build(run.model, settings.architecture_of(run.model), seed=_initial_seed(run))
         model.to(task.device)
         optimiser = _adam(model, settings.training.weight_decay)
         state = _resume(task, model, optimiser)
@@ -286,7 +286,7 @@ def _clear(checkpoint: Path) -> None:
 def _info(task: Task, state: State) -> WeightsInfo:
     return WeightsInfo(
         model=task.run.model,
-        architecture=task.settings.architecture.model_dump(mode="json"),
+        architecture=task.settings.architecture_of(task.run.model),
         in_channels=1,
         classes=2,
         window=task.settings.intensity.window,

@@ -1,0 +1,126 @@
+"""The Dropout U-Net: a U-Net whose dropout stays on while it samples (Monte-Carlo dropout).
+
+From Kohl et al. 2018 (section 4, after Kendall et al. 2017, Bayesian SegNet): dropout with p = 0.5
+on the incoming layers of the three inner-most encoder and decoder blocks, in training and in
+sampling.
+Chosen: single values are dropped, not channels; those that stay are divided by 1 - p; the image
+itself is never dropped, however few scales there are; one 1x1 convolution gives the logits.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.noise import on_device
+from probunet.models.segmentation import Logits, cross_entropy, most_likely
+from probunet.models.unet import UNet, initialise, upsample
+
+
+class DropoutUNet(Model):
+    """U-Net with dropout ahead of its inner blocks.
+
+    Parameters
+    ----------
+    probability
+        p, of a value being dropped.
+    blocks
+        How many blocks of the encoder, and how many of the decoder, counted from the inside.
+
+    The others are those of `ProbabilisticUNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        channels: Sequence[int],
+        convolutions: int,
+        initialisation: str,
+        probability: float,
+        blocks: int,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.channels, self.probability = tuple(channels), probability
+        self.first_encoder = max(1, len(channels) - blocks)  # the outermost scales with dropout
+        self.first_decoder = max(0, len(channels) - 1 - blocks)
+        self.unet = UNet(in_channels, channels, convolutions)
+        self.logits = Logits(channels[0], classes)
+        initialise(self, initialisation, generator)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
+        """Return the cross-entropy under dropout; beta has no effect."""
+        there = on_device(generator, image.device)
+        kept = [
+            _keep((len(image), *shape), self.probability, there) for shape in self._inputs(image)
+        ]
+        reconstruction = cross_entropy(self(image, kept), mask).mean()
+        return Loss(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+
+    def forward(self, image: Tensor, kept: Sequence[Tensor]) -> Tensor:
+        """Return logits (B, classes, H, W); `kept` holds a tensor for each block of `_inputs`."""
+        return self.inner(self.outer(image), kept)
+
+    def outer(self, image: Tensor) -> list[Tensor]:
+        """Return the features of the encoder's scales ahead of all dropout."""
+        features = [self.unet.encoder.scales[0](image.clone(memory_format=torch.channels_last))]
+        for block in self.unet.encoder.scales[1 : self.first_encoder]:
+            features.append(block(F.avg_pool2d(features[-1], 2)))
+        return features
+
+    def inner(self, outer: list[Tensor], kept: Sequence[Tensor] | None) -> Tensor:
+        """Return logits from what `outer` gave; without dropout if `kept` is None."""
+        drop = self._dropping(kept)
+        features = list(outer)
+        for block in self.unet.encoder.scales[self.first_encoder :]:
+            features.append(block(drop(F.avg_pool2d(features[-1], 2))))
+        x = features.pop()
+        for scale in reversed(range(len(features))):
+            x = torch.cat([features[scale], upsample(x, features[scale])], dim=1)
+            x = self.unet.decoder.scales[scale](drop(x) if scale >= self.first_decoder else x)
+        logits: Tensor = self.logits(x)
+        return logits
+
+    @torch.no_grad()
+    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+        """Return n segmentations under dropout, and one without."""
+        outer = self.outer(image)
+        there = [on_device(generator, image.device) for generator in generators]
+        samples = []
+        for _ in range(n):
+            kept = [
+                torch.cat([_keep((1, *shape), self.probability, one) for one in there])
+                for shape in self._inputs(image)
+            ]
+            samples.append(most_likely(self.inner(outer, kept)))
+        return Hypotheses(torch.stack(samples), most_likely(self.inner(outer, None)))
+
+    def _inputs(self, image: Tensor) -> list[tuple[int, int, int]]:
+        """Return channels, height and width of each dropped input, in the order of their use."""
+        height, width = image.shape[-2:]
+        last = len(self.channels) - 1
+        encoder = [(s, self.channels[s - 1]) for s in range(self.first_encoder, last + 1)]
+        decoder = [
+            (s, self.channels[s] + self.channels[s + 1])
+            for s in reversed(range(self.first_decoder, last))
+        ]
+        return [(channels, height >> s, width >> s) for s, channels in encoder + decoder]
+
+    def _dropping(self, kept: Sequence[Tensor] | None) -> Callable[[Tensor], Tensor]:
+        """Return a function that drops each next input."""
+        if kept is None:
+            return lambda x: x
+        following = iter(kept)
+        return lambda x: torch.where(next(following), x / (1 - self.probability), 0)
+
+
+def _keep(shape: tuple[int, int, int, int], probability: float, generator: Generator) -> Tensor:
+    """Return which values stay, (B, C, H, W) bool, channels last in memory."""
+    batch, channels, height, width = shape
+    keep = torch.empty(batch, height, width, channels, dtype=torch.bool, device=generator.device)
+    return keep.bernoulli_(1 - probability, generator=generator).movedim(-1, 1)

@@ -1,0 +1,236 @@
+"""The Hierarchical Probabilistic U-Net: latent maps at several scales, from coarse to fine.
+
+    p(z | x) = prod_i p(z_i | z_<i, x),   q(z | x, y) = prod_i q(z_i | z_<i, x, y)
+
+    L = CE + beta * sum_i KL(q(z_i | z_<i, x, y) || p(z_i | z_<i, x)),   z ~ q
+
+On its way up, the decoder meets a latent map z_i of one channel at each of the coarsest scales: its
+features give the map's distribution, and a sample of it joins the features. Prior and posterior
+are two such U-Nets; in training the posterior's samples go into the prior's decoder.
+
+From Kohl et al. 2019 ("A Hierarchical Probabilistic U-Net for Modeling Multi-Scale Ambiguities",
+arXiv 1905.13077): the hierarchy, one channel a map, 4 latent scales, pre-activated residual
+blocks, and this loss, its evidence lower bound.
+Chosen: beta weights the KL, as everywhere here. The paper's other loss, GECO with the hardest
+pixels only, has no beta and keeps a multiplier between steps: it would be another model. One
+residual block of `convolutions` 3x3 convolutions a scale (the release has 3); channels are the
+other models' unless set, the release's being 24, 48, 96 and five times 192. What adds to a block's
+input, and the latent maps' heads, start ten times smaller than drawn: otherwise features grow from
+block to block, and with He's weights the KL starts beyond 1e17.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.latent import Gaussian, bounded, kl_divergence
+from probunet.models.segmentation import Logits, as_input, cross_entropy, most_likely
+from probunet.models.unet import initialise, upsample
+
+SMALL = 0.1  # of what `initialise` draws
+Choose = Callable[[int, Gaussian], Tensor]  # the latent map of a scale, given its distribution
+
+
+class Decoded(NamedTuple):
+    """What a decoder comes to."""
+
+    features: Tensor  # of the finest scale that it reaches
+    maps: list[Tensor]  # z_i, (B, 1, h_i, w_i), coarsest first
+    distributions: list[Gaussian]  # of the maps, each (B, 1, h_i, w_i)
+
+
+class HierarchicalProbabilisticUNet(Model):
+    """Prior and posterior, each a U-Net with latent maps.
+
+    Parameters
+    ----------
+    latent_scales
+        Scales with a latent map, from the coarsest; if there are fewer scales, all of them.
+
+    The others are those of `ProbabilisticUNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        channels: Sequence[int],
+        convolutions: int,
+        initialisation: str,
+        latent_scales: int,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.classes, self.scales = classes, len(channels)
+        self.latent_scales = min(latent_scales, self.scales)
+        finest = self.scales - self.latent_scales
+        self.prior = LatentUNet(in_channels, channels, convolutions, self.latent_scales, 0)
+        self.posterior = LatentUNet(
+            in_channels + classes, channels, convolutions, self.latent_scales, finest
+        )
+        self.logits = Logits(channels[0] + (finest == 0), classes)
+        initialise(self, initialisation, generator)
+        _start_small(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
+        """Return the negative evidence lower bound, reduced as in `ProbabilisticUNet.loss`.
+
+        The KL is summed over scales and over the pixels of each map.
+        """
+        noise = self._noise(len(image), image, generator)
+        reconstruction, kl = self(image, mask, noise)
+        return Loss(reconstruction + beta * kl, reconstruction, kl)
+
+    def forward(self, image: Tensor, mask: Tensor, noise: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return reconstruction and KL with z_i = mean + sigma * noise_i of the posterior."""
+        posterior, prior = self.encode_and_decode(image, mask, noise)
+        kl = torch.stack(
+            [
+                kl_divergence(_flat(q), _flat(p))
+                for q, p in zip(posterior.distributions, prior.distributions, strict=True)
+            ]
+        ).sum(dim=0)
+        return cross_entropy(self.logits(prior.features), mask).mean(), kl.mean()
+
+    def encode_and_decode(
+        self, image: Tensor, mask: Tensor, noise: list[Tensor]
+    ) -> tuple[Decoded, Decoded]:
+        """Return the posterior, and the prior at the posterior's latent maps."""
+        seen = torch.cat([image, as_input(mask, self.classes, image.dtype)], dim=1)
+        posterior = self.posterior.decode(self.posterior.encode(seen), lambda i, q: q.at(noise[i]))
+        maps = posterior.maps
+        prior = self.prior.decode(self.prior.encode(image), lambda i, p: maps[i])
+        return posterior, prior
+
+    @torch.no_grad()
+    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+        """Return n samples of the prior, and the segmentation at its mean on every scale.
+
+        The prior has no single mean vector to return: its maps depend on those of coarser scales.
+        """
+        features = self.prior.encode(image)
+        drawn = [self._noise(n, image, generator) for generator in generators]
+        noise = [torch.stack(maps, dim=1) for maps in zip(*drawn, strict=True)]
+
+        def segment(choose: Choose) -> Tensor:
+            return most_likely(self.logits(self.prior.decode(features, choose).features))
+
+        def sample(one: int) -> Tensor:
+            return segment(lambda i, p: p.at(noise[i][one]))
+
+        return Hypotheses(
+            samples=torch.stack([sample(one) for one in range(n)]),
+            deterministic=segment(lambda i, p: p.mean),
+        )
+
+    def _noise(self, count: int, image: Tensor, generator: Generator) -> list[Tensor]:
+        """Return standard normal noise for each latent map, (count, 1, h_i, w_i)."""
+        scales = range(self.scales - 1, self.scales - 1 - self.latent_scales, -1)
+        height, width = image.shape[-2:]
+        return [
+            torch.randn(count, 1, height >> s, width >> s, generator=generator).to(image.device)
+            for s in scales
+        ]
+
+
+class LatentUNet(nn.Module):
+    """A U-Net with a latent map at each of its coarsest `latent_scales` scales.
+
+    Its decoder ends at the scale `finest`, 0 being full resolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        convolutions: int,
+        latent_scales: int,
+        finest: int,
+    ) -> None:
+        super().__init__()
+        last = len(channels) - 1
+        with_map = [last - scale < latent_scales for scale in range(last + 1)]
+        self.encoder = nn.ModuleList(
+            ResidualBlock(before, after, convolutions)
+            for before, after in zip((in_channels, *channels[:-1]), channels, strict=True)
+        )
+        # coarsest first, as they are used
+        self.decoder = nn.ModuleList(
+            ResidualBlock(
+                channels[scale] + channels[scale + 1] + with_map[scale + 1],
+                channels[scale],
+                convolutions,
+            )
+            for scale in range(last - 1, finest - 1, -1)
+        )
+        self.heads = nn.ModuleList(
+            Logits(channels[scale], 2) for scale in range(last, last - latent_scales, -1)
+        )
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Return the features of each scale s, (B, channels[s], H / 2^s, W / 2^s)."""
+        x = image.clone(memory_format=torch.channels_last)
+        features: list[Tensor] = []
+        for scale, block in enumerate(self.encoder):
+            x = block(F.avg_pool2d(x, 2) if scale > 0 else x)
+            features.append(x)
+        return features
+
+    def decode(self, features: list[Tensor], choose: Choose) -> Decoded:
+        """Return what comes of the encoder's features when `choose` gives each latent map."""
+        x, skips = features[-1], iter(features[-2::-1])
+        maps, distributions = [], []
+        for i in range(max(len(self.heads), len(self.decoder) + 1)):
+            if i > 0:
+                skip = next(skips)
+                x = self.decoder[i - 1](torch.cat([skip, upsample(x, skip)], dim=1))
+            if i < len(self.heads):
+                mean, log_sigma = self.heads[i](x).chunk(2, dim=1)
+                distributions.append(Gaussian(mean, bounded(log_sigma)))
+                maps.append(choose(i, distributions[-1]))
+                x = torch.cat([x, maps[-1].to(x.dtype)], dim=1)
+        return Decoded(x, maps, distributions)
+
+
+class ResidualBlock(nn.Module):
+    """3x3 convolutions, each after a ReLU, added to their input (He et al. 2016)."""
+
+    def __init__(self, before: int, after: int, convolutions: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before if index == 0 else after, after, 3, padding=1)
+            for index in range(convolutions)
+        )
+        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, after, H, W) of x, (B, before, H, W)."""
+        residual = x
+        for convolution in self.convolutions:
+            residual = convolution(F.relu(residual))
+        skipped: Tensor = self.skip(x)
+        return skipped + residual
+
+
+@torch.no_grad()
+def _start_small(module: nn.Module) -> None:
+    """Make the weights smaller that add to a block's input or give a map's distribution."""
+    small: list[nn.Module] = []
+    for part in module.modules():
+        if isinstance(part, ResidualBlock):
+            small.append(part.convolutions[-1])
+        elif isinstance(part, LatentUNet):
+            small.extend(part.heads)
+    for layer in small:
+        for weight in layer.parameters():
+            weight.mul_(SMALL)
+
+
+def _flat(gaussian: Gaussian) -> Gaussian:
+    return Gaussian(gaussian.mean.flatten(1), gaussian.log_sigma.flatten(1))

@@ -1,0 +1,127 @@
+"""Stochastic Segmentation Networks: a normal distribution over all logits of an image at once.
+
+    eta ~ N(mu(x), P(x) P(x)^T + D(x)),   P of rank R, D diagonal;   y = argmax eta
+
+    L = -log 1/S sum_s p(y | eta_s) = log S - logsumexp_s(-CE_s)
+
+CE_s is the cross-entropy of the s-th sample of the logits, summed over pixels: the average runs
+over whole segmentations, which is what lets pixels vary together.
+
+From Monteiro et al. 2020 ("Stochastic Segmentation Networks", arXiv 2006.06015): the distribution,
+rank 10, the Monte-Carlo loss with 20 samples, mean and D and P each a 1x1 convolution of a
+network's features.
+Chosen: the features are those of the Probabilistic U-Net's own U-Net; the logarithm of D's standard
+deviation is bounded smoothly, as that of the latent space is; no weights for background pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.latent import bounded
+from probunet.models.noise import on_device
+from probunet.models.segmentation import Logits, most_likely
+from probunet.models.unet import UNet, initialise
+
+
+class LowRankNormal(NamedTuple):
+    """A normal distribution over the logits of each image of a batch, float32."""
+
+    mean: Tensor  # (B, H, W, classes)
+    factor: Tensor  # (B, H, W, classes, rank), P
+    sigma: Tensor  # (B, H, W, classes), square root of D
+
+    def at(self, shared: Tensor, single: Tensor) -> Tensor:
+        """Return logits (S, B, H, W, classes) at standard normal noise.
+
+        Parameters
+        ----------
+        shared : (S, B, rank)
+            What all pixels of an image have in common.
+        single : (S, B, H, W, classes)
+        """
+        together = torch.einsum("bhwcr,sbr->sbhwc", self.factor, shared)
+        return self.mean + together + self.sigma * single
+
+
+class StochasticSegmentationNetwork(Model):
+    """U-Net and the distribution over logits.
+
+    Parameters
+    ----------
+    rank
+        R, columns of P.
+    loss_samples
+        S, samples of the logits behind the loss.
+
+    The others are those of `ProbabilisticUNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        channels: Sequence[int],
+        convolutions: int,
+        initialisation: str,
+        rank: int,
+        loss_samples: int,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.classes, self.rank, self.loss_samples = classes, rank, loss_samples
+        self.unet = UNet(in_channels, channels, convolutions)
+        self.mean = Logits(channels[0], classes)
+        self.log_sigma = Logits(channels[0], classes)
+        self.factor = Logits(channels[0], classes * rank)
+        initialise(self, initialisation, generator)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
+        """Return the Monte-Carlo estimate of -log p(y | x); beta has no effect."""
+        shared = torch.randn(self.loss_samples, len(image), self.rank, generator=generator)
+        shape = (self.loss_samples, *mask.shape, self.classes)
+        there = on_device(generator, image.device)
+        single = torch.randn(shape, generator=there, device=image.device)
+        reconstruction = self(image, mask, shared.to(image.device), single)
+        return Loss(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+
+    def forward(self, image: Tensor, mask: Tensor, shared: Tensor, single: Tensor) -> Tensor:
+        """Return the loss at given noise, see `LowRankNormal.at`: mean over the batch."""
+        logits = self.distribution(image).at(shared, single)
+        masks = mask.expand(len(logits), *mask.shape)
+        pixels = F.cross_entropy(logits.flatten(0, 3), masks.flatten(), reduction="none")
+        each = pixels.view(*shared.shape[:2], -1).sum(dim=2)  # (S, B)
+        return (math.log(len(each)) - torch.logsumexp(-each, dim=0)).mean()
+
+    def distribution(self, image: Tensor) -> LowRankNormal:
+        """Return the distribution over the logits of images (B, in_channels, H, W)."""
+        features = self.unet(image)
+        factor = self.factor(features).movedim(1, -1)
+        return LowRankNormal(
+            mean=self.mean(features).movedim(1, -1),
+            factor=factor.view(*factor.shape[:-1], self.classes, self.rank),
+            sigma=bounded(self.log_sigma(features)).exp().movedim(1, -1),
+        )
+
+    @torch.no_grad()
+    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+        """Return the segmentations of n samples of the logits, and of their mean."""
+        distribution = self.distribution(image)
+        shared = torch.stack(
+            [torch.randn(n, self.rank, generator=one) for one in generators], dim=1
+        ).to(image.device)
+        there = [on_device(generator, image.device) for generator in generators]
+        shape = distribution.mean.shape[1:]
+        samples = []
+        for one in shared[:, None]:  # one at a time: noise of all would be large
+            single = [torch.randn(shape, generator=own, device=image.device) for own in there]
+            logits = distribution.at(one, torch.stack(single)[None])[0]
+            samples.append(most_likely(logits, dim=-1))
+        return Hypotheses(torch.stack(samples), most_likely(distribution.mean, dim=-1))

@@ -1,0 +1,191 @@
+"""What holds for every model of the registry."""
+
+import math
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from probunet.config import WITHOUT_KL, ModelName, Settings, check
+from probunet.models import MODELS, Model, build
+from probunet.models.weights import WeightsInfo, load_weights, save_weights
+
+SETTINGS = check(
+    Settings,
+    {
+        "architecture": {
+            "channels": [8, 12, 16],
+            "convolutions": 2,
+            "latent_dim": 3,
+            "initialisation": "he",
+        },
+        "dropout_unet": {"blocks": 1},
+        "m_heads": {"heads": 3},
+        "stochastic_segmentation_network": {"rank": 4, "loss_samples": 5},
+        "hierarchical_probabilistic_unet": {"latent_scales": 2},
+    },
+    "test",
+)
+every_model = pytest.mark.parametrize("name", list(MODELS))
+
+
+def small(name: str, classes: int = 2, in_channels: int = 1) -> Model:
+    architecture = SETTINGS.architecture_of(name)
+    return build(name, architecture, in_channels=in_channels, classes=classes, seed=1)
+
+
+def batch(
+    size: int = 3, classes: int = 2, in_channels: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(size, in_channels, 16, 24, generator=generator)
+    mask = torch.randint(classes, (size, 16, 24), generator=generator)
+    return image, mask
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def test_the_registry_holds_the_names_of_the_configuration() -> None:
+    assert set(MODELS) == set(get_args(ModelName))
+    assert set(MODELS) > WITHOUT_KL
+
+
+@every_model
+@pytest.mark.parametrize(("classes", "in_channels"), [(2, 1), (24, 3)])
+def test_what_is_drawn_has_the_image_s_size(name: str, classes: int, in_channels: int) -> None:
+    image, _ = batch(2, classes, in_channels)
+    drawn = small(name, classes, in_channels).draw(image, 5, generators(0, 1))
+    assert drawn.samples.shape == (5, 2, 16, 24)
+    assert drawn.deterministic.shape == (2, 16, 24)
+    assert drawn.samples.dtype == drawn.deterministic.dtype == torch.uint8
+    assert drawn.samples.max() < classes
+    assert (drawn.prior_mean is None) == (drawn.prior_log_sigma is None)
+    if drawn.prior_mean is not None:
+        assert drawn.prior_mean.shape == drawn.prior_log_sigma.shape == (2, 3)
+
+
+@every_model
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_gradient_reaches_every_parameter(name: str, classes: int) -> None:
+    model, (image, mask) = small(name, classes), batch(4, classes)
+    model.loss(image, mask, beta=1.0, generator=generators(0)[0]).total.backward()
+    dead = [
+        key
+        for key, weight in model.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ]
+    assert dead == []
+
+
+@every_model
+def test_the_cross_entropy_is_summed_over_pixels_and_averaged_over_the_batch(name: str) -> None:
+    model, (image, mask) = small(name, 5), batch(4, 5)
+    for key, weight in model.named_parameters():
+        layer = key.split(".")[-2]
+        if layer in ("logits", "mean", "factor"):
+            torch.nn.init.zeros_(weight)
+        elif layer == "log_sigma":  # of the logits: no noise
+            torch.nn.init.constant_(weight, -1e3)
+    loss = model.loss(image, mask, beta=10.0, generator=generators(0)[0])
+    assert loss.reconstruction.item() == pytest.approx(16 * 24 * math.log(5), rel=1e-4)
+    torch.testing.assert_close(loss.total, loss.reconstruction + 10 * loss.kl)
+    assert (loss.kl.item() == 0) == (name in WITHOUT_KL)
+
+
+@every_model
+def test_a_few_steps_lower_the_loss(name: str) -> None:
+    model, (image, _) = small(name), batch(2)
+    mask = (image[:, 0] > 0.5).long()
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        loss = model.loss(image, mask, beta=1.0, generator=generators(step)[0])
+        optimiser.zero_grad()
+        loss.total.backward()
+        optimiser.step()
+        losses.append(loss.total.item())
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+@every_model
+def test_the_same_generators_draw_the_same(name: str) -> None:
+    model, (image, mask) = small(name), batch()
+    one, again = (model.draw(image, 6, generators(0, 1, 2)) for _ in range(2))
+    assert torch.equal(one.samples, again.samples)
+    other = model.draw(image, 6, generators(3, 4, 5))
+    assert torch.equal(one.deterministic, other.deterministic)
+    assert torch.equal(one.samples, other.samples) == (name == "unet")
+    losses = [
+        model.loss(image, mask, beta=1.0, generator=generators(seed)[0]).total for seed in (7, 7, 8)
+    ]
+    assert losses[0] == losses[1]
+    assert (losses[0] == losses[2]) == (name in ("unet", "m_heads"))
+
+
+@every_model
+def test_what_is_drawn_for_an_image_does_not_depend_on_the_others(name: str) -> None:
+    model, (image, _) = small(name), batch(3)
+    together = model.draw(image, 4, generators(0, 1, 2))
+    alone = model.draw(image[1:2], 4, generators(1))
+    assert (together.samples[:, 1:2] == alone.samples).float().mean() > 0.995  # rounding aside
+    assert (together.deterministic[1:2] == alone.deterministic).float().mean() > 0.99
+
+
+@every_model
+def test_the_loss_is_float32_under_bfloat16(name: str) -> None:
+    model, (image, mask) = small(name), batch()
+    with torch.no_grad():
+        expected = model.loss(image, mask, beta=1.0, generator=generators(0)[0])
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model.loss(image, mask, beta=1.0, generator=generators(0)[0])
+    assert {part.dtype for part in loss} == {torch.float32}
+    torch.testing.assert_close(loss.total, expected.total, rtol=2e-2, atol=0)
+
+
+@every_model
+def test_convolutions_answer_with_channels_last(name: str) -> None:
+    model, (image, mask) = small(name), batch()
+    layouts = []
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3):
+            layer.register_forward_hook(
+                lambda _layer, _inputs, output: layouts.append(
+                    output.is_contiguous(memory_format=torch.channels_last)
+                )
+            )
+    model.loss(image, mask, beta=1.0, generator=generators(0)[0])
+    assert layouts
+    assert all(layouts)
+
+
+@every_model
+def test_saved_weights_draw_the_same(name: str, tmp_path: Path) -> None:
+    model, (image, _) = small(name), batch()
+    info = WeightsInfo(
+        model=name,
+        architecture=SETTINGS.architecture_of(name),
+        in_channels=1,
+        classes=2,
+        window=(-1000.0, 400.0),
+        crop=16,
+        run=f"lidc/{name}/beta-1/fold-0/seed-0",
+        store="",
+        step=1,
+        validation_ged=None,
+    )
+    save_weights(tmp_path / "weights.pt", model, info)
+    again, _ = load_weights(tmp_path / "weights.pt")
+    drawn = [one.draw(image, 3, generators(0, 1, 2)).samples for one in (model, again)]
+    assert torch.equal(*drawn)
+
+
+@every_model
+@pytest.mark.parametrize("channels", [[4, 8], [4, 6, 8, 8, 8]])
+def test_any_number_of_scales(name: str, channels: list[int]) -> None:
+    architecture = Settings().architecture_of(name) | {"channels": channels, "convolutions": 1}
+    model, (image, mask) = build(name, architecture, seed=1), batch(2)
+    model.loss(image, mask, beta=1.0, generator=generators(0)[0]).total.backward()
+    assert model.draw(image[:, :, :, :16], 2, generators(0, 1)).samples.shape == (2, 2, 16, 16)

@@ -1,0 +1,87 @@
+"""Latent maps from coarse to fine, and their KL."""
+
+import torch
+from torch.distributions import Normal
+from torch.distributions import kl_divergence as reference
+
+from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
+
+
+def model(
+    channels: tuple[int, ...] = (4, 6, 8), latent_scales: int = 2
+) -> HierarchicalProbabilisticUNet:
+    return HierarchicalProbabilisticUNet(
+        1,
+        2,
+        channels=channels,
+        convolutions=2,
+        initialisation="he",
+        latent_scales=latent_scales,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(3, 1, 8, 16, generator=generator), torch.randint(
+        2, (3, 8, 16), generator=generator
+    )
+
+
+def noise_of(*shapes: tuple[int, int]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn(3, 1, *shape, generator=generator) for shape in shapes]
+
+
+def test_kl_is_summed_over_scales_and_pixels_as_torch_has_it() -> None:
+    net, (image, mask) = model(), batch()
+    noise = noise_of((2, 4), (4, 8))
+    posterior, prior = net.encode_and_decode(image, mask, noise)
+    expected = torch.zeros(3)
+    for q, p in zip(posterior.distributions, prior.distributions, strict=True):
+        kl = reference(
+            Normal(q.mean, q.log_sigma.exp()),
+            Normal(p.mean, p.log_sigma.exp()),
+        )
+        expected = expected + kl.sum(dim=(1, 2, 3))
+    torch.testing.assert_close(net(image, mask, noise)[1], expected.mean())
+
+
+def test_the_prior_is_asked_at_the_posterior_s_maps() -> None:
+    net, (image, mask) = model(), batch()
+    noise = noise_of((2, 4), (4, 8))
+    posterior, prior = net.encode_and_decode(image, mask, noise)
+    for i, q in enumerate(posterior.distributions):
+        torch.testing.assert_close(posterior.maps[i], q.mean + q.log_sigma.exp() * noise[i])
+        assert torch.equal(prior.maps[i], posterior.maps[i])
+
+
+def test_finer_maps_depend_on_coarser_ones_and_not_the_other_way() -> None:
+    net, (image, _) = model(), batch()
+    features = net.prior.encode(image)
+
+    def priors(coarse: float, fine: float) -> list[torch.Tensor]:
+        values = (coarse, fine)
+        decoded = net.prior.decode(features, lambda i, p: torch.full_like(p.mean, values[i]))
+        return [p.mean for p in decoded.distributions]
+
+    base, other_coarse, other_fine = priors(0, 0), priors(1, 0), priors(0, 1)
+    assert torch.equal(base[0], other_coarse[0])
+    assert not torch.allclose(base[1], other_coarse[1])
+    assert torch.equal(base[1], other_fine[1])
+
+
+def test_the_paper_s_maps_at_the_release_s_eight_scales() -> None:
+    net = model((2,) * 8, latent_scales=4)
+    shapes = [
+        noise.shape[1:] for noise in net._noise(1, torch.empty(1, 1, 128, 128), torch.Generator())
+    ]
+    assert shapes == [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 8, 8)]
+
+
+def test_the_deterministic_segmentation_takes_the_mean_on_every_scale() -> None:
+    net, (image, _) = model(), batch()
+    decoded = net.prior.decode(net.prior.encode(image), lambda i, p: p.mean)
+    expected = net.logits(decoded.features).argmax(dim=1)
+    drawn = net.draw(image, 1, [torch.Generator() for _ in image])
+    assert torch.equal(drawn.deterministic.long(), expected)
