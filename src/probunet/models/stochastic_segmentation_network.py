@@ -11,7 +11,8 @@ From Monteiro et al. 2020 ("Stochastic Segmentation Networks", arXiv 2006.06015)
 rank 10, the Monte-Carlo loss with 20 samples, mean and D and P each a 1x1 convolution of a
 network's features.
 Chosen: the features are those of the Probabilistic U-Net's own U-Net; the logarithm of D's standard
-deviation is bounded smoothly, as that of the latent space is; no weights for background pixels.
+deviation is bounded smoothly, as that of the latent space is; no weights for background pixels; D
+and P start from a hundredth of the drawn weights, since the noise of all of them drowns the mean.
 """
 
 import math
@@ -27,6 +28,8 @@ from probunet.models.latent import bounded
 from probunet.models.noise import on_device
 from probunet.models.segmentation import Logits, most_likely
 from probunet.models.unet import UNet, initialise
+
+SMALL = 0.01  # of what `initialise` draws
 
 
 class LowRankNormal(NamedTuple):
@@ -81,6 +84,9 @@ class StochasticSegmentationNetwork(Model):
         self.log_sigma = Logits(channels[0], classes)
         self.factor = Logits(channels[0], classes * rank)
         initialise(self, initialisation, generator)
+        with torch.no_grad():
+            self.log_sigma.weight *= SMALL
+            self.factor.weight *= SMALL
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
