@@ -82,7 +82,10 @@ def test_demo_is_an_overlay() -> None:
         ({"dropout_unet": {"probability": 1.0}}, "dropout_unet.probability: Input should be less"),
         ({"m_heads": {"rank": 3}}, "m_heads.rank: unknown key"),
         ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
-        ({"datasets": {}}, "datasets: names no data set; choose at least one of: lidc."),
+        (
+            {"datasets": {}},
+            "datasets: names no data set; choose at least one of: lidc, cityscapes.",
+        ),
         ({"datasets": {"lidc": {"source": "local"}}}, "datasets.lidc: `source: local` needs"),
         (
             {"datasets": {"lidc": {"source": "phantom", "patients": 3}}},

@@ -5,7 +5,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,13 +19,16 @@ ModelName = Literal[
     "probabilistic_unet",
     "unet",
     "dropout_unet",
+    "unet_ensemble",
     "m_heads",
     "image2image_vae",
     "stochastic_segmentation_network",
     "hierarchical_probabilistic_unet",
 ]
 # beta, the weight of a KL, has no effect on these: they are trained with the first beta alone
-WITHOUT_KL = frozenset({"unet", "dropout_unet", "m_heads", "stochastic_segmentation_network"})
+WITHOUT_KL = frozenset(
+    {"unet", "dropout_unet", "unet_ensemble", "m_heads", "stochastic_segmentation_network"}
+)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -78,21 +81,76 @@ class Lidc(Section):
         return self
 
 
+class Cityscapes(Section):
+    """Cityscapes: street scenes whose classes are flipped with known probabilities."""
+
+    source: Literal["phantom", "local"] = Field(
+        "local",
+        description="Where the scenes come from: `local` reads an existing tree with `leftImg8bit` "
+        "and `gtFine` and copies nothing; `phantom` draws synthetic street scenes.",
+    )
+    path: str | None = Field(
+        None, description="`local`: the folder that holds `leftImg8bit` and `gtFine`."
+    )
+    images: Positive | None = Field(
+        None,
+        le=100_000,
+        description="`phantom`: how many scenes are drawn (120 if left out). `local` takes all.",
+    )
+    phantom_size: tuple[Positive, Positive] = Field(
+        (1024, 2048), description="`phantom`: height and width of the drawn pictures, pixels."
+    )
+    size: tuple[Positive, Positive] = Field(
+        (256, 512),
+        description="Height and width of the prepared scenes, pixels; multiples of 2^(scales - 1).",
+    )
+    split: Literal["official", "cities"] = Field(
+        "official",
+        description="`official`: one fold; trains on the publisher's training cities, validates "
+        "on darmstadt, monchengladbach and ulm, tests on frankfurt, lindau and munster. `cities`: "
+        "`folds` folds over all cities.",
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What to do when not one image of a city can be used: `stop` with an error, "
+        "or `skip` the city. Single bad images are always left out and counted.",
+    )
+    folds_file: str | None = Field(
+        None,
+        description="Your own folds over cities (JSON as in `results/<dataset>/folds.json`), used "
+        "instead of `split`. `folds` must equal the number of folds in it.",
+    )
+
+    @model_validator(mode="after")
+    def _local_has_a_path(self) -> Self:
+        if self.source == "local" and self.path is None:
+            raise ValueError(
+                "`source: local` needs `path`, the folder of your Cityscapes tree; without one, "
+                "`source: phantom` draws synthetic scenes"
+            )
+        return self
+
+
+DatasetName = Literal["lidc", "cityscapes"]
+
+
 class Datasets(Section):
     """The data sets to run on."""
 
     lidc: Lidc | None = Field(None, description="LIDC-IDRI (paper, section 3.1).")
+    cityscapes: Cityscapes | None = Field(None, description="Cityscapes (paper, section 3.2).")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.names:
-            raise ValueError("names no data set; choose at least one of: lidc")
+            known = ", ".join(type(self).model_fields)
+            raise ValueError(f"names no data set; choose at least one of: {known}")
         return self
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> list[DatasetName]:
         """The data sets that the configuration asks for."""
-        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+        return [name for name in get_args(DatasetName) if getattr(self, name) is not None]
 
 
 class Paths(Section):
@@ -148,6 +206,17 @@ class DropoutUNet(Section):
     )
 
 
+class UNetEnsemble(Section):
+    """The U-Net ensemble (paper, section 4)."""
+
+    members: Positive = Field(
+        16,
+        le=1024,
+        description="U-Nets that are trained, each in a job of its own; the i-th sample is the "
+        "i-th one's, from the first again when they run out.",
+    )
+
+
 class MHeads(Section):
     """M-Heads (paper, section 4)."""
 
@@ -186,7 +255,7 @@ class HierarchicalProbabilisticUNet(Section):
 
 
 class Augmentation(Section):
-    """Random deformation of training crops; the paper names the kinds and no magnitudes."""
+    """Random deformation of training images; for LIDC the paper names kinds and no magnitudes."""
 
     rotation: float = Field(22.5, ge=0, le=180, description="Largest rotation, degrees.")
     shear: float = Field(5.0, ge=0, lt=45, description="Largest shear, degrees.")
@@ -197,6 +266,19 @@ class Augmentation(Section):
     elastic_grid: Positive = Field(
         32, ge=4, description="Distance of the elastic field's control points, pixels."
     )
+    mirror: float = Field(0.0, ge=0, le=1, description="Probability of left and right exchanged.")
+    gamma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.7, 1.5), description="Least and greatest exponent of an image channel's intensities."
+    )
+    gamma_probability: float = Field(
+        0.0, ge=0, le=1, description="Of each channel being raised to such an exponent."
+    )
+
+    @model_validator(mode="after")
+    def _least_below_greatest(self) -> Self:
+        if not self.gamma[0] <= self.gamma[1]:
+            raise ValueError(f"gamma: {self.gamma[0]} must not lie above {self.gamma[1]}")
+        return self
 
 
 class Training(Section):
@@ -238,7 +320,9 @@ class Evaluation(Section):
         (1, 4, 8, 16), min_length=1, description="Scores from the first n samples, for each n."
     )
     crop: Positive = Field(
-        128, le=180, description="Side of the central crop that is sampled and scored, pixels."
+        128,
+        le=180,
+        description="LIDC-IDRI: side of the central crop that is sampled and scored, pixels.",
     )
     weights: Literal["best", "last"] = Field(
         "best", description="`best` on validation GED, or those of the `last` step."
@@ -261,9 +345,10 @@ class Settings(Section):
     What one model alone needs is a section named after the model.
     """
 
-    intensity: Intensity = Field(Intensity(), description="From Hounsfield units to input.")
+    intensity: Intensity = Field(Intensity(), description="Of CT, from HU to the input.")
     architecture: Architecture = Field(Architecture(), description="The networks.")
     dropout_unet: DropoutUNet = Field(DropoutUNet(), description="The Dropout U-Net's own.")
+    unet_ensemble: UNetEnsemble = Field(UNetEnsemble(), description="The U-Net ensemble's own.")
     m_heads: MHeads = Field(MHeads(), description="The M-Heads' own.")
     image2image_vae: Image2ImageVAE = Field(
         Image2ImageVAE(), description="The Image2Image VAE's own."
@@ -288,30 +373,57 @@ class Settings(Section):
         own = dict(self).get(model)
         return shared if own is None else shared | own.model_dump(mode="json", exclude_none=True)
 
+    @property
+    def scales(self) -> int:
+        """Scales of the deepest network; images must be multiples of 2^(scales - 1) both ways."""
+        own = self.hierarchical_probabilistic_unet.channels or ()
+        return max(len(self.architecture.channels), len(own))
+
     @model_validator(mode="after")
-    def _crops_fit_the_scales(self) -> Self:
-        scales = max(
-            len(self.architecture.channels),
-            len(self.hierarchical_probabilistic_unet.channels or ()),
-        )
-        stride = 2 ** (scales - 1)
-        for section in ("training", "evaluation"):
-            crop = getattr(self, section).crop
-            if crop % stride:
-                raise ValueError(
-                    f"{section}.crop: {crop} is not a multiple of {stride}, which "
-                    f"{scales} scales need"
-                )
+    def _samples_are_enough(self) -> Self:
+        if max(self.evaluation.n) > self.evaluation.samples:
+            raise ValueError(
+                f"evaluation.n: {max(self.evaluation.n)} is more than the "
+                f"{self.evaluation.samples} of evaluation.samples"
+            )
+        if len(set(self.evaluation.n)) < len(self.evaluation.n):
+            raise ValueError(f"evaluation.n: {list(self.evaluation.n)} names a value twice")
         return self
 
 
-class Config(Settings):
-    """Everything a study is made of."""
+class Overrides(Section):
+    """What is different for one data set; a key that is left out is as for all."""
 
-    datasets: Datasets = Field(description="Data sets and where they come from.")
-    folds: int = Field(
-        4, ge=2, le=875, description="Folds over patients; each is the test set of one run."
+    beta: tuple[Beta, ...] | None = Field(None, min_length=1, description="See `beta`.")
+    models: tuple[ModelName, ...] | None = Field(None, min_length=1, description="See `models`.")
+    seeds: tuple[Seed, ...] | None = Field(None, min_length=1, description="See `seeds`.")
+    intensity: Intensity | None = Field(None, description="See `intensity`.")
+    architecture: Architecture | None = Field(None, description="See `architecture`.")
+    dropout_unet: DropoutUNet | None = Field(None, description="See `dropout_unet`.")
+    unet_ensemble: UNetEnsemble | None = Field(None, description="See `unet_ensemble`.")
+    m_heads: MHeads | None = Field(None, description="See `m_heads`.")
+    image2image_vae: Image2ImageVAE | None = Field(None, description="See `image2image_vae`.")
+    stochastic_segmentation_network: StochasticSegmentationNetwork | None = Field(
+        None, description="See `stochastic_segmentation_network`."
     )
+    hierarchical_probabilistic_unet: HierarchicalProbabilisticUNet | None = Field(
+        None, description="See `hierarchical_probabilistic_unet`."
+    )
+    augmentation: Augmentation | None = Field(None, description="See `augmentation`.")
+    training: Training | None = Field(None, description="See `training`.")
+    evaluation: Evaluation | None = Field(None, description="See `evaluation`.")
+
+
+class AllOverrides(Section):
+    """What is different for single data sets, whether they are run or not."""
+
+    lidc: Overrides = Field(Overrides(), description="For LIDC-IDRI.")
+    cityscapes: Overrides = Field(Overrides(), description="For Cityscapes.")
+
+
+class Study(Settings):
+    """What is run on one data set: models, betas, seeds, and the settings they are run by."""
+
     beta: tuple[Beta, ...] = Field(
         (1.0, 10.0),
         min_length=1,
@@ -324,8 +436,6 @@ class Config(Settings):
     seeds: tuple[Seed, ...] = Field(
         (0,), min_length=1, description="Seeds; each repeats every training."
     )
-    paths: Paths = Field(Paths(), description="Folders.")
-    report: Report = Field(Report(), description="Its heading and how much it shows.")
 
     def betas_of(self, model: str) -> tuple[float, ...]:
         """Return the betas that a model is trained with."""
@@ -333,11 +443,47 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
-        lists = {name: getattr(self, name) for name in ("beta", "models", "seeds")}
-        for name, values in (lists | {"evaluation.n": self.evaluation.n}).items():
+        for name in ("beta", "models", "seeds"):
+            values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {list(values)} names a value twice")
         return self
+
+
+class Config(Study):
+    """Everything that one run of the workflow is made of."""
+
+    datasets: Datasets = Field(description="Data sets and where they come from.")
+    folds: int = Field(
+        4,
+        ge=2,
+        le=875,
+        description="Folds over patients or cities; each is the test set of one run.",
+    )
+    overrides: AllOverrides = Field(
+        AllOverrides(), description="What is different for single data sets."
+    )
+    paths: Paths = Field(Paths(), description="Folders.")
+    report: Report = Field(Report(), description="Its heading and how much it shows.")
+
+    def of(self, dataset: DatasetName) -> Study:
+        """Return what is run on a data set: this study with its overrides.
+
+        >>> shared = {"datasets": {"lidc": {"source": "phantom"}}, "training": {"steps": 9}}
+        >>> own = {"overrides": {"lidc": {"training": {"batch": 3}}}}
+        >>> training = check(Config, shared | own, "example").of("lidc").training
+        >>> training.steps, training.batch
+        (9, 3)
+        """
+        shared = self.model_dump(mode="json", include=set(Study.model_fields), exclude_unset=True)
+        own = getattr(self.overrides, dataset).model_dump(mode="json", exclude_unset=True)
+        return Study.model_validate_json(json.dumps(_merged(shared, own)))
+
+    def folds_of(self, dataset: DatasetName) -> int:
+        """Return the number of folds of a data set."""
+        section = getattr(self.datasets, dataset)
+        official = dataset == "cityscapes" and section.split == "official"
+        return 1 if official and section.folds_file is None else self.folds
 
     @model_validator(mode="after")
     def _enough_patients(self) -> Self:
@@ -350,13 +496,36 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
-    def _enough_samples(self) -> Self:
-        if max(self.evaluation.n) > self.evaluation.samples:
-            raise ValueError(
-                f"evaluation.n: {max(self.evaluation.n)} is more than the "
-                f"{self.evaluation.samples} of evaluation.samples"
-            )
+    def _overrides_fit(self) -> Self:
+        for dataset in self.datasets.names:
+            try:
+                study = self.of(dataset)
+            except ValidationError as error:
+                wrong = "; ".join(_advice(item).removesuffix(".") for item in error.errors())
+                raise ValueError(f"overrides.{dataset}: {wrong}") from None
+            stride = 2 ** (study.scales - 1)
+            for key, length in self._lengths(dataset, study):
+                if length % stride:
+                    raise ValueError(
+                        f"{key}: {length} is not a multiple of {stride}, which {study.scales} "
+                        "scales need"
+                    )
         return self
+
+    def _lengths(self, dataset: DatasetName, study: Study) -> list[tuple[str, int]]:
+        """Return the heights and widths that a data set's networks meet, and their keys."""
+        if dataset == "cityscapes" and self.datasets.cityscapes is not None:
+            return [("datasets.cityscapes.size", one) for one in self.datasets.cityscapes.size]
+        return [(f"{part}.crop", getattr(study, part).crop) for part in ("training", "evaluation")]
+
+
+def _merged(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return `shared` with what `own` says instead, key by key in sections."""
+    both = dict(shared)
+    for key, value in own.items():
+        section = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = _merged(both[key], value) if section else value
+    return both
 
 
 def read_config(path: Path) -> Config:

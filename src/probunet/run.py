@@ -10,8 +10,10 @@ import numpy as np
 from probunet.errors import ProbunetError
 
 TEMPLATE = "{dataset}/{model}/beta-{beta}/fold-{fold}/seed-{seed}"
+MEMBER = TEMPLATE + "/member-{member}"
 _PATTERN = re.compile(
-    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>[0-9.]+)/fold-(?P<fold>\d+)/seed-(?P<seed>\d+)$"
+    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>[0-9.]+)"
+    r"/fold-(?P<fold>\d+)/seed-(?P<seed>\d+)(/member-(?P<member>\d+))?$"
 )
 
 
@@ -26,18 +28,23 @@ def format_beta(beta: float) -> str:
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: a model on one fold of a data set, with one beta and one seed."""
+    """One training: a model on one fold of a data set, with one beta and one seed.
+
+    An ensemble is trained member by member, each in a folder of its own below the ensemble's.
+    """
 
     dataset: str
     model: str
     beta: float
     fold: int
     seed: int
+    member: int | None = None  # None: not of an ensemble, or all of it
 
     @property
     def folder(self) -> str:
         """The run's folder below `results/`."""
-        return TEMPLATE.format(**self.wildcards)
+        template = TEMPLATE if self.member is None else MEMBER
+        return template.format(**self.wildcards, member=self.member)
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -67,4 +74,5 @@ class Run:
             float(part["beta"]),
             int(part["fold"]),
             int(part["seed"]),
+            None if part["member"] is None else int(part["member"]),
         )

@@ -113,7 +113,7 @@ def write_crops(path: Path, lesions: NDArray[np.float64], random: np.random.Gene
     image = np.rint(lung + 850 * lesion).astype(np.int16)
     masks = sum(graders[g].astype(np.uint8) << g for g in range(store.GRADERS))
     store.create_crops(path, columns, attributes)
-    store.write_shard(path, 0, image, np.asarray(masks, np.uint8))
+    store.write_shard(path, 0, image=image, masks=np.asarray(masks, np.uint8))
     store.seal(path)
 
 
@@ -131,11 +131,12 @@ def write_samples(
     drawn = [ellipses(lesions, spread, spread, random)[:, centre, centre] for _ in range(max(N))]
     attributes = store.SampleAttributes(
         run=run.folder,
-        crop=CROP,
+        classes=2,
+        size=(CROP, CROP),
         samples=max(N),
         store=store.open_crops(crops).digest,
-        weights_sha256="cd" * 32,
-        weights_step=1200,
+        weights_sha256=("cd" * 32,),
+        weights_step=(1200,),
         versions={"probunet": "0.1.0", "torch": "2.13.0"},
     )
     arrays = {

@@ -32,8 +32,9 @@ def test_what_is_stored(
     assert stored.rows.tolist() == crops.rows_of(["d"]).tolist()
     assert stored.attributes.run == run.folder
     assert stored.attributes.store == crops.digest
-    assert stored.attributes.weights_sha256 == sha256(weights)
-    assert 0 < stored.attributes.weights_step <= 60
+    assert stored.attributes.weights_sha256 == (sha256(weights),)
+    (step,) = stored.attributes.weights_step
+    assert 0 < step <= 60
     assert (stored.attributes.crop, stored.attributes.samples) == (32, 4)
 
     # one image by hand

@@ -44,7 +44,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.create_crops(path, columns, attributes)
     graders = np.stack([discs(random, n) for _ in range(store.GRADERS)])
     masks = sum(graders[g].astype(np.uint8) << g for g in range(store.GRADERS))
-    store.write_shard(path, 0, np.zeros(masks.shape, np.int16), masks.astype(np.uint8))
+    store.write_shard(path, 0, image=np.zeros(masks.shape, np.int16), masks=masks.astype(np.uint8))
     store.seal(path)
     return path
 
@@ -77,11 +77,12 @@ def sampled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
             path,
             store.SampleAttributes(
                 run=run.folder,
-                crop=CROP,
+                classes=2,
+                size=(CROP, CROP),
                 samples=samples,
                 store=digest or store.open_crops(crops).digest,
-                weights_sha256="0",
-                weights_step=1,
+                weights_sha256=("0",),
+                weights_step=(1,),
                 versions={},
             ),
             {

@@ -85,7 +85,7 @@ def write_discs(path: Path, seed: int) -> None:
         create_crops(aside, columns, _attributes())
         for shard in range(-(-CROPS // SHARD)):
             part = slice(shard * SHARD, (shard + 1) * SHARD)
-            write_shard(aside, shard, image[part], masks[part])
+            write_shard(aside, shard, image=image[part], masks=masks[part])
         seal(aside)
 
 

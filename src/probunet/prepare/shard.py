@@ -66,7 +66,7 @@ def make_shard(store: Path, shard: int, root: Path, crops: list[PlannedCrop]) ->
         except BadSliceError as error:
             bad.append(_left_out(first, error))
     if not bad:
-        write_shard(store, shard, image, masks)
+        write_shard(store, shard, image=image, masks=masks)
     return bad
 
 

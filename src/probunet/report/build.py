@@ -154,7 +154,9 @@ def _section(
         patients=0 if crops is None else len(set(crops.columns.patient)),
         series=0 if crops is None else len(set(crops.columns.series)),
         most=most,
-        crop=next((run.samples.attributes.crop for run in runs if run.samples is not None), None),
+        crop=next(
+            (run.samples.attributes.size[0] for run in runs if run.samples is not None), None
+        ),
         best=rows.get(best_label),
         beside=[rows[name] for pair in beside if (name := labels.predictor(*pair)) in rows],
         settings=len(models),

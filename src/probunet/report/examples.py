@@ -79,7 +79,7 @@ def choose(
 
 def draw(run: Run, row: ImageScores, samples: Samples, crops: Crops) -> Example:
     """Return the drawing of one test image."""
-    crop = samples.attributes.crop
+    crop = samples.attributes.size[0]
     margin = (SIZE - crop) // 2
     centre = slice(margin, margin + crop)
     index = int(row["row"])

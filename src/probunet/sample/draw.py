@@ -63,11 +63,12 @@ def sample_run(
     arrays = _draw(model, info, image, masks, rows, run, settings)
     attributes = SampleAttributes(
         run=run.folder,
-        crop=side,
+        classes=info.classes,
+        size=(side, side),
         samples=settings.evaluation.samples,
         store=crops.digest,
-        weights_sha256=sha256(weights),
-        weights_step=info.step,
+        weights_sha256=(sha256(weights),),
+        weights_step=(info.step,),
         versions={**versions(), "torch": torch.__version__},
     )
     with locked(output), written_whole(output) as aside:

@@ -87,15 +87,15 @@ def _check(drawn: Samples, crops: Crops, n: tuple[int, ...]) -> None:
 
 def _blocks(drawn: Samples, crops: Crops, n: list[int]) -> Iterator[pd.DataFrame]:
     """Yield the scores of some images at a time, so that memory does not grow with the data."""
-    margin = (SIZE - drawn.attributes.crop) // 2
-    centre = slice(margin, margin + drawn.attributes.crop)
+    margin = (SIZE - drawn.attributes.size[0]) // 2
+    centre = slice(margin, margin + drawn.attributes.size[0])
     for start in range(0, len(drawn.rows), SHARD):
         rows = drawn.rows[start : start + SHARD]
         graders = pack_graders(np.asarray(crops.masks.oindex[rows, centre, centre]))
         model = np.asarray(drawn.samples[start : start + SHARD, : max(n)])
         single = np.asarray(drawn.deterministic[start : start + SHARD])[:, None]
         images = _columns(crops, rows)
-        pixels = drawn.attributes.crop**2
+        pixels = drawn.attributes.size[0] ** 2
         rebuilt = np.full(len(rows), np.nan)
         if drawn.reconstruction is not None:
             again = np.asarray(drawn.reconstruction[start : start + SHARD])

@@ -59,7 +59,9 @@ def unsealed(tmp_path, images):
     create_crops(path, columns, attributes())
     image, masks = images
     for shard, start in enumerate(range(0, N, SHARD)):
-        write_shard(path, shard, image[start : start + SHARD], masks[start : start + SHARD])
+        write_shard(
+            path, shard, image=image[start : start + SHARD], masks=masks[start : start + SHARD]
+        )
     return path
 
 
@@ -82,9 +84,9 @@ def test_what_is_written_is_read(store, images):
 
 def test_only_whole_shards_are_written(unsealed, images):
     with pytest.raises(ValueError, match="not a whole shard"):
-        write_shard(unsealed, 0, images[0][:5], images[1][:5])
+        write_shard(unsealed, 0, image=images[0][:5], masks=images[1][:5])
     with pytest.raises(ValueError, match="not a whole shard"):
-        write_shard(unsealed, 1, images[0][:SHARD], images[1][:SHARD])
+        write_shard(unsealed, 1, image=images[0][:SHARD], masks=images[1][:SHARD])
 
 
 def test_an_unsealed_store_is_refused(unsealed):
@@ -119,10 +121,10 @@ def test_an_altered_store_is_noticed_by_verify(store):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("schema", 2, "schema 2; this version of probunet reads 'crops' of schema 1"),
+        ("schema", 1, "schema 1; this version of probunet reads 'crops' of schema 2"),
         ("kind", "samples", "holds 'samples'"),
         ("protocol", "v1", "made by protocol 'v1'; this version of probunet reads 'kohl2018'"),
-        ("spacing", "wide", "attributes are not those of schema 1"),
+        ("spacing", "wide", "attributes are not those of schema 2"),
     ],
 )
 def test_other_stores_are_refused(store, key, value, message):
