@@ -28,30 +28,37 @@ def _group(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
     )
 
 
-app = _group("The Probabilistic U-Net, from CT slices to a GED table and a report.", _InOrder)
-fetch = _group("Get the scans, or check those that you have.")
-prepare = _group("Make the Zarr store of crops, and folds over its patients.")
-score = _group("Score samples against the graders; collect scores into tables.")
+app = _group("The Probabilistic U-Net, from raw images to a GED table and a report.", _InOrder)
+fetch = _group("Get the images, or check those that you have.")
+prepare = _group("Make a data set's Zarr store, and folds over its patients or cities.")
+score = _group("Score samples against the graders or modes; collect scores into tables.")
 app.add_typer(fetch, name="fetch")
 app.add_typer(prepare, name="prepare")
 app.add_typer(score, name="score")
 
 
 class Source(StrEnum):
-    """Where the slices of LIDC-IDRI come from."""
+    """Where the images come from."""
 
     phantom = "phantom"
     local = "local"
 
 
+class Split(StrEnum):
+    """How a data set is divided."""
+
+    drawn = "drawn"
+    official = "official"
+
+
 class OnError(StrEnum):
-    """What to do about a patient without one usable slice."""
+    """What to do about a patient or city without one usable image."""
 
     stop = "stop"
     skip = "skip"
 
 
-StorePath = Annotated[Path, typer.Option(help="The data set's store of crops.")]
+StorePath = Annotated[Path, typer.Option(help="The data set's store.")]
 FoldsPath = Annotated[Path, typer.Option(help="The file of folds.")]
 SettingsText = Annotated[
     str | None,
@@ -84,6 +91,32 @@ def fetch_lidc(
         fetch_phantom(folder, manifest, patients or 24)
 
 
+@fetch.command("cityscapes")
+def fetch_cityscapes(
+    manifest: Annotated[Path, typer.Option(help="The manifest to write.")],
+    source: Annotated[Source, typer.Option(help="local: check a tree. phantom: draw one.")],
+    folder: Annotated[
+        Path,
+        typer.Option(
+            help="local: your tree with leftImg8bit and gtFine. phantom: where the scenes go."
+        ),
+    ],
+    images: Annotated[int, typer.Option(min=1, help="phantom: how many scenes.")] = 120,
+    size: Annotated[
+        tuple[int, int], typer.Option(min=1, help="phantom: height and width, pixels.")
+    ] = (1024, 2048),
+) -> None:
+    """Check an existing Cityscapes tree, or draw synthetic street scenes in its layout."""
+    if source is Source.local:
+        from probunet.fetch.scenes import fetch_scenes
+
+        fetch_scenes(folder, manifest)
+    else:
+        from probunet.fetch.street_phantom import fetch_street_phantom
+
+        fetch_street_phantom(folder, manifest, images, size)
+
+
 @prepare.command("lidc")
 def prepare_lidc(
     manifest: Annotated[Path | None, typer.Option(help="What fetch wrote.")] = None,
@@ -107,41 +140,70 @@ def prepare_lidc(
     lidc.prepare_lidc(manifest, output, workers=workers, on_error=on_error.value)
 
 
+@prepare.command("cityscapes")
+def prepare_cityscapes(
+    manifest: Annotated[Path, typer.Option(help="What fetch wrote.")],
+    output: Annotated[Path, typer.Option(help="The store to write.")],
+    size: Annotated[
+        tuple[int, int], typer.Option(min=1, help="Height and width of the scenes, pixels.")
+    ] = (256, 512),
+    workers: Annotated[int, typer.Option(min=1, help="Dask worker processes.")] = 1,
+    on_error: Annotated[
+        OnError, typer.Option(help="A city without one usable scene: stop, or skip.")
+    ] = OnError.stop,
+) -> None:
+    """Pictures and labels to scenes of one size."""
+    from probunet.prepare.cityscapes import prepare_cityscapes as prepare_scenes
+
+    prepare_scenes(manifest, output, size, workers=workers, on_error=on_error.value)
+
+
 @prepare.command("folds")
 def prepare_folds(
     store: StorePath,
     output: Annotated[Path, typer.Option(help="The file of folds to write.")],
-    folds: Annotated[int, typer.Option(min=2, help="How many folds.")] = 4,
+    split: Annotated[
+        Split, typer.Option(help="drawn: --folds folds. official: the publisher's split.")
+    ] = Split.drawn,
+    folds: Annotated[int, typer.Option(min=1, help="How many folds.")] = 4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     given: Annotated[
         Path | None,
         typer.Option(help="Your own folds: checked against the store and copied."),
     ] = None,
     source: Annotated[Source | None, typer.Option(help="Refuse a store of another source.")] = None,
-    patients: Annotated[
-        int | None, typer.Option(min=1, help="Refuse a store of another number of patients.")
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Refuse a store of another number of patients or scenes."),
     ] = None,
 ) -> None:
-    """Divide the store's patients into folds; nobody stands on two sides."""
+    """Divide the store's patients or cities into folds; none stands on two sides."""
     from probunet.folds import Folds
-    from probunet.prepare.folds import check_folds, check_origin, draw_folds
-    from probunet.store import open_crops
+    from probunet.prepare.folds import check_folds, check_origin, draw_folds, official_folds
+    from probunet.store import open_data
 
-    crops = open_crops(store)
-    check_origin(crops, source, patients)
-    if given is None:
-        drawn = draw_folds(crops, folds, seed)
+    data = open_data(store)
+    check_origin(data, source, count)
+    if given is not None:
+        made = Folds.read(given)
+        check_folds(made, data, folds)
+    elif split is Split.official:
+        made = official_folds(data)
     else:
-        drawn = Folds.read(given)
-        check_folds(drawn, crops, folds)
-    drawn.write(output)
+        made = draw_folds(data, folds, seed)
+    made.write(output)
 
 
 @app.command()
 def train(
     store: StorePath,
     folds: FoldsPath,
-    output: Annotated[Path, typer.Option(help="The run's folder, .../beta-1/fold-0/seed-0.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="The run's folder, .../beta-1/fold-0/seed-0, or an ensemble member's below it."
+        ),
+    ],
     checkpoint: Annotated[Path, typer.Option(help="The folder that a restart resumes from.")],
     settings: SettingsText = None,
     device: Device = "auto",
@@ -171,7 +233,9 @@ def train(
 
 @app.command()
 def sample(
-    weights: Annotated[Path, typer.Option(help="Trained weights.")],
+    weights: Annotated[
+        list[Path], typer.Option(help="Trained weights; repeatable, for an ensemble's members.")
+    ],
     store: StorePath,
     folds: FoldsPath,
     output: Annotated[Path, typer.Option(help="The store of samples, in the run's folder.")],
@@ -215,7 +279,7 @@ def score_table(
     output: Annotated[Path, typer.Option(help="One row per run and n, CSV.")],
     summary: Annotated[Path, typer.Option(help="One row per model, beta and n, CSV.")],
     comparison: Annotated[Path, typer.Option(help="One row per pair of them and n, CSV.")],
-    bootstrap: Annotated[int, typer.Option(min=1, help="Resamplings of patients.")] = 2000,
+    bootstrap: Annotated[int, typer.Option(min=1, help="Resamplings of subjects.")] = 2000,
 ) -> None:
     """Collect runs into scores.csv and, over folds, summary.csv and comparison.csv."""
     from probunet.score.table import write_tables
@@ -229,7 +293,7 @@ def report(
     scores: Annotated[Path, typer.Option(help="results/scores.csv")],
     summary: Annotated[Path, typer.Option(help="results/summary.csv")],
     comparison: Annotated[Path, typer.Option(help="results/comparison.csv")],
-    store: Annotated[list[Path], typer.Option(help="A store of crops; repeatable.")],
+    store: Annotated[list[Path], typer.Option(help="A data set's store; repeatable.")],
     output: Annotated[Path, typer.Option(help="The HTML file to write.")],
     config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
     title: Annotated[str, typer.Option(help="The report's heading.")] = "Probabilistic U-Net",
