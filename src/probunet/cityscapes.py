@@ -11,6 +11,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from probunet.seeding import numpy_generator
+
 LABELS_SOURCE = "cityscapesscripts 2.3.0, helpers.labels"
 IGNORE = 255  # of pixels that have no part in the loss and the scores
 
@@ -120,3 +122,11 @@ def flip(label: NDArray[np.uint8], flips: NDArray[np.bool_]) -> NDArray[np.uint8
     for k, (first, second) in enumerate(zip(FIRST, SECOND, strict=True)):
         out[(label == first) & flips[..., k, None, None]] = second
     return out
+
+
+def drawn_label(label: NDArray[np.uint8], seed: int, row: int) -> NDArray[np.uint8]:
+    """Return a label (H, W) with flips drawn for it: the one that a posterior is shown.
+
+    `seed` is the run's, `row` the scene's in the data set's store.
+    """
+    return flip(label, draw_flips(numpy_generator(seed, "reconstruction", row), 1)[0])

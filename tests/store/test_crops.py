@@ -34,7 +34,7 @@ def attributes(**changed) -> CropAttributes:
         "left_out_patients": (),
         "manifest_sha256": "",
         "licence": "CC BY 3.0",
-        "versions": versions(),
+        "versions": versions("pydicom", "pylidc"),
     }
     return CropAttributes(**(described | changed))
 

@@ -200,5 +200,5 @@ def _attributes(
         absent_patients=source.absent_patients,
         manifest_sha256=sha256(manifest),
         licence=source.licence,
-        versions=versions(),
+        versions=versions("pydicom", "pylidc"),
     )

@@ -15,7 +15,14 @@ from probunet.store.crops import (
     create_crops,
     open_crops,
 )
-from probunet.store.samples import SampleAttributes, Samples, open_samples, write_samples
+from probunet.store.samples import (
+    Latent,
+    SampleAttributes,
+    Samples,
+    open_samples,
+    write_sample_parts,
+    write_samples,
+)
 from probunet.store.scenes import (
     SceneAttributes,
     SceneColumns,
@@ -33,6 +40,7 @@ __all__ = [
     "Columns",
     "CropAttributes",
     "Crops",
+    "Latent",
     "SampleAttributes",
     "Samples",
     "SceneAttributes",
@@ -47,6 +55,7 @@ __all__ = [
     "seal",
     "verify",
     "versions",
+    "write_sample_parts",
     "write_samples",
     "write_shard",
 ]

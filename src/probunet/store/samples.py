@@ -1,7 +1,7 @@
 """Samples of a run: what a model drew for each of its test images."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,17 +68,49 @@ Name = Literal[
 
 
 def write_samples(
-    path: Path, attributes: SampleAttributes, arrays: Mapping[Name, NDArray[Any]]
+    path: Path,
+    attributes: SampleAttributes,
+    arrays: Mapping[Name, NDArray[Any]],
+    latent: Latent | None = None,
 ) -> None:
     """Write and seal a store of samples at `path`; arrays as in `Samples`."""
+    arrays = dict(arrays)
+    rows = arrays.pop("rows")
+    starts = range(0, len(rows), SHARD)
+    parts = [{name: x[start : start + SHARD] for name, x in arrays.items()} for start in starts]
+    write_sample_parts(path, attributes, rows, parts, latent)
+
+
+def write_sample_parts(
+    path: Path,
+    attributes: SampleAttributes,
+    rows: NDArray[np.int64],
+    parts: Iterable[Mapping[Name, NDArray[Any]]],
+    latent: Latent | None = None,
+) -> None:
+    """Write and seal a store of samples, part by part: just one of them is in memory at a time.
+
+    Parameters
+    ----------
+    rows : (images,) int64
+        Rows of the data set's store.
+    parts
+        The other arrays of `Samples`, for one image after the other; all parts are of equally
+        many images, but for the last and smaller one. Each is a chunk of the arrays.
+    """
     group = sealed.create(path, KIND, attributes)
-    for name, data in arrays.items():
-        group.create_array(
-            name,
-            data=data,
-            chunks=(min(len(data), SHARD), *data.shape[1:]),
-            compressors=sealed.compressor(shuffle="noshuffle"),
-        )
+    group.create_array("rows", data=rows)
+    start = 0
+    for part in parts:
+        for name, data in part.items():
+            if start == 0:
+                _create(group, name, (len(rows), *data.shape[1:]), data.shape, data.dtype)
+            sealed.array_of(group, name)[start : start + len(data)] = data
+        start += len(next(iter(part.values())))
+    if start != len(rows):
+        raise ValueError(f"{start} images were written, and there are {len(rows)} rows")
+    if latent is not None:
+        _write_latent(group.create_group("latent"), latent)
     sealed.seal(path)
 
 
@@ -98,4 +130,33 @@ def open_samples(path: Path) -> Samples:
         reconstruction=(
             sealed.array_of(group, "reconstruction") if "reconstruction" in group else None
         ),
+        latent=_read_latent(group) if "latent" in group else None,
     )
+
+
+def _create(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunk: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunk,
+        compressors=sealed.compressor(shuffle="noshuffle"),
+    )
+
+
+def _write_latent(group: zarr.Group, latent: Latent) -> None:
+    for field in fields(Latent):
+        data = getattr(latent, field.name)
+        _create(group, field.name, data.shape, (1, *data.shape[1:]), data.dtype)
+        sealed.array_of(group, field.name)[:] = data
+
+
+def _read_latent(group: zarr.Group) -> Latent:
+    names = [field.name for field in fields(Latent)]
+    return Latent(**{name: sealed.read(group, f"latent/{name}") for name in names})

@@ -61,9 +61,9 @@ def verify(path: Path) -> None:
             raise ProbunetError(f"{path}: {name} is not what was written; {MAKE_AGAIN}")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a store's content depends on."""
-    return {name: version(name) for name in ("probunet", "numpy", "zarr", "pydicom", "pylidc")}
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions that a store's content depends on; `more` names further packages."""
+    return {name: version(name) for name in ("probunet", "numpy", "zarr", *more)}
 
 
 def create(path: Path, kind: str, attributes: Attributes) -> zarr.Group:

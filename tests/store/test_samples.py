@@ -1,0 +1,88 @@
+"""Samples, whole and in parts, and the latent space beside them."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probunet.store import (
+    Latent,
+    SampleAttributes,
+    open_samples,
+    verify,
+    write_sample_parts,
+    write_samples,
+)
+
+ATTRIBUTES = SampleAttributes(
+    run="cityscapes/unet/beta-1/fold-0/seed-0",
+    classes=24,
+    size=(4, 6),
+    samples=3,
+    store="",
+    weights_sha256=("",),
+    weights_step=(1,),
+    versions={},
+)
+
+
+@pytest.fixture
+def arrays() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {
+        "rows": np.arange(5) * 2,
+        "samples": random.integers(0, 24, (5, 3, 4, 6)).astype(np.uint8),
+        "deterministic": random.integers(0, 24, (5, 4, 6)).astype(np.uint8),
+        "prior_mean": random.normal(size=(5, 2)).astype(np.float32),
+    }
+
+
+def parts_of(arrays: dict[str, np.ndarray], size: int) -> list[dict[str, np.ndarray]]:
+    return [
+        {name: x[start : start + size] for name, x in arrays.items() if name != "rows"}
+        for start in range(0, len(arrays["rows"]), size)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_parts_are_read_as_a_whole(tmp_path: Path, arrays: dict, size: int) -> None:
+    whole, path = tmp_path / "whole.zarr", tmp_path / "parts.zarr"
+    write_samples(whole, ATTRIBUTES, arrays)
+    write_sample_parts(path, ATTRIBUTES, arrays["rows"], iter(parts_of(arrays, size)))
+    verify(path)
+    for stored in (open_samples(whole), open_samples(path)):
+        assert stored.attributes == ATTRIBUTES
+        for name, expected in arrays.items():
+            found = np.asarray(getattr(stored, name)[:])
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
+        assert stored.reconstruction is None
+        assert stored.prior_log_sigma is None
+        assert stored.latent is None
+    assert open_samples(path).samples.chunks == (size, 3, 4, 6)
+
+
+def test_missing_parts_are_noticed(tmp_path: Path, arrays: dict) -> None:
+    with pytest.raises(ValueError, match="4 images were written, and there are 5 rows"):
+        write_sample_parts(tmp_path / "s.zarr", ATTRIBUTES, arrays["rows"], parts_of(arrays, 2)[:2])
+
+
+def test_the_latent_space_is_read_as_written(tmp_path: Path, arrays: dict) -> None:
+    random = np.random.default_rng(1)
+    latent = Latent(
+        rows=np.array([0, 8]),
+        directions=np.array([[1, 0], [0, 1]]),
+        steps=np.linspace(-3, 3, 7, dtype=np.float32),
+        grid=random.integers(0, 24, (2, 7, 7, 4, 6)).astype(np.uint8),
+        posterior_mean=random.normal(size=(2, 1, 2)).astype(np.float32),
+        posterior_log_sigma=random.normal(size=(2, 1, 2)).astype(np.float32),
+    )
+    write_samples(tmp_path / "s.zarr", ATTRIBUTES, arrays, latent)
+    verify(tmp_path / "s.zarr")
+    again = open_samples(tmp_path / "s.zarr").latent
+    assert again is not None
+    for field in fields(Latent):
+        expected, found = getattr(latent, field.name), getattr(again, field.name)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
