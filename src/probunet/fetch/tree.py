@@ -95,10 +95,18 @@ def read_tree(root: Path, scans: Mapping[str, Scan], patients: int | None, proce
 
 
 def in_processes(
-    function: Callable[[_T], _R], items: list[_T], processes: int, told: str
+    function: Callable[[_T], _R],
+    items: list[_T],
+    processes: int,
+    told: str,
+    per_process: int | None = None,
 ) -> list[_R]:
-    """Return `function` of each item in order, with a progress bar on a terminal."""
-    processes = min(processes, 1 + len(items) // _FILES_PER_PROCESS)
+    """Return `function` of each item in order, with a progress bar on a terminal.
+
+    There is one process more for every `per_process` items, which take it some seconds.
+    """
+    per_process = per_process or _FILES_PER_PROCESS
+    processes = min(processes, 1 + len(items) // per_process)
     progress = tqdm(total=len(items), desc=told, unit="file", disable=None if items else True)
     results = []
     with progress:
@@ -108,7 +116,7 @@ def in_processes(
                 progress.update()
             return results
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            for result in pool.map(function, items, chunksize=50):
+            for result in pool.map(function, items, chunksize=max(1, per_process // 20)):
                 results.append(result)
                 progress.update()
     return results
