@@ -47,9 +47,23 @@ def test_every_key_is_described() -> None:
 
 
 def test_config_yaml_states_the_defaults() -> None:
-    written = read_config(ROOT / "config.yaml")
-    datasets = yaml.safe_load((ROOT / "config.yaml").read_text())["datasets"]
-    assert written == check(Config, {"datasets": datasets}, "defaults")
+    datasets = {"lidc": {"source": "phantom"}, "cityscapes": {"source": "phantom"}}
+    keys = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"datasets": datasets}
+    written = check(Config, keys, "config.yaml")
+    left_out = check(Config, {"datasets": datasets}, "defaults")
+    assert written.of("lidc") == left_out.of("lidc")
+    assert written.of("cityscapes") == left_out.of("cityscapes")
+    assert written.of("cityscapes") != written.of("lidc")
+    assert written.model_copy(update={"overrides": left_out.overrides}) == left_out
+
+
+def test_config_yaml_runs_lidc_and_one_line_more_runs_cityscapes_too() -> None:
+    assert read_config(ROOT / "config.yaml").datasets.names == ["lidc"]
+    lines = (ROOT / "config.yaml").read_text().replace("  # cityscapes:", "  cityscapes:")
+    assert check(Config, yaml.safe_load(lines), "config.yaml").datasets.names == [
+        "lidc",
+        "cityscapes",
+    ]
 
 
 def test_demo_is_an_overlay() -> None:
@@ -80,6 +94,21 @@ def test_demo_is_an_overlay() -> None:
             "training.crop: 64 is not a multiple of 128, which 8 scales need",
         ),
         ({"dropout_unet": {"probability": 1.0}}, "dropout_unet.probability: Input should be less"),
+        (
+            {"overrides": {"lidc": {"training": {"step": 3}}}},
+            "overrides.lidc.training.step: unknown key",
+        ),
+        (
+            {"overrides": {"lidc": {"evaluation": {"samples": 4}}}},
+            "overrides.lidc: evaluation.n: 16 is more than the 4",
+        ),
+        ({"overrides": {"mnist": {}}}, "overrides.mnist: unknown key"),
+        (
+            {"datasets": {"cityscapes": {"source": "phantom", "size": [100, 512]}}},
+            "datasets.cityscapes.size: 100 is not a multiple of 64, which 7 scales need.",
+        ),
+        ({"datasets": {"cityscapes": {}}}, "datasets.cityscapes: `source: local` needs `path`"),
+        ({"augmentation": {"gamma": [2, 1]}}, "augmentation: gamma: 2.0 must not lie above 1.0"),
         ({"m_heads": {"rank": 3}}, "m_heads.rank: unknown key"),
         ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
         (

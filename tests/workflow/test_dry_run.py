@@ -14,6 +14,7 @@ from probunet.config import ModelName
 
 ROOT = Path(__file__).parents[2]
 PHANTOM = {"lidc": {"source": "phantom", "patients": 12}}
+STREETS = {"cityscapes": {"source": "phantom"}}
 MODELS = list(get_args(ModelName))
 
 
@@ -62,7 +63,7 @@ def dry_run(folder: Path, config: object, *arguments: str | Path) -> dict[str, i
         ({"datasets": PHANTOM, "paths": {"data": "../shared"}}, 8),
         # beta counts for the models with a KL alone
         ({"datasets": PHANTOM, "models": ["unet", "image2image_vae"]}, 4 * (1 + 2)),
-        ({"datasets": PHANTOM, "folds": 2, "models": MODELS}, 2 * (4 + 3 * 2)),
+        ({"datasets": PHANTOM, "folds": 2, "models": MODELS}, 2 * (5 + 3 * 2)),
     ],
 )
 def test_a_configuration_plans_its_runs(
@@ -73,8 +74,45 @@ def test_a_configuration_plans_its_runs(
         ["fetch_lidc", "prepare_lidc", "prepare_folds", "score_table", "report", "all"], 1
     )
     each = dict.fromkeys(["train", "sample", "score_run"], trainings)
-    assert jobs == once | each | {"total": sum(once.values()) + 3 * trainings}
+    if "train_member" in jobs:  # 16 members for each of two ensembles
+        each |= {"train": trainings - 2, "train_member": 2 * 16}
+    assert jobs == once | each | {"total": sum(once.values()) + sum(each.values())}
     assert {path.name for path in tmp_path.iterdir()} <= {"mine.yaml", ".snakemake"}
+
+
+@pytest.mark.parametrize(
+    ("config", "jobs"),
+    [
+        # the published split is one fold
+        ({"datasets": STREETS}, {"fetch_cityscapes": 1, "prepare_folds": 1, "train": 2}),
+        ({"datasets": {"cityscapes": {"source": "local", "path": "absent"}}}, {"train": 2}),
+        (
+            {"datasets": {"cityscapes": {"source": "phantom", "split": "cities"}}, "folds": 3},
+            {"prepare_folds": 1, "train": 6},
+        ),
+        ({"datasets": PHANTOM | STREETS}, {"prepare_folds": 2, "train": 8 + 2, "sample": 10}),
+        # what is different for one data set
+        (
+            {
+                "datasets": PHANTOM | STREETS,
+                "overrides": {
+                    "lidc": {"beta": [5]},
+                    "cityscapes": {
+                        "models": ["unet_ensemble", "m_heads"],
+                        "unet_ensemble": {"members": 3},
+                        "seeds": [1, 2],
+                    },
+                },
+            },
+            {"train": 4 + 2, "train_member": 6, "sample": 4 + 4, "score_run": 8},
+        ),
+    ],
+)
+def test_cityscapes_plans_its_runs(
+    tmp_path: Path, config: dict[str, object], jobs: dict[str, int]
+) -> None:
+    found = dry_run(tmp_path, config)
+    assert {rule: found[rule] for rule in jobs} == jobs
 
 
 def test_demo_and_profile(tmp_path: Path) -> None:
@@ -83,7 +121,9 @@ def test_demo_and_profile(tmp_path: Path) -> None:
         "--configfile", ROOT / "config.yaml", ROOT / "workflow/demo.yaml",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert planned(done.stdout + done.stderr)["train"] == 4
+    jobs = planned(done.stdout + done.stderr)
+    assert jobs["train"] == 4 + 5
+    assert jobs["train_member"] == 4
     assert re.search(r"resources: .*gpu=1", done.stdout + done.stderr)
 
 
@@ -95,12 +135,15 @@ def test_a_training_is_given_its_own_model_s_section_alone(tmp_path: Path) -> No
     )
     for verb in ("train", "sample"):
         commands = re.findall(rf"probunet {verb} --.*", done.stdout + done.stderr)
-        assert len(commands) == 2 * (4 + 3 * 2)
+        assert len(commands) == 2 * (5 + 3 * 2 + (15 if verb == "train" else 0))
         for command in commands:
             model = re.search(r"results/lidc/(\w+)/", command)
             assert model is not None
             given = {name for name in MODELS if f'"{name}"' in command}
-            assert given == {model[1]} - {"unet", "probabilistic_unet"}
+            nothing = {"unet", "probabilistic_unet"}
+            # a member is a U-Net as any other, however many there are
+            nothing |= {"unet_ensemble"} if verb == "train" else set()
+            assert given == {model[1]} - nothing
             assert ('"heads": 5' in command) == (model[1] == "m_heads")
 
 
@@ -141,12 +184,14 @@ NEEDED = ["log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "conda:", "co
 @pytest.mark.parametrize("verb", ["fetch", "prepare", "train", "sample", "score", "report"])
 def test_rules_say_what_they_are_and_need_and_hold_no_logic(verb: str) -> None:
     text = (ROOT / f"workflow/rules/{verb}.smk").read_text()
-    rules = text.split("\nrule ")
+    rules = re.split(r"\n(?=use rule |rule )", text)
     assert text.startswith("rule ")
     for rule in rules:
-        name, docstring = rule.removeprefix("rule ").splitlines()[:2]
+        name, docstring = rule.splitlines()[:2]
         assert docstring.strip().startswith('"""'), name
+        assert "lambda" not in rule, name
+        if name.startswith("use rule "):  # the rest is the other rule's
+            continue
         assert [part for part in NEEDED if part not in rule] == [], name
         assert rule.count("probunet ") == 1, f"{name} is one command"
         assert f"probunet {verb} " in rule, f"{name} is the verb's command"
-        assert "lambda" not in rule, name

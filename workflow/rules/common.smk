@@ -7,41 +7,48 @@ from snakemake.utils import validate
 
 from probunet.config import Config, check
 from probunet.errors import ProbunetError
-from probunet.run import TEMPLATE, Run, format_beta
+from probunet.run import MEMBER, TEMPLATE, Run, format_beta
 
 try:
-    study = check(Config, config, " + ".join(map(str, workflow.configfiles)))
+    plan = check(Config, config, " + ".join(map(str, workflow.configfiles)))
 except ProbunetError as error:
     raise WorkflowError(str(error))
-validate(config, "../schemas/config.schema.json")
+validate(config, "../schemas/config.schema.json", set_default=False)
 
-
-wildcard_constraints:
-    dataset="|".join(study.datasets.names),
-    model="|".join(study.models),
-    beta="|".join(map(format_beta, study.beta)).replace(".", r"\."),
-    fold=r"\d+",
-    seed=r"\d+",
-
-
+STUDIES = {dataset: plan.of(dataset) for dataset in plan.datasets.names}
+ENSEMBLES = ["unet_ensemble"]  # their members are trained, each in a job of its own
 RUNS = [
     Run(dataset, model, beta, fold, seed)
-    for dataset in study.datasets.names
+    for dataset, study in STUDIES.items()
     for model in study.models
     for beta in study.betas_of(model)
-    for fold in range(study.folds)
+    for fold in range(plan.folds_of(dataset))
     for seed in study.seeds
 ]
 
 
+def one_of(names):
+    """A wildcard's constraint to these names; to nothing if there are none."""
+    return "|".join(sorted(set(names))).replace(".", r"\.") or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(STUDIES),
+    model=one_of(run.model for run in RUNS),
+    beta=one_of(format_beta(run.beta) for run in RUNS),
+    fold=r"\d+",
+    seed=r"\d+",
+    member=r"\d+",
+
+
 def data(path):
     """A path below the folder of raw data and stores, which studies can share."""
-    return f"{study.paths.data}/{path}"
+    return f"{plan.paths.data}/{path}"
 
 
 def results(path):
     """A path below the folder of this study's results."""
-    return f"{study.paths.results}/{path}"
+    return f"{plan.paths.results}/{path}"
 
 
 def run(path):
@@ -49,28 +56,56 @@ def run(path):
     return results(f"{TEMPLATE}/{path}")
 
 
+def member(path):
+    """A path below the folder of an ensemble's member, with wildcards."""
+    return results(f"{MEMBER}/{path}")
+
+
 def all_runs(path=""):
     """The same path below every run's folder."""
     return [results(f"{run.folder}/{path}").rstrip("/") for run in RUNS]
 
 
+def members_of(run):
+    """The runs of an ensemble's members; of another model, the run itself."""
+    if run.model not in ENSEMBLES:
+        return [run]
+    count = getattr(STUDIES[run.dataset], run.model).members
+    return [
+        Run(run.dataset, run.model, run.beta, run.fold, run.seed, i)
+        for i in range(count)
+    ]
+
+
+def all_trainings(path):
+    """The same path below the folder of plan that is trained."""
+    return [
+        results(f"{part.folder}/{path}") for run in RUNS for part in members_of(run)
+    ]
+
+
 def image(kind):
     """The container image of a kind of step."""
-    return f"{study.paths.containers}/{kind}.sif"
+    return f"{plan.paths.containers}/{kind}.sif"
 
 
 def settings(*names):
-    """Sections or `section.key`s as JSON, and the section of the run's model if it has one.
+    """Sections or `section.key`s of the data set's study as JSON.
 
-    A change in any other does not repeat the step.
+    With `model`, the section of the run's model, if it has one. A change in any other does not
+    repeat the step.
     """
 
     def of_run(wildcards):
-        own = [wildcards.model] if hasattr(study, wildcards.model) else []
-        chosen = {}
-        for section, _, key in (name.partition(".") for name in [*names, *own]):
-            values = getattr(study, section).model_dump(mode="json")
-            chosen.setdefault(section, {}).update({key: values[key]} if key else values)
+        study, chosen = STUDIES[wildcards.dataset], {}
+        for section, _, key in (name.partition(".") for name in names):
+            if section == "model":
+                section = wildcards.model
+            if hasattr(study, section):
+                values = getattr(study, section).model_dump(mode="json")
+                chosen.setdefault(section, {}).update(
+                    {key: values[key]} if key else values
+                )
         return json.dumps(chosen)
 
     return of_run
@@ -78,7 +113,7 @@ def settings(*names):
 
 def lidc_options():
     """The options of `probunet fetch lidc` that say where the slices come from."""
-    lidc = study.datasets.lidc
+    lidc = plan.datasets.lidc
     if lidc is None:
         return []
     folder = lidc.path if lidc.source == "local" else data("raw/lidc")
@@ -86,30 +121,71 @@ def lidc_options():
     return options + (["--patients", lidc.patients] if lidc.patients else [])
 
 
-def origin_options(wildcards):
-    """The options of `probunet prepare folds` that a store made for another study fails."""
-    section = getattr(study.datasets, wildcards.dataset)
-    options = ["--source", section.source]
-    return options + (["--patients", section.patients] if section.patients else [])
+def cityscapes_options():
+    """The options of `probunet fetch cityscapes` that say where the scenes come from."""
+    cityscapes = plan.datasets.cityscapes
+    if cityscapes is None:
+        return []
+    if cityscapes.source == "local":
+        return ["--source", "local", "--folder", cityscapes.path]
+    options = ["--source", "phantom", "--folder", data("raw/cityscapes")]
+    options += ["--images", cityscapes.images] if cityscapes.images else []
+    return [*options, "--size", *cityscapes.phantom_size]
+
+
+def scene_size():
+    """Height and width of the prepared scenes, pixels."""
+    cityscapes = plan.datasets.cityscapes
+    return cityscapes.size if cityscapes else []
 
 
 def on_error(dataset):
     """What to do about a subject without one usable image."""
-    section = getattr(study.datasets, dataset)
+    section = getattr(plan.datasets, dataset)
     return section.on_error if section else "stop"
 
 
 def given_folds(wildcards):
     """The user's own folds of a data set, or nothing."""
-    file = getattr(study.datasets, wildcards.dataset).folds_file
+    file = getattr(plan.datasets, wildcards.dataset).folds_file
     return [file] if file else []
 
 
-def given_folds_option(wildcards, input):
-    """The option of `probunet prepare folds` that names the user's own folds."""
-    return ["--given", *input.given] if input.given else []
+def folds_options(wildcards, input):
+    """The options of `probunet prepare folds`.
+
+    Among them are those that a store fails which was made for another study.
+    """
+    section = getattr(plan.datasets, wildcards.dataset)
+    options = ["--source", section.source]
+    count = section.patients if wildcards.dataset == "lidc" else section.images
+    options += ["--count", count] if count else []
+    if input.given:
+        options += ["--given", *input.given]
+    elif getattr(section, "split", None) == "official":
+        options += ["--split", "official"]
+    return [*options, "--folds", plan.folds_of(wildcards.dataset)]
 
 
-def chosen_weights():
+def chosen_weights(wildcards):
     """The weights that are evaluated: the best on validation, or those of the last step."""
-    return run("weights.pt" if study.evaluation.weights == "best" else "last.pt")
+    study = STUDIES[wildcards.dataset]
+    name = "weights.pt" if study.evaluation.weights == "best" else "last.pt"
+    of_run = Run.parse(run("").rstrip("/").format(**wildcards))
+    return [results(f"{part.folder}/{name}") for part in members_of(of_run)]
+
+
+def weights_options(wildcards, input):
+    """The option of `probunet sample` that names them."""
+    return [option for file in input.weights for option in ("--weights", file)]
+
+
+def n_options(wildcards):
+    """The option of `probunet score run` for each number of samples."""
+    study = STUDIES[wildcards.dataset]
+    return [option for n in study.evaluation.n for option in ("--n", n)]
+
+
+def store_options():
+    """The option of `probunet report` that names each store."""
+    return [option for name in STUDIES for option in ("--store", data(f"{name}.zarr"))]

@@ -23,6 +23,32 @@ rule prepare_lidc:
         " --workers {threads} --on-error {params.on_error} &> {log:q}"
 
 
+rule prepare_cityscapes:
+    """Scenes of one size in one Zarr store."""
+    input:
+        manifest=data("raw/cityscapes.manifest.json"),
+    output:
+        store=directory(data("cityscapes.zarr")),
+    log:
+        "logs/prepare/cityscapes.log",
+    benchmark:
+        "benchmarks/prepare/cityscapes.tsv"
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        size=scene_size(),
+        on_error=on_error("cityscapes"),
+    shell:
+        "probunet prepare cityscapes --manifest {input.manifest:q} --output {output.store:q}"
+        " --size {params.size} --workers {threads} --on-error {params.on_error} &> {log:q}"
+
+
 rule prepare_folds:
     """Folds over subjects; nobody stands on two sides."""
     input:
@@ -43,9 +69,7 @@ rule prepare_folds:
         mem_mb=1000,
         runtime=10,
     params:
-        folds=study.folds,
-        given=given_folds_option,
-        origin=origin_options,
+        options=folds_options,
     shell:
-        "probunet prepare folds --store {input.store:q} --folds {params.folds}"
-        " {params.origin} {params.given:q} --output {output.folds:q} &> {log:q}"
+        "probunet prepare folds --store {input.store:q} {params.options:q}"
+        " --output {output.folds:q} &> {log:q}"

@@ -4,11 +4,11 @@ rule report:
         scores=results("scores.csv"),
         summary=results("summary.csv"),
         comparison=results("comparison.csv"),
-        stores=[data(f"{dataset}.zarr") for dataset in study.datasets.names],
+        stores=[data(f"{dataset}.zarr") for dataset in STUDIES],
         runs=all_runs("scores.parquet"),
         samples=all_runs("samples.zarr"),
-        training=all_runs("training.jsonl"),
-        weights=all_runs("weights.pt"),
+        training=all_trainings("training.jsonl"),
+        weights=all_trainings("weights.pt"),
     output:
         report=report(
             results("report.html"),
@@ -29,14 +29,10 @@ rule report:
         runtime=30,
     params:
         runs=all_runs(),
-        stores=[
-            option
-            for store in study.datasets.names
-            for option in ("--store", data(f"{store}.zarr"))
-        ],
-        config=study.model_dump_json(),
-        title=study.report.title,
-        examples=study.report.examples,
+        stores=store_options(),
+        config=plan.model_dump_json(exclude_none=True),
+        title=plan.report.title,
+        examples=plan.report.examples,
     shell:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
         " --summary {input.summary:q} --comparison {input.comparison:q}"

@@ -1,7 +1,7 @@
 rule sample:
     """Segmentation hypotheses for the fold's test images."""
     input:
-        weights=chosen_weights(),
+        weights=chosen_weights,
         store=data("{dataset}.zarr"),
         folds=results("{dataset}/folds.json"),
     output:
@@ -19,14 +19,16 @@ rule sample:
         mem_mb=8000,
         runtime=120,
     params:
+        weights=weights_options,
         settings=settings(
             "intensity",
             "architecture",
+            "model",
             "training.precision",
             "evaluation.crop",
             "evaluation.samples",
         ),
     shell:
-        "probunet sample --weights {input.weights:q} --store {input.store:q}"
+        "probunet sample {params.weights:q} --store {input.store:q}"
         " --folds {input.folds:q} --output {output.samples:q}"
         " --settings {params.settings:q} --threads {threads} &> {log:q}"

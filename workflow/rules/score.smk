@@ -1,5 +1,5 @@
 rule score_run:
-    """GED, matched IoU, Dice, NCC and calibration of one run's samples, per test image."""
+    """GED and all other scores of one run's samples, per test image."""
     input:
         samples=run("samples.zarr"),
         store=data("{dataset}.zarr"),
@@ -18,7 +18,7 @@ rule score_run:
         mem_mb=4000,
         runtime=30,
     params:
-        n=[option for n in study.evaluation.n for option in ("--n", n)],
+        n=n_options,
     shell:
         "probunet score run --samples {input.samples:q} --store {input.store:q}"
         " {params.n} --output {output.scores:q} &> {log:q}"
@@ -60,7 +60,7 @@ rule score_table:
         mem_mb=4000,
         runtime=30,
     params:
-        bootstrap=study.evaluation.bootstrap,
+        bootstrap=plan.evaluation.bootstrap,
     shell:
         "probunet score table {input.scores:q} --bootstrap {params.bootstrap}"
         " --output {output.scores:q} --summary {output.summary:q}"

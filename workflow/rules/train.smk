@@ -11,6 +11,8 @@ rule train:
         f"logs/train/{TEMPLATE}.log",
     benchmark:
         f"benchmarks/train/{TEMPLATE}.tsv"
+    wildcard_constraints:
+        model=one_of(run.model for run in RUNS if run.model not in ENSEMBLES),
     conda:
         "../../envs/torch.yaml"
     container:
@@ -25,10 +27,35 @@ rule train:
         checkpoint=run("checkpoint"),
         folder=run(""),
         settings=settings(
-            "intensity", "architecture", "augmentation", "training", "evaluation.crop"
+            "intensity",
+            "architecture",
+            "model",
+            "augmentation",
+            "training",
+            "evaluation.crop",
         ),
     shell:
         "probunet train --store {input.store:q} --folds {input.folds:q}"
         " --output {params.folder:q} --checkpoint {params.checkpoint:q}"
         " --settings {params.settings:q} --threads {threads}"
         " --time-limit {resources.runtime} >> {log:q} 2>&1"
+
+
+use rule train as train_member with:
+    """One member of an ensemble."""
+    output:
+        weights=member("weights.pt"),
+        last=member("last.pt"),
+        training=member("training.jsonl"),
+    log:
+        f"logs/train/{MEMBER}.log",
+    benchmark:
+        f"benchmarks/train/{MEMBER}.tsv"
+    wildcard_constraints:
+        model=one_of(run.model for run in RUNS if run.model in ENSEMBLES),
+    params:
+        checkpoint=member("checkpoint"),
+        folder=member(""),
+        settings=settings(
+            "intensity", "architecture", "augmentation", "training", "evaluation.crop"
+        ),
