@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from probunet.metrics.bits import pack
-from probunet.metrics.distances import PART, distances
+from probunet.metrics.distances import distances
 from probunet.metrics.ged import energy_distance, ged
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
+from probunet.metrics.threads import PART
 
 from .masks import Masks, iou, sample_and_grader_masks
 

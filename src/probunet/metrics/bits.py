@@ -35,3 +35,20 @@ def unpack_graders(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def words(packed: Packed) -> NDArray[np.uint64]:
     """Return packed masks (..., bytes) as 64-bit words (..., bytes / 8), without a copy."""
     return np.ascontiguousarray(packed).view(np.uint64)
+
+
+def intersections(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the pixels (m, m) that each two of the masks (m, words) share; areas are diagonal.
+
+    Each pair is intersected once, by counting bits, in those words alone in which any mask has one.
+    """
+    masks = np.compress(masks.any(axis=0), masks, axis=1)  # row by row, as an index would not be
+    m = len(masks)
+    shared = np.zeros((m, m), np.int64)
+    common = np.empty_like(masks)
+    counts = np.empty(masks.shape, np.uint8)
+    for i in range(m):  # against itself and those after it
+        np.bitwise_and(masks[i:], masks[i], out=common[i:])
+        np.bitwise_count(common[i:], out=counts[i:])
+        shared[i, i:] = counts[i:].sum(axis=-1, dtype=np.uint32)
+    return shared + np.triu(shared, 1).T

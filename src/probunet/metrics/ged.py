@@ -1,4 +1,4 @@
-"""The squared generalised energy distance between samples and graders, GED^2.
+"""The squared generalised energy distance between samples and graders, or modes, GED^2.
 
     GED^2 = 2 E[d(S, Y)] - E[d(S, S')] - E[d(Y, Y')],   d = 1 - IoU
 
@@ -40,11 +40,22 @@ def ged(samples: Packed, graders: Packed) -> Scores:
     return energy_distance(distances(samples, graders), samples.shape[1]).ged
 
 
-def energy_distance(pairs: Distances, n: int) -> EnergyDistance:
+def energy_distance(
+    pairs: Distances, n: int, weights: NDArray[np.float64] | None = None
+) -> EnergyDistance:
     """Return GED^2 and its parts from the first `n` samples.
 
     The unbiased form multiplies E[d(S, S')] by n / (n - 1), which takes the self-pairs, all of
-    distance 0, out of the mean.
+    distance 0, out of the mean. Images whose distances are NaN have NaN for scores.
+
+    Parameters
+    ----------
+    pairs
+        Distances within and between samples and graders or modes.
+    n
+        Samples, each of weight 1/n.
+    weights
+        Weights (G,) of graders or modes, taken relative to their sum; equal ones unless given.
 
     Raises
     ------
@@ -54,9 +65,14 @@ def energy_distance(pairs: Distances, n: int) -> EnergyDistance:
     stored = pairs.samples.shape[1]
     if not 1 <= n <= stored:
         raise ValueError(f"n = {n}: there are {stored} samples")
-    between = pairs.between[:, :n].mean(axis=(1, 2))
+    if weights is None:
+        between = pairs.between[:, :n].mean(axis=(1, 2))
+        graders = pairs.graders.mean(axis=(1, 2))
+    else:
+        weights = weights / weights.sum()
+        between = pairs.between[:, :n].mean(axis=1) @ weights
+        graders = pairs.graders @ weights @ weights
     diversity = pairs.samples[:, :n, :n].mean(axis=(1, 2))
-    graders = pairs.graders.mean(axis=(1, 2))
     unbiased = diversity * n / (n - 1) if n > 1 else np.full_like(diversity, np.nan)
     return EnergyDistance(
         ged=2 * between - diversity - graders,
