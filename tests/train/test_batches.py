@@ -6,27 +6,28 @@ import numpy as np
 import torch
 
 from probunet.config import Augmentation, Settings
-from probunet.models.crops import read_rows
+from probunet.models.inputs import read_rows
 from probunet.store import open_crops
-from probunet.train.batches import draw_batch, load_resident
+from probunet.train.batches import load_batches
+from probunet.train.crops import load_crops
 
 CPU = torch.device("cpu")
 
 
 def test_a_batch_depends_on_seed_and_step_alone(store: Path, settings: Settings) -> None:
-    data = load_resident(open_crops(store), np.arange(12), CPU)
-    image, mask = draw_batch(data, settings, seed=0, step=5)
-    draw_batch(data, settings, seed=0, step=6)
-    again, mask_again = draw_batch(data, settings, seed=0, step=5)
+    data = load_batches(open_crops(store), np.arange(12), settings, CPU)
+    image, mask = data.draw(seed=0, step=5)
+    data.draw(seed=0, step=6)
+    again, mask_again = data.draw(seed=0, step=5)
     assert torch.equal(image, again)
     assert torch.equal(mask, mask_again)
     for seed, step in ((0, 6), (1, 5)):
-        assert not torch.equal(image, draw_batch(data, settings, seed, step)[0])
+        assert not torch.equal(image, data.draw(seed, step)[0])
 
 
 def test_shapes_and_values(store: Path, settings: Settings) -> None:
-    data = load_resident(open_crops(store), np.arange(12), CPU)
-    image, mask = draw_batch(data, settings, seed=0, step=1)
+    data = load_batches(open_crops(store), np.arange(12), settings, CPU)
+    image, mask = data.draw(seed=0, step=1)
     assert (image.shape, image.dtype) == ((2, 1, 32, 32), torch.float32)
     assert (mask.shape, mask.dtype) == ((2, 32, 32), torch.int64)
     assert 0 <= image.min() < image.max() <= 1
@@ -41,8 +42,8 @@ def test_every_grader_is_drawn_the_empty_one_too(store: Path, settings: Settings
             "training": settings.training.model_copy(update={"batch": 256, "crop": 128}),
         }
     )
-    data = load_resident(open_crops(store), np.array([0]), CPU)
-    _, mask = draw_batch(data, settings, seed=0, step=1)
+    data = load_crops(open_crops(store), np.array([0]), settings, CPU)
+    _, mask = data.draw(seed=0, step=1)
     areas, counts = mask.sum(dim=(1, 2)).unique(return_counts=True)
     expected = [int((data.masks[0] >> g & 1).sum()) for g in (3, 0, 1, 2)]  # by size
     assert areas.tolist() == expected

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 
-from probunet.config import MHeads, ModelName, Settings
+from probunet.config import MHeads, Settings
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import locked
 from probunet.folds import Fold, Folds
@@ -199,7 +198,7 @@ def test_another_model_s_settings_do_not_matter_for_going_on(
         caplog.clear()
 
 
-@pytest.mark.parametrize("model", list(get_args(ModelName)))
+@pytest.mark.parametrize("model", list(MODELS))
 def test_every_model_resumes_to_the_bit(trainer: Trainer, run: Run, model: str) -> None:
     chosen = replace(run, model=model)
     whole = trainer("whole", run=chosen)
@@ -261,7 +260,7 @@ def test_folds_of_another_store(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "folds.json"
     fold = Fold(train=("x",), validation=("c",), test=("d",))
     Folds(dataset="discs", folds=(fold,)).write(path)
-    with pytest.raises(ProbunetError, match=r"not one crop of .* belongs to a train patient"):
+    with pytest.raises(ProbunetError, match=r"not one image of .* is of a train patient"):
         trainer("a", folds=path)
 
 

@@ -34,7 +34,7 @@ class Model(nn.Module):
         ----------
         image : (B, C, H, W) float32
         mask : (B, H, W) int64
-            Class ids, of one grader per image.
+            Class ids, of one grader per image; pixels of `segmentation.IGNORE` have no part.
         beta
             Weight of the KL term; models without one take no notice of it.
         generator

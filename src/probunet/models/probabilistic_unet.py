@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from probunet.models.base import Hypotheses, Loss, Model
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
-from probunet.models.segmentation import as_input, most_likely
+from probunet.models.segmentation import as_input, most_likely, pixelwise_cross_entropy
 from probunet.models.unet import UNet, initialise
 
 
@@ -85,10 +85,8 @@ class ProbabilisticUNet(Model):
         posterior = self.encode(image, mask)
         mixed = self.f_comb.mix_features(self.unet(image))
         logits = self.f_comb(mixed, posterior.at(noise))
-        cross_entropy = F.cross_entropy(
-            logits.flatten(0, 2), mask.flatten(), reduction="sum"
-        ) / len(image)
-        return cross_entropy, kl_divergence(posterior, prior).mean()
+        pixels = pixelwise_cross_entropy(logits.flatten(0, 2), mask.flatten())
+        return pixels.sum() / len(image), kl_divergence(posterior, prior).mean()
 
     def encode(self, image: Tensor, mask: Tensor) -> Gaussian:
         """Return the posterior of images and masks (B, H, W)."""

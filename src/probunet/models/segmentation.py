@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from probunet.cityscapes import IGNORE
+
 
 class Logits(nn.Conv2d):
     """The 1x1 convolution from features to logits; stays in float32 under autocast.
@@ -27,11 +29,16 @@ def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     ----------
     logits : (B, classes, H, W) float32
     mask : (B, H, W) int64
-        Class ids.
+        Class ids; pixels of `IGNORE` have no part.
     """
     pixels = logits.movedim(1, -1).flatten(0, 2)  # a view: channels come last in memory
-    each = F.cross_entropy(pixels, mask.flatten(), reduction="none")
+    each = pixelwise_cross_entropy(pixels, mask.flatten())
     return each.view(len(mask), -1).sum(dim=1)
+
+
+def pixelwise_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross-entropy of pixels (n, classes) whose class ids are (n,); 0 if `IGNORE`."""
+    return F.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="none")
 
 
 def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
@@ -42,5 +49,9 @@ def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
 
 
 def as_input(mask: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Return class ids (B, H, W) as a posterior sees them: one-hot - 0.5, (B, classes, H, W)."""
-    return F.one_hot(mask, classes).movedim(-1, 1).to(dtype) - 0.5
+    """Return class ids (B, H, W) as a posterior sees them: one-hot - 0.5, (B, classes, H, W).
+
+    A pixel of `IGNORE` is of no class: -0.5 in each.
+    """
+    one_hot = mask[..., None] == torch.arange(classes, device=mask.device)
+    return one_hot.to(dtype).movedim(-1, 1) - 0.5

@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from probunet.models.base import Hypotheses, Loss, Model
 from probunet.models.latent import bounded
 from probunet.models.noise import on_device
-from probunet.models.segmentation import Logits, most_likely
+from probunet.models.segmentation import Logits, most_likely, pixelwise_cross_entropy
 from probunet.models.unet import UNet, initialise
 
 SMALL = 0.01  # of what `initialise` draws
@@ -102,7 +101,7 @@ class StochasticSegmentationNetwork(Model):
         """Return the loss at given noise, see `LowRankNormal.at`: mean over the batch."""
         logits = self.distribution(image).at(shared, single)
         masks = mask.expand(len(logits), *mask.shape)
-        pixels = F.cross_entropy(logits.flatten(0, 3), masks.flatten(), reduction="none")
+        pixels = pixelwise_cross_entropy(logits.flatten(0, 3), masks.flatten())
         each = pixels.view(*shared.shape[:2], -1).sum(dim=2)  # (S, B)
         return (math.log(len(each)) - torch.logsumexp(-each, dim=0)).mean()
 

@@ -24,10 +24,10 @@ class WeightsInfo:
     architecture: dict[str, Any]  # fields of config.Architecture, tuples as lists
     in_channels: int
     classes: int
-    window: tuple[float, float]  # HU that become 0 and 1
-    crop: int  # side of the training crop, pixels
+    window: tuple[float, float] | None  # HU that become 0 and 1; None: pictures in colour
+    crop: int | None  # side of the training crop, pixels; None: trained on whole images
     run: str  # the run's folder below results/
-    store: str  # digest of the crops' store
+    store: str  # digest of the data set's store
     step: int
     validation_ged: float | None
 

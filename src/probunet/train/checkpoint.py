@@ -31,13 +31,13 @@ class State:
     recent: list[Recent] = field(default_factory=list)  # losses since the last logged line
 
 
-def digest_of(run: Run, settings: Settings, store: str, fold: Fold) -> str:
+def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) -> str:
     """Return what two trainings must share for one to go on from the other's checkpoint.
 
     Everything that the result depends on; other models' settings, and how often a line is logged
-    or a checkpoint written, are not among it.
+    or a checkpoint written, are not among it. `model` is what is trained, see `trained_model`.
     """
-    others = {model for model in get_args(ModelName) if model != run.model}
+    others = {name for name in get_args(ModelName) if name != model}
     chosen = settings.model_dump(mode="json", exclude={"evaluation", *others})
     for key in ("checkpoint_every", "log_every"):
         del chosen["training"][key]

@@ -17,8 +17,8 @@ from probunet.models.device import autocast, choose_device
 from probunet.models.weights import WeightsInfo, load_plain, save_weights, save_whole
 from probunet.run import Run
 from probunet.seeding import seed_of
-from probunet.store import open_crops
-from probunet.train.batches import Resident, draw_batch, load_resident
+from probunet.store import Crops, Scenes, open_data
+from probunet.train.batches import Batches, load_batches
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.log import TrainingLog
 from probunet.train.stopping import Stopper
@@ -32,11 +32,13 @@ class Task:
     """What stands fixed while a run trains."""
 
     run: Run
+    model: str  # in the registry: of an ensemble's member, a U-Net
+    seed: int  # of all that is random
     settings: Settings
     device: torch.device
-    data: Resident
-    subset: Subset | None  # None where the fold has no validation patients
-    store: str  # the crops' digest
+    data: Batches
+    subset: Subset | None  # None where the fold has nothing to validate on
+    store: str  # the digest of the data set's store
     digest: str  # what a checkpoint must carry to be gone on from
     output: Path
     checkpoint: Path
@@ -58,7 +60,7 @@ def train(
     Parameters
     ----------
     store, folds
-        Crops, and which patients train and validate.
+        The data set, and which of its patients or cities train and validate.
     output
         The run's folder. When training ends it holds `weights.pt` (best on validation GED),
         `last.pt` (of the last step) and `training.jsonl`; TensorBoard's events lie in
@@ -82,7 +84,13 @@ def train(
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
         task = _prepare(run, store, folds, settings, output, checkpoint, device, threads)
-        model = build(run.model, settings.architecture_of(run.model), seed=_initial_seed(run))
+        model = build(
+            task.model,
+            settings.architecture_of(task.model),
+            in_channels=task.data.in_channels,
+            classes=task.data.classes,
+            seed=seed_of(task.seed, "weights"),
+        )
         model.to(task.device)
         optimiser = _adam(model, settings.training.weight_decay)
         state = _resume(task, model, optimiser)
@@ -105,7 +113,7 @@ def _optimise(
     stopper: Stopper,
 ) -> None:
     """Train until the last step, or raise `TimeLimitError` with everything saved."""
-    training, seed = task.settings.training, task.run.seed
+    training, seed = task.settings.training, task.seed
     latest, saved = task.checkpoint / "latest.pt", -1
     logged = time.monotonic()
     while True:
@@ -140,7 +148,7 @@ def _optimise(
         rate = learning_rate(step, training.steps, training.learning_rates)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        image, mask = draw_batch(task.data, task.settings, seed, step)
+        image, mask = task.data.draw(seed, step)
         generator = torch.Generator().manual_seed(seed_of(seed, "latent", step))
         with autocast(task.device, training.precision):
             loss = model.loss(image, mask, beta=task.run.beta, generator=generator)
@@ -192,37 +200,78 @@ def _prepare(
     threads: int | None,
 ) -> Task:
     """Return the task, its data on the device."""
+    model, seed = trained_model(run), training_seed(run)
     where = choose_device(device, threads)
     _make_deterministic(where)
-    crops, all_folds = open_crops(store), Folds.read(folds)
-    train_rows = crops.rows_of(all_folds.subjects(run.fold, "train"))
-    validation_rows = crops.rows_of(all_folds.subjects(run.fold, "validation"))
+    data, all_folds = open_data(store), Folds.read(folds)
+    _check_size(data, len(settings.architecture_of(model)["channels"]))
+    train_rows = data.rows_of(all_folds.subjects(run.fold, "train"))
+    validation_rows = data.rows_of(all_folds.subjects(run.fold, "validation"))
     if len(train_rows) == 0:
         raise ProbunetError(
-            f"{folds}: fold {run.fold}: not one crop of {store} belongs to a train patient; "
+            f"{folds}: fold {run.fold}: not one image of {store} is of a train patient or city; "
             "were the folds drawn for another store?"
         )
-    subset = None
-    if len(validation_rows) > 0:
-        subset = choose_subset(crops, validation_rows, settings, run.seed, where)
-    else:
+    subset = choose_subset(data, validation_rows, settings, seed, where)
+    if subset is None:
         logger.warning(
-            "%s: fold %d has nobody to validate on: the last weights count as the best ones",
+            "%s: fold %d has nothing to validate on: the last weights count as the best ones",
             folds,
             run.fold,
         )
     checkpoint.mkdir(parents=True, exist_ok=True)
     return Task(
         run=run,
+        model=model,
+        seed=seed,
         settings=settings,
         device=where,
-        data=load_resident(crops, train_rows, where),
+        data=load_batches(data, train_rows, settings, where),
         subset=subset,
-        store=crops.digest,
-        digest=digest_of(run, settings, crops.digest, all_folds.folds[run.fold]),
+        store=data.digest,
+        digest=digest_of(run, model, settings, data.digest, all_folds.folds[run.fold]),
         output=output,
         checkpoint=checkpoint,
     )
+
+
+def trained_model(run: Run) -> str:
+    """Return the registry's name of what a run trains: of an ensemble's member, a U-Net.
+
+    >>> trained_model(Run.parse("lidc/unet_ensemble/beta-1/fold-0/seed-0/member-3"))
+    'unet'
+
+    Raises
+    ------
+    ProbunetError
+        If the run is a whole ensemble, or a member of what is none.
+    """
+    ensemble = run.model == "unet_ensemble"
+    if ensemble and run.member is None:
+        raise ProbunetError(
+            f"{run.folder}: an ensemble is trained member by member, each a run of its own; train "
+            f"{run.folder}/member-0 and so on."
+        )
+    if not ensemble and run.member is not None:
+        raise ProbunetError(f"{run.folder}: {run.model} has no members; leave out the last part.")
+    return "unet" if ensemble else run.model
+
+
+def training_seed(run: Run) -> int:
+    """Return the seed of all that is random in a training: each member has one of its own."""
+    return run.seed if run.member is None else seed_of(run.seed, "member", run.member)
+
+
+def _check_size(data: Crops | Scenes, scales: int) -> None:
+    """Refuse scenes that cannot be halved at each scale; crops are as large as settings say."""
+    stride = 2 ** (scales - 1)
+    if isinstance(data, Scenes) and any(length % stride for length in data.attributes.size):
+        height, width = data.attributes.size
+        raise ProbunetError(
+            f"{data.path}: its scenes are {height}x{width} pixels, and {scales} scales need "
+            f"multiples of {stride}; prepare them at another datasets.cityscapes.size, or take "
+            "fewer architecture.channels."
+        )
 
 
 def _make_deterministic(device: torch.device) -> None:
@@ -232,10 +281,6 @@ def _make_deterministic(device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     else:
         torch.backends.cudnn.benchmark = True
-
-
-def _initial_seed(run: Run) -> int:
-    return seed_of(run.seed, "weights")
 
 
 def _adam(model: Model, weight_decay: float) -> torch.optim.Adam:
@@ -258,7 +303,7 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
             logger.info("%s: goes on from step %d", task.output, state.step)
             return state
         logger.info(
-            "%s: was made with other settings, folds or crops; starts afresh", task.checkpoint
+            "%s: was made with other settings, folds or images; starts afresh", task.checkpoint
         )
     _clear(task.checkpoint)
     remove(task.output / "tensorboard")
@@ -285,12 +330,12 @@ def _clear(checkpoint: Path) -> None:
 
 def _info(task: Task, state: State) -> WeightsInfo:
     return WeightsInfo(
-        model=task.run.model,
-        architecture=task.settings.architecture_of(task.run.model),
-        in_channels=1,
-        classes=2,
-        window=task.settings.intensity.window,
-        crop=task.settings.training.crop,
+        model=task.model,
+        architecture=task.settings.architecture_of(task.model),
+        in_channels=task.data.in_channels,
+        classes=task.data.classes,
+        window=task.data.window,
+        crop=task.data.crop,
         run=task.run.folder,
         store=task.store,
         step=state.step,
@@ -304,5 +349,5 @@ def _not_finite(task: Task, step: int, rate: float, values: list[float]) -> Prob
     return ProbunetError(
         f"{task.output}: step {step}, learning rate {rate:g}: the loss is {values[0]} "
         f"(reconstruction {values[1]}, kl {values[2]}); {kept}. "
-        "Lower training.learning_rates, or look for damaged crops."
+        "Lower training.learning_rates, or look for damaged images."
     )

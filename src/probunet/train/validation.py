@@ -1,10 +1,10 @@
-"""Validation GED on a fixed subset of the fold's validation crops, with the same noise each time.
+"""Validation GED on a fixed subset of the fold's validation images, with the same noise each time.
 
 What changes between validations is the weights alone, which makes the best ones easier to tell.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,40 +12,55 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import Settings
-from probunet.metrics.bits import Packed, pack, pack_graders
-from probunet.metrics.distances import distances
-from probunet.metrics.ged import energy_distance
+from probunet.metrics.ged import EnergyDistance
 from probunet.models import Model
-from probunet.models.crops import central, read_rows, windowed
 from probunet.models.device import autocast
 from probunet.seeding import numpy_generator, seed_of
-from probunet.store import Crops
+from probunet.store import Crops, Scenes
+from probunet.train.crops import load_crop_subset
+from probunet.train.scenes import load_scene_subset, scored_rows
 
 _BATCH = 16  # images at a time; not a setting, since no result depends on it
 
 
-@dataclass(frozen=True)
-class Subset:
-    """The crops that are scored at each validation."""
+class Subset(Protocol):
+    """The images that are scored at each validation."""
 
-    rows: NDArray[np.int64]
-    image: Tensor  # (images, 1, side, side) float32, on the device
-    graders: Packed  # (images, graders, bytes)
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the store."""
+
+    def images(self, part: slice) -> Tensor:
+        """Return some of the images as the network sees them, on the device."""
+
+    def kept(self, samples: Tensor) -> NDArray[np.uint8]:
+        """Return samples (n, B, H, W) as they are scored, (B, n, ...)."""
+
+    def scores(self, samples: NDArray[np.uint8]) -> EnergyDistance:
+        """Return the scores of all samples (images, n, ...), against all that is true of them."""
 
 
 def choose_subset(
-    crops: Crops, rows: NDArray[np.int64], settings: Settings, seed: int, device: torch.device
-) -> Subset:
-    """Return at most `validation_images` of the rows, drawn once per seed, central crops."""
+    store: Crops | Scenes,
+    rows: NDArray[np.int64],
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+) -> Subset | None:
+    """Return at most `validation_images` of the rows, drawn once per seed.
+
+    Scenes without any of the classes that are scored are not among them; None if there are no
+    images.
+    """
+    if isinstance(store, Scenes):
+        rows = scored_rows(store, rows)
+    if len(rows) == 0:
+        return None
     order = numpy_generator(seed, "validation-subset").permutation(rows)
     chosen = np.sort(order[: settings.training.validation_images])
-    side = settings.evaluation.crop
-    hu = torch.from_numpy(np.ascontiguousarray(central(read_rows(crops.image, chosen), side)))
-    return Subset(
-        chosen,
-        windowed(hu.to(device), settings.intensity.window)[:, None],
-        pack_graders(central(read_rows(crops.masks, chosen), side)),
-    )
+    if isinstance(store, Scenes):
+        return load_scene_subset(store, chosen, settings, device)
+    return load_crop_subset(store, chosen, settings, device)
 
 
 def validate(
@@ -53,7 +68,7 @@ def validate(
 ) -> tuple[float, float] | None:
     """Return mean GED^2 and diversity over the subset, or None if asked to stop meanwhile."""
     n = settings.training.validation_samples
-    packed = []
+    samples = []
     for start in range(0, len(subset.rows), _BATCH):
         if stop():
             return None
@@ -62,9 +77,9 @@ def validate(
             torch.Generator().manual_seed(seed_of(seed, "validation", int(row)))
             for row in subset.rows[part]
         ]
-        with torch.no_grad(), autocast(subset.image.device, settings.training.precision):
-            drawn = model.draw(subset.image[part], n, generators)
-        samples = drawn.samples.movedim(0, 1).cpu().numpy().astype(bool)
-        packed.append(pack(samples))
-    scores = energy_distance(distances(np.concatenate(packed), subset.graders), n)
+        image = subset.images(part)
+        with torch.no_grad(), autocast(image.device, settings.training.precision):
+            drawn = model.draw(image, n, generators)
+        samples.append(subset.kept(drawn.samples))
+    scores = subset.scores(np.concatenate(samples))
     return float(scores.ged.mean()), float(scores.diversity.mean())
