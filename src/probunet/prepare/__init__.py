@@ -1,1 +1,1 @@
-"""prepare: raw slices and outlines -> a store of crops, and folds over its patients."""
+"""prepare: raw images and labels -> a store of crops or scenes, and folds over its subjects."""

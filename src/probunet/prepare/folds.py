@@ -1,95 +1,164 @@
-"""Folds over patients: drawn from a seed, or the user's own, checked."""
+"""Folds over patients or cities: drawn from a seed, the publisher's, or the user's own, checked."""
+
+import logging
+from typing import NamedTuple
 
 import numpy as np
 
+from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
 from probunet.errors import ProbunetError
 from probunet.folds import Fold, Folds
 from probunet.seeding import numpy_generator
-from probunet.store import Crops
+from probunet.store import Crops, Scenes
 
-VALIDATION_SHARE = 1 / 6  # of a fold's patients that are not in its test set
+VALIDATION_SHARE = 1 / 6  # of a fold's subjects that are not in its test set
+
+logger = logging.getLogger(__name__)
 
 
-def draw_folds(crops: Crops, folds: int, seed: int) -> Folds:
-    """Return folds over the store's patients, drawn from a seed.
+def draw_folds(data: Crops | Scenes, folds: int, seed: int) -> Folds:
+    """Return folds over the store's subjects, drawn from a seed.
 
-    The patients are shuffled and cut into as many test sets as there are folds, as equal in size
-    as can be. Of the others a sixth, at least one, validates, and the rest trains; where there is
-    just one other, it trains. Both CTs of a patient who has two stay together, since only
-    patients are drawn.
+    The subjects, patients or cities, are shuffled and cut into as many test sets as there are
+    folds, as equal in size as can be. Of the others a sixth, at least one, validates, and the rest
+    trains; where there is just one other, it trains. All that is of one subject stays together,
+    both CTs of a patient who has two, since only subjects are drawn.
 
     Raises
     ------
     ProbunetError
-        If there are too few patients: every fold tests and trains on one at least.
+        If there are too few subjects: every fold tests and trains on one at least.
     """
-    patients = np.unique(crops.columns.patient)
-    most = len(patients)
+    subjects, words = np.unique(data.subjects), _words(data)
+    most = len(subjects)
     if most < 2:
         raise ProbunetError(
-            f"{crops.path}: holds {most} patient{'s' if most != 1 else ''}; a fold needs two at "
-            "least, to train and to test."
+            f"{data.path}: holds {most} {words.one if most == 1 else words.many}; a fold needs two "
+            "at least, to train and to test."
         )
     if folds > most:
         raise ProbunetError(
-            f"config.yaml: folds: {folds} is more than the {most} patients in {crops.path}; "
+            f"config.yaml: folds: {folds} is more than the {most} {words.many} in {data.path}; "
             f"choose 2 to {most}."
         )
-    shuffled = numpy_generator(seed, "folds").permutation(patients)
+    shuffled = numpy_generator(seed, "folds").permutation(subjects)
     tests = np.array_split(shuffled, folds)
     return Folds(
-        dataset=crops.attributes.dataset,
+        dataset=data.attributes.dataset,
         seed=seed,
         folds=tuple(_fold(shuffled, test, seed, number) for number, test in enumerate(tests)),
     )
 
 
-def check_folds(folds: Folds, crops: Crops, number: int) -> None:
-    """Check a user's own folds against the store's patients and the configured number of folds.
+def official_folds(data: Crops | Scenes) -> Folds:
+    """Return the one fold of the published split of Cityscapes (Kohl et al. 2018, appendix H.2).
+
+    Three of the publisher's training cities validate, and its validation cities test.
 
     Raises
     ------
     ProbunetError
-        If they name patients that the store does not have, or are more or fewer than `number`.
+        If the store has cities that are not in the split, or lacks some that validate or test.
+    """
+    if not isinstance(data, Scenes):
+        raise ProbunetError(f"{data.path}: has no official split; draw folds, or give your own.")
+    found = set(data.subjects.tolist())
+    train = sorted(found & {*TRAIN_CITIES})
+    unknown = sorted(found - {*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES})
+    lacking = sorted({*VALIDATION_CITIES, *TEST_CITIES} - found)
+    instead = "draw folds with `split: cities` (datasets.cityscapes in config.yaml)"
+    if unknown:
+        raise ProbunetError(
+            f"{data.path}: the official split does not know {_few(unknown)}; {instead}."
+        )
+    if lacking or not train:
+        what = _few(lacking) if lacking else "training cities"
+        raise ProbunetError(
+            f"{data.path}: the official split needs {what}, of which the store has no scene; "
+            f"fetch and prepare them, or {instead}."
+        )
+    if len(train) < len(TRAIN_CITIES) and not data.attributes.synthetic:
+        absent = _few(sorted({*TRAIN_CITIES} - found))
+        logger.warning("%s: trains without %s, of which there is no scene", data.path, absent)
+    fold = Fold(train=tuple(train), validation=VALIDATION_CITIES, test=TEST_CITIES)
+    return Folds(dataset=data.attributes.dataset, folds=(fold,))
+
+
+def check_folds(folds: Folds, data: Crops | Scenes, number: int) -> None:
+    """Check a user's own folds against the store's subjects and the configured number of folds.
+
+    Raises
+    ------
+    ProbunetError
+        If they name subjects that the store does not have, or are more or fewer than `number`.
     """
     if len(folds.folds) != number:
         raise ProbunetError(
             f"config.yaml: folds: {number}, but the folds file holds {len(folds.folds)}; "
             "make the two equal."
         )
-    named = {patient for fold in folds.folds for patient in _patients(fold)}
-    unknown = sorted(named - set(crops.columns.patient.tolist()))
+    named = {subject for fold in folds.folds for subject in _subjects(fold)}
+    unknown = sorted(named - set(data.subjects.tolist()))
     if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        words = _words(data)
         raise ProbunetError(
-            f"the folds file names {', '.join(unknown[:5])}{more}, of whom {crops.path} has no "
-            "crop; remove them from the file."
+            f"the folds file names {_few(unknown)}, of {words.which} {data.path} has no "
+            f"{words.image}; remove them from the file."
         )
 
 
-def check_origin(crops: Crops, source: str | None, patients: int | None) -> None:
+def check_origin(
+    data: Crops | Scenes,
+    source: str | None,
+    count: int | None,
+    size: tuple[int, int] | None = None,
+) -> None:
     """Check that the store is the one that the configuration asks for; studies share stores.
+
+    `count` is the number of patients or scenes that it was made of, those left out among them;
+    `size` the scenes' height and width. What is None is not checked.
 
     Raises
     ------
     ProbunetError
-        If it was made from another source, or of another number of patients.
+        If it was made from another source, of another number, or in another size.
     """
-    found = len({*crops.columns.patient.tolist(), *crops.attributes.left_out_patients})
-    for key, is_, asked in (
-        ("source", crops.attributes.source, source),
-        ("patients", found, patients),
-    ):
+    made: list[tuple[str, object, object]] = [("source", data.attributes.source, source)]
+    if isinstance(data, Scenes):
+        made.append(("images", len(data) + sum(data.attributes.left_out.values()), count))
+        made.append(("size", list(data.attributes.size), size and list(size)))
+    else:
+        patients = {*data.subjects.tolist(), *data.attributes.left_out_patients}
+        made.append(("patients", len(patients), count))
+    for name, is_, asked in made:
         if asked is not None and is_ != asked:
             raise ProbunetError(
-                f"config.yaml: datasets.{crops.attributes.dataset}.{key}: {asked}, but "
-                f"{crops.path} was made with {is_}; name another folder in paths.data, or remove "
+                f"config.yaml: datasets.{data.attributes.dataset}.{name}: {asked}, but "
+                f"{data.path} was made with {is_}; name another folder in paths.data, or remove "
                 "the store to have it made again."
             )
 
 
-def _fold(patients: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fold:
-    others = patients[~np.isin(patients, test)]
+class _Words(NamedTuple):
+    one: str
+    many: str
+    which: str
+    image: str
+
+
+def _words(data: Crops | Scenes) -> _Words:
+    if isinstance(data, Scenes):
+        return _Words("city", "cities", "which", "scene")
+    return _Words("patient", "patients", "whom", "crop")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _fold(subjects: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fold:
+    others = subjects[~np.isin(subjects, test)]
     shuffled = numpy_generator(seed, "validation", number).permutation(others)
     validation = min(max(1, round(len(others) * VALIDATION_SHARE)), len(others) - 1)
     return Fold(
@@ -99,5 +168,5 @@ def _fold(patients: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fol
     )
 
 
-def _patients(fold: Fold) -> tuple[str, ...]:
+def _subjects(fold: Fold) -> tuple[str, ...]:
     return (*fold.train, *fold.validation, *fold.test)

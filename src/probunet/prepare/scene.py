@@ -1,0 +1,69 @@
+"""One scene: a picture and its label, brought to the store's size."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from probunet.cityscapes import IGNORE, TRAIN_IDS
+from probunet.errors import ProbunetError
+from probunet.scene_manifest import SceneFile, SceneImage, SceneReason
+
+RESAMPLING = (
+    "picture: bilinear, by Pillow, whose kernel is widened by the factor of shrinking, against "
+    "aliasing; label ids: nearest"
+)
+_TO_TRAIN_ID = np.full(256, IGNORE, dtype=np.uint8)  # by label id
+_TO_TRAIN_ID[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
+
+
+class BadSceneError(Exception):
+    """A scene that cannot be used: why, and for which file of the manifest."""
+
+    def __init__(self, reason: SceneReason, path: str, detail: str) -> None:
+        super().__init__(reason, path, detail)
+        self.reason = reason
+        self.path = path
+        self.detail = detail
+
+
+def read_scene(
+    root: Path, scene: SceneFile, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a scene's picture (H, W, 3) and train ids (H, W) at `size`, height and width.
+
+    The forms of the files are not looked at again: they are the very files that `fetch` checked.
+
+    Raises
+    ------
+    BadSceneError
+        If a file is not what the manifest says.
+    """
+    width_first = size[::-1]
+    picture = _open(root, scene.picture).resize(width_first, Image.Resampling.BILINEAR)
+    label = _open(root, scene.label).resize(width_first, Image.Resampling.NEAREST)
+    return np.asarray(picture), _TO_TRAIN_ID[np.asarray(label)]
+
+
+def _open(root: Path, file: SceneImage) -> Image.Image:
+    """Return a PNG file, decoded, which must be what the manifest says."""
+    try:
+        content = (root / file.path).read_bytes()
+    except FileNotFoundError:
+        raise BadSceneError(SceneReason.CHANGED, file.path, "is gone") from None
+    except OSError as error:
+        raise ProbunetError(f"{root / file.path}: cannot be read ({error.strerror}).") from None
+    if len(content) != file.bytes:
+        detail = f"{len(content)} bytes instead of {file.bytes}"
+        raise BadSceneError(SceneReason.CHANGED, file.path, detail)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise BadSceneError(SceneReason.CHANGED, file.path, "has another sha256")
+    try:
+        image = Image.open(io.BytesIO(content), formats=["PNG"])
+        image.load()
+    except Exception as error:  # whatever a decoder raises over damaged data
+        raise BadSceneError(SceneReason.TRUNCATED, file.path, str(error)) from None
+    return image

@@ -1,0 +1,199 @@
+"""prepare from PNG files to a sealed store of scenes, with real workers in one slow test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from probunet.cityscapes import IGNORE, TRAIN_IDS
+from probunet.errors import ProbunetError
+from probunet.files import sha256
+from probunet.prepare import cityscapes
+from probunet.prepare.scene import read_scene
+from probunet.scene_manifest import (
+    SceneFile,
+    SceneImage,
+    SceneLeftOut,
+    SceneManifest,
+    SceneReason,
+)
+from probunet.store import SHARD, open_data, open_scenes, verify
+
+SIZE = (8, 16)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run the tasks here and now: what is tested is what they do, not Dask."""
+    monkeypatch.setattr(cityscapes, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
+
+
+def write_tree(root: Path, cities: dict[str, int], left_out=()) -> Path:
+    """Write so many scenes of each city, 32 x 64 pixels, and return their manifest."""
+    random, scenes = np.random.default_rng(0), []
+    for city, count in cities.items():
+        for i in range(count):
+            frame = f"{i:06}_000019"
+            picture, label = root / f"{city}_{frame}_a.png", root / f"{city}_{frame}_b.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            colours = random.integers(0, 256, (32, 64, 3)).astype(np.uint8)
+            ids = np.repeat(np.repeat(random.choice([*range(34), 255], SIZE), 4, 0), 4, 1)
+            Image.fromarray(colours).save(picture)
+            Image.fromarray(ids.astype(np.uint8)).save(label)
+            images = {"picture": entry(picture), "label": entry(label)}
+            scenes.append(SceneFile(city=city, frame=frame, **images))
+    made = SceneManifest(
+        dataset="cityscapes",
+        source="test",
+        synthetic=True,
+        root=str(root),
+        licence="none",
+        scenes=tuple(reversed(scenes)),
+        left_out=tuple(left_out),
+    )
+    path = root.with_name("manifest.json")
+    made.write(path)
+    return path
+
+
+def entry(path: Path) -> SceneImage:
+    return SceneImage(path=path.name, bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def make(manifest: Path, output: Path, on_error: str = "stop"):
+    cityscapes.fill_store(None, manifest, output, SIZE, on_error)
+    verify(output)
+    return open_scenes(output)
+
+
+def test_what_is_stored(in_this_process, tmp_path):
+    manifest = write_tree(tmp_path / "raw", {"ulm": 2, "aachen": SHARD})
+    scenes = make(manifest, tmp_path / "s.zarr")
+    assert scenes.columns.city.tolist() == ["aachen"] * SHARD + ["ulm"] * 2
+    assert scenes.columns.frame[:2].tolist() == ["000000_000019", "000001_000019"]
+    assert scenes.attributes.flips == {
+        "sidewalk": "8/17",
+        "person": "7/17",
+        "car": "6/17",
+        "vegetation": "5/17",
+        "road": "4/17",
+    }
+    assert scenes.attributes.left_out == {}
+    assert set(scenes.attributes.versions) == {"probunet", "numpy", "zarr", "pillow"}
+    assert scenes.attributes.manifest_sha256 == sha256(manifest)
+    assert isinstance(open_data(tmp_path / "s.zarr"), type(scenes))
+    for row, name in ((0, "aachen_000000_000019"), (SHARD + 1, "ulm_000001_000019")):
+        # labels are constant on 4 x 4 pixels: nearest is exact
+        ids = np.asarray(Image.open(tmp_path / "raw" / f"{name}_b.png"))[::4, ::4]
+        expected = [[TRAIN_IDS.get(int(i), IGNORE) for i in line] for line in ids]
+        np.testing.assert_array_equal(scenes.label[row], expected)
+        # far from the edges, a triangle of twice 4 pixels' width around each centre
+        colours = np.asarray(Image.open(tmp_path / "raw" / f"{name}_a.png")).astype(float)
+        kernel = 1 - np.abs(np.arange(-3.5, 4)) / 4
+        kernel /= kernel.sum()
+        for y, x in ((3, 7), (5, 2)):
+            seen = colours[4 * y - 2 : 4 * y + 6, 4 * x - 2 : 4 * x + 6]
+            mean = np.einsum("i,j,ijc->c", kernel, kernel, seen)
+            np.testing.assert_allclose(scenes.image[row, y, x], mean, atol=1.01)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def touch_up(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [cut, touch_up, Path.unlink])
+@pytest.mark.parametrize("kind", ["a", "b"])
+def test_a_changed_scene_is_left_out_and_counted(spoil, kind, in_this_process, tmp_path, caplog):
+    manifest = write_tree(tmp_path / "raw", {"aachen": 3, "ulm": 1})
+    whole = make(manifest, tmp_path / "whole.zarr")
+    spoil(tmp_path / "raw" / f"aachen_000001_000019_{kind}.png")
+    scenes = make(manifest, tmp_path / "s.zarr")
+    assert scenes.attributes.left_out == {str(SceneReason.CHANGED): 1}
+    assert scenes.columns.frame.tolist() == ["000000_000019", "000002_000019", "000000_000019"]
+    for name in ("image", "label"):
+        stays = getattr(whole, name)[:][[0, 2, 3]]
+        np.testing.assert_array_equal(getattr(scenes, name)[:], stays)
+    assert "left out; file changed since it was fetched: 1 scene" in caplog.text
+
+
+def test_a_picture_that_does_not_decode_is_left_out(in_this_process, tmp_path):
+    manifest = write_tree(tmp_path / "raw", {"aachen": 2})
+    listed = SceneManifest.read(manifest)
+    path = tmp_path / "raw" / listed.scenes[0].picture.path
+    path.write_bytes(path.read_bytes()[:999])
+    listed_so = listed.scenes[0].model_copy(update={"picture": entry(path)})
+    listed.model_copy(update={"scenes": (listed_so, listed.scenes[1])}).write(manifest)
+    scenes = make(manifest, tmp_path / "s.zarr")
+    assert scenes.attributes.left_out == {str(SceneReason.TRUNCATED): 1}
+
+
+def test_a_city_without_a_usable_scene_stops_or_is_skipped(in_this_process, tmp_path, caplog):
+    lost = SceneLeftOut(
+        city="jena", frame="1_2", reason=SceneReason.TRUNCATED, path="j.png", detail="ends early"
+    )
+    withheld = SceneLeftOut(city="berlin", frame="1_2", reason=SceneReason.UNLABELLED)
+    manifest = write_tree(tmp_path / "raw", {"aachen": 1, "ulm": 1}, [lost, withheld])
+    with pytest.raises(ProbunetError) as stopped:
+        make(manifest, tmp_path / "stopped.zarr")
+    for part in ("of 1 city", "jena: j.png: truncated or damaged PNG (ends", "on_error: skip"):
+        assert part in str(stopped.value)
+    assert "berlin" not in str(stopped.value)
+    scenes = make(manifest, tmp_path / "skipped.zarr", on_error="skip")
+    assert scenes.attributes.left_out == {
+        str(SceneReason.UNLABELLED): 1,
+        str(SceneReason.TRUNCATED): 1,
+    }
+    assert "cities without one usable scene: jena" in caplog.text
+
+
+def test_no_scene_at_all_is_told(in_this_process, tmp_path):
+    withheld = SceneLeftOut(city="bonn", frame="1_2", reason=SceneReason.UNLABELLED)
+    manifest = write_tree(tmp_path / "raw", {}, [withheld])
+    with pytest.raises(ProbunetError, match=r"not one scene can be used; city of the .*: 1 scene"):
+        make(manifest, tmp_path / "s.zarr", on_error="skip")
+
+
+def test_no_manifest_is_told(tmp_path):
+    with pytest.raises(ProbunetError, match="no such manifest; run `probunet fetch` first"):
+        cityscapes.prepare_cityscapes(tmp_path / "absent.json", tmp_path / "s.zarr")
+
+
+def test_a_scene_may_grow(in_this_process, tmp_path):
+    listed = SceneManifest.read(write_tree(tmp_path / "raw", {"ulm": 1}))
+    picture, label = read_scene(tmp_path / "raw", listed.scenes[0], (64, 128))
+    assert picture.shape == (64, 128, 3)
+    assert label.shape == (64, 128)
+
+
+@pytest.mark.slow
+def test_the_bytes_do_not_depend_on_the_workers(in_this_process, tmp_path):
+    manifest = write_tree(tmp_path / "raw", {"aachen": SHARD, "bremen": SHARD, "ulm": 3})
+    cut(tmp_path / "raw" / "bremen_000003_000019_a.png")
+    make(manifest, tmp_path / "here.zarr")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from probunet.prepare.cityscapes import prepare_cityscapes\n"
+        "if __name__ == '__main__':\n"
+        "    prepare_cityscapes(Path(sys.argv[1]), Path(sys.argv[2]), (8, 16), int(sys.argv[3]))\n"
+    )
+    script = tmp_path / "prepare_it.py"
+    script.write_text(code)
+    for workers in (1, 3):
+        output = tmp_path / f"{workers}.zarr"
+        subprocess.run([sys.executable, script, manifest, output, str(workers)], check=True)
+        assert files_of(output) == files_of(tmp_path / "here.zarr")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
