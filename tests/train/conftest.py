@@ -1,4 +1,4 @@
-"""A tiny store of crops with discs for lesions, folds, and settings that train in a second."""
+"""Tiny stores of crops and of scenes, their folds, and settings that train in a second."""
 
 from pathlib import Path
 
@@ -9,10 +9,23 @@ from probunet.config import Settings, check
 from probunet.files import written_whole
 from probunet.folds import Fold, Folds
 from probunet.run import Run
-from probunet.store import SHARD, SIZE, Columns, CropAttributes, create_crops, seal, write_shard
+from probunet.store import (
+    SHARD,
+    SIZE,
+    Columns,
+    CropAttributes,
+    SceneAttributes,
+    SceneColumns,
+    create_crops,
+    create_scenes,
+    seal,
+    write_shard,
+)
 
 PATIENTS = ("a", "b", "c", "d")
 CROPS = 24
+CITIES = ("aachen", "bochum", "ulm", "munster")
+SCENES = 16
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +40,21 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("folds") / "folds.json"
     fold = Fold(train=("a", "b"), validation=("c",), test=("d",))
     Folds(dataset="discs", seed=0, folds=(fold,)).write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "streets.zarr"
+    write_streets(path, seed=0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def city_folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("folds") / "cities.json"
+    fold = Fold(train=("aachen", "bochum"), validation=("ulm",), test=("munster",))
+    Folds(dataset="streets", seed=0, folds=(fold,)).write(path)
     return path
 
 
@@ -89,6 +117,34 @@ def write_discs(path: Path, seed: int) -> None:
         seal(aside)
 
 
+def write_streets(path: Path, seed: int, size: tuple[int, int] = (16, 32)) -> None:
+    """Write scenes: road and sidewalk below, a tree, a person, a car; a border that is ignored.
+
+    The first scene of each city shows buildings only, which the flips do not concern.
+    """
+    random = np.random.default_rng(seed)
+    height, width = size
+    label = np.full((SCENES, height, width), 2, np.uint8)  # building
+    for i, one in enumerate(label):
+        if i * len(CITIES) % SCENES:
+            one[height // 2 :] = 0  # road
+            one[height // 2 : height // 2 + 3] = 1  # sidewalk
+            for train_id in (8, 11, 13):  # vegetation, person, car
+                left = random.integers(1, width - 6)
+                one[4 : height // 2 + 2, left : left + 5] = train_id
+        one[:, :1] = one[:1] = 255
+    colours = random.integers(0, 255, (256, 3))
+    image = colours[label] + random.normal(0, 10, (*label.shape, 3))
+    columns = SceneColumns(
+        city=np.array([CITIES[i * len(CITIES) // SCENES] for i in range(SCENES)]),
+        frame=np.array([f"{i:06}_000019" for i in range(SCENES)]),
+    )
+    with written_whole(path) as aside:
+        create_scenes(aside, columns, _scene_attributes(size))
+        write_shard(aside, 0, image=image.clip(0, 255).astype(np.uint8), label=label)
+        seal(aside)
+
+
 def _attributes() -> CropAttributes:
     return CropAttributes(
         dataset="discs",
@@ -101,6 +157,23 @@ def _attributes() -> CropAttributes:
         annotations={"3": CROPS},
         left_out={},
         left_out_patients=(),
+        manifest_sha256="",
+        licence="",
+        versions={},
+    )
+
+
+def _scene_attributes(size: tuple[int, int]) -> SceneAttributes:
+    return SceneAttributes(
+        dataset="streets",
+        source="test",
+        synthetic=True,
+        protocol="kohl2018-cityscapes",
+        size=size,
+        resampling="",
+        labels="",
+        flips={},
+        left_out={},
         manifest_sha256="",
         licence="",
         versions={},

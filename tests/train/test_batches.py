@@ -54,3 +54,22 @@ def test_rows_are_those_of_the_store(store: Path) -> None:
     crops = open_crops(store)
     rows = np.array([1, 2, 5, 23])
     assert np.array_equal(read_rows(crops.image, rows), np.asarray(crops.image[:])[rows])
+
+
+def test_crops_are_mirrored_and_raised_to_a_power_where_asked(
+    store: Path, settings: Settings
+) -> None:
+    crops = open_crops(store)
+
+    def draw(**changes: object) -> tuple[torch.Tensor, torch.Tensor]:
+        augmentation = Augmentation(elastic=0.0).model_copy(update=changes)
+        chosen = settings.model_copy(update={"augmentation": augmentation})
+        return load_batches(crops, np.arange(12), chosen, CPU).draw(seed=0, step=1)
+
+    still = {"rotation": 0.0, "shear": 0.0, "scale": 0.0}
+    image, mask = draw(**still)
+    mirrored, mask_mirrored = draw(**still, mirror=1.0)
+    torch.testing.assert_close(mirrored, image.flip(-1), atol=1e-4, rtol=0)
+    assert torch.equal(mask_mirrored, mask.flip(-1))
+    darker, _ = draw(**still, gamma_probability=1.0, gamma=(1.5, 1.5))
+    torch.testing.assert_close(darker, image**1.5)
