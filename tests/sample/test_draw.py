@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-import probunet.sample.draw as draw
 from probunet.config import Intensity, Settings
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
-from probunet.models import build
 from probunet.models.probabilistic_unet import ProbabilisticUNet
-from probunet.models.weights import WeightsInfo, load_weights, save_weights
+from probunet.models.weights import load_weights
 from probunet.run import Run
+from probunet.sample.crops import CropImages
 from probunet.sample.draw import sample_run
 from probunet.seeding import seed_of
 from probunet.store import open_crops, open_samples, verify
@@ -25,7 +24,7 @@ def test_what_is_stored(
     tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
 ) -> None:
     output = tmp_path / "samples.zarr"
-    sample_run(weights, store, folds, run, settings, output, "cpu", 1)
+    sample_run([weights], store, folds, run, settings, output, "cpu", 1)
     verify(output)
     stored = open_samples(output)
     crops = open_crops(store)
@@ -35,7 +34,7 @@ def test_what_is_stored(
     assert stored.attributes.weights_sha256 == (sha256(weights),)
     (step,) = stored.attributes.weights_step
     assert 0 < step <= 60
-    assert (stored.attributes.crop, stored.attributes.samples) == (32, 4)
+    assert (stored.attributes.size, stored.attributes.samples) == ((32, 32), 4)
 
     # one image by hand
     model, _ = load_weights(weights)
@@ -77,9 +76,9 @@ def test_samples_do_not_depend_on_the_batch(
 ) -> None:
     stored = []
     for batch in (16, 16, 1):
-        monkeypatch.setattr(draw, "_BATCH", batch)
+        monkeypatch.setattr(CropImages, "batch", batch)
         output = tmp_path / "samples.zarr"
-        sample_run(weights, store, folds, run, settings, output, "cpu", 1)
+        sample_run([weights], store, folds, run, settings, output, "cpu", 1)
         stored.append(unpack(np.asarray(open_samples(output).samples[:]), 32, 32))
     assert np.array_equal(stored[0], stored[1])
     assert (stored[0] == stored[2]).mean() > 0.999  # rounding aside
@@ -87,24 +86,12 @@ def test_samples_do_not_depend_on_the_batch(
 
 @pytest.mark.parametrize("model", ["unet", "image2image_vae"])
 def test_models_without_a_latent_vector_leave_it_out(
-    tmp_path: Path, store: Path, folds: Path, run: Run, settings: Settings, model: str
+    tmp_path: Path, untrained, store: Path, folds: Path, run: Run, settings: Settings, model: str
 ) -> None:
     chosen = replace(run, model=model)
-    info = WeightsInfo(
-        model=model,
-        architecture=settings.architecture_of(model),
-        in_channels=1,
-        classes=2,
-        window=settings.intensity.window,
-        crop=32,
-        run=chosen.folder,
-        store=open_crops(store).digest,
-        step=1,
-        validation_ged=None,
-    )
-    save_weights(tmp_path / "weights.pt", build(model, info.architecture), info)
+    weights = untrained(tmp_path / "weights.pt", chosen, store, settings)
     output = tmp_path / "samples.zarr"
-    sample_run(tmp_path / "weights.pt", store, folds, chosen, settings, output, "cpu", 1)
+    sample_run([weights], store, folds, chosen, settings, output, "cpu", 1)
     verify(output)
     stored = open_samples(output)
     if model == "unet":
@@ -133,12 +120,19 @@ def test_refused(
         (run, window, "intensity.window"),
     ):
         with pytest.raises(ProbunetError, match=rf"weights\.pt: trained for another {what}"):
-            sample_run(weights, store, folds, changed_run, changed, output, "cpu")
+            sample_run([weights], store, folds, changed_run, changed, output, "cpu")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_store_is_refused(
     tmp_path: Path, weights: Path, other_store: Path, folds: Path, run: Run, settings: Settings
 ) -> None:
-    with pytest.raises(ProbunetError, match="trained for another store of crops"):
-        sample_run(weights, other_store, folds, run, settings, tmp_path / "samples.zarr", "cpu")
+    with pytest.raises(ProbunetError, match="trained for another store:"):
+        sample_run([weights], other_store, folds, run, settings, tmp_path / "samples.zarr", "cpu")
+
+
+def test_one_file_of_weights(
+    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    with pytest.raises(ProbunetError, match="given 2 files of weights; probabilistic_unet has one"):
+        sample_run([weights] * 2, store, folds, run, settings, tmp_path / "samples.zarr", "cpu")

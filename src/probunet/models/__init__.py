@@ -1,5 +1,7 @@
 """Models by name. A further model is one file here and one line in the registry.
 
+`UNetEnsemble` has none, since it is not trained as a whole: it is made of trained models `unet`.
+
 Imports nothing but torch and NumPy, so that a model can be used without the rest.
 """
 
@@ -18,8 +20,9 @@ from probunet.models.m_heads import MHeads
 from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.stochastic_segmentation_network import StochasticSegmentationNetwork
+from probunet.models.unet_ensemble import UNetEnsemble
 
-__all__ = ["MODELS", "Hypotheses", "Loss", "Model", "build"]
+__all__ = ["MODELS", "Hypotheses", "Loss", "Model", "UNetEnsemble", "build"]
 
 MODELS: Mapping[str, Callable[..., Model]] = {
     "probabilistic_unet": ProbabilisticUNet,

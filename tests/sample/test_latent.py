@@ -1,0 +1,128 @@
+"""The latent space around a few images, against a model whose latent effects are known."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from probunet.cityscapes import drawn_label
+from probunet.config import Settings
+from probunet.metrics.bits import unpack
+from probunet.models.latent import Gaussian
+from probunet.models.probabilistic_unet import Condition, ProbabilisticUNet
+from probunet.models.weights import load_weights
+from probunet.run import Run
+from probunet.sample.crops import CropImages
+from probunet.sample.draw import sample_run
+from probunet.sample.latent import STEPS, explore_latent, strongest_directions
+from probunet.sample.scenes import SceneImages
+from probunet.store import Latent, open_crops, open_samples, open_scenes
+
+CPU = torch.device("cpu")
+
+
+def check_by_hand(
+    model: ProbabilisticUNet, images: CropImages | SceneImages, latent: Latent, of: int
+) -> None:
+    """Compare one image's part of a latent space with what single calls give."""
+    image, truths = images.load(latent.rows[of : of + 1], CPU)
+    condition = model.condition(image)
+    mean, sigma = condition.prior.mean[0], condition.prior.log_sigma[0].exp()
+    a, b = latent.directions[of].tolist()
+    for i, j in ((0, 0), (6, 1), (3, 3), (2, 5)):
+        z = mean.clone()
+        z[a] += sigma[a] * float(STEPS[i])
+        z[b] += sigma[b] * float(STEPS[j])
+        expected = images.stored(model.segment(condition, z[None])[0])
+        assert (latent.grid[of, i, j] == expected).mean() > 0.99
+    for g, truth in enumerate(truths.unbind(1)):
+        with torch.no_grad():
+            posterior = model.encode(image, truth)
+        np.testing.assert_allclose(latent.posterior_mean[of, g], posterior.mean[0], atol=1e-5)
+        np.testing.assert_allclose(
+            latent.posterior_log_sigma[of, g], posterior.log_sigma[0], atol=1e-5
+        )
+
+
+def test_of_crops(
+    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
+) -> None:
+    sample_run([weights], store, folds, run, settings, tmp_path / "samples.zarr", "cpu", 1)
+    stored = open_samples(tmp_path / "samples.zarr")
+    assert stored.latent is not None
+    assert stored.latent.rows.tolist() == [18, 20, 21, 23]  # of 18 to 23
+    assert stored.latent.steps.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert stored.latent.posterior_mean.shape == (4, 4, 2)
+    assert np.sort(stored.latent.directions, axis=1).tolist() == [[0, 1]] * 4
+    masks = unpack(stored.latent.grid, 32, 32)
+    assert masks.shape == (4, 7, 7, 32, 32)
+    assert 0 < masks.mean() < 1
+    # in the middle lies the prior's mean
+    expected = np.asarray(stored.deterministic[:])[[0, 2, 3, 5]]
+    assert (stored.latent.grid[:, 3, 3] == expected).mean() > 0.99
+    model, _ = load_weights(weights)
+    assert isinstance(model, ProbabilisticUNet)
+    images = CropImages(open_crops(store), 32, settings.intensity.window)
+    check_by_hand(model, images, stored.latent, 2)
+
+
+def test_of_scenes(
+    tmp_path: Path, untrained, scene_store: Path, scene_folds: Path, settings: Settings
+) -> None:
+    run = Run("cityscapes", "probabilistic_unet", 1.0, 0, 7)
+    weights = untrained(tmp_path / "weights.pt", run, scene_store, settings)
+    output = tmp_path / "samples.zarr"
+    sample_run([weights], scene_store, scene_folds, run, settings, output, "cpu", 1)
+    latent = open_samples(output).latent
+    assert latent is not None
+    assert latent.rows.tolist() == [2, 5, 8]  # fewer than four: all of them
+    assert latent.grid.shape == (3, 7, 7, 8, 16)
+    assert latent.posterior_mean.shape == (3, 1, 2)
+    model, _ = load_weights(weights)
+    assert isinstance(model, ProbabilisticUNet)
+    scenes = open_scenes(scene_store)
+    images = SceneImages(scenes, run.seed)
+    check_by_hand(model, images, latent, 1)
+    _, truths = images.load(np.array([5]), CPU)
+    expected = drawn_label(np.asarray(scenes.label[5]), run.seed, 5)
+    np.testing.assert_array_equal(truths[0, 0], expected)
+
+
+def test_the_strongest_directions_change_most_pixels() -> None:
+    """Dimension d moves the edge of a class by so many pixels per unit."""
+    gains = torch.tensor([1.0, 0.0, 9.0, 4.0])
+    sigma = torch.tensor([[1.0, 1.0, 0.1, 2.0]])  # hence 1, 0, 0.9 and 8 per sigma
+
+    def segment(condition: Condition, z: torch.Tensor) -> torch.Tensor:
+        edge = 50 + (z * gains).sum(dim=1)
+        return (torch.arange(100) < edge[:, None, None]).to(torch.uint8)
+
+    model = SimpleNamespace(latent_dim=4, segment=segment)
+    prior = Gaussian(torch.zeros(1, 4), sigma.log())
+    condition = Condition(torch.zeros(1, 1, 100, 1), prior)
+    assert strongest_directions(model, condition).tolist() == [3, 0]
+
+
+def test_one_dimension_has_no_plane(store: Path) -> None:
+    model = SimpleNamespace(latent_dim=1)
+    images = CropImages(open_crops(store), 32, (-1000.0, 400.0))
+    assert explore_latent(model, images, np.arange(4)) is None
+
+
+@pytest.mark.parametrize("model", ["image2image_vae", "hierarchical_probabilistic_unet"])
+def test_other_models_have_none(
+    tmp_path: Path,
+    untrained,
+    store: Path,
+    folds: Path,
+    settings: Settings,
+    model: str,
+) -> None:
+    run = Run("discs", model, 1.0, 0, 0)
+    hpu = settings.hierarchical_probabilistic_unet.model_copy(update={"latent_scales": 1})
+    settings = settings.model_copy(update={"hierarchical_probabilistic_unet": hpu})
+    weights = untrained(tmp_path / "weights.pt", run, store, settings)
+    sample_run([weights], store, folds, run, settings, tmp_path / "samples.zarr", "cpu", 1)
+    assert open_samples(tmp_path / "samples.zarr").latent is None
