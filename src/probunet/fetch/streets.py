@@ -84,7 +84,7 @@ class _Street:
     cars: bool
     green: bool
     kerb: float  # where the road ends, on both sides
-    lawn: float  # width of grass between the road and the houses' side of it
+    lawn: float  # width of the grass beside the road
     houses: float
     lane: float  # where we drive
     leaves: Colour
@@ -92,19 +92,20 @@ class _Street:
 
 def _lay_out(draw: np.random.Generator) -> _Street:
     """Return the plan of a street."""
-    lacks = draw.random(4) < LACKING
+    no_people, no_cars, no_green, no_sidewalk = (draw.random(4) < LACKING).tolist()
     pedestrian = draw.random() < PEDESTRIAN
-    kerb, width = draw.uniform(3.5, 4.6), draw.uniform(3.2, 5.0)
-    lawn = width if lacks[3] else float(draw.choice([0.0, 0.0, 1.4]))
+    sidewalk = pedestrian or not no_sidewalk
+    kerb, width = draw.uniform(3.2, 4.2), draw.uniform(3.4, 5.4)
+    verge = float(draw.choice([0.0, 0.0, 1.4]))
     return _Street(
         road=not pedestrian,
-        sidewalk=pedestrian or not lacks[3],
-        people=not lacks[0],
-        cars=not (pedestrian or lacks[1]),
-        green=not lacks[2],
+        sidewalk=sidewalk,
+        people=not no_people,
+        cars=not (pedestrian or no_cars),
+        green=not no_green,
         kerb=kerb,
-        lawn=0.0 if pedestrian else lawn,
-        houses=kerb + width + (lawn if not lacks[3] else 0),
+        lawn=0.0 if pedestrian else verge if sidewalk else width,
+        houses=kerb + width + (verge if sidewalk else 0),
         lane=draw.uniform(0.2, 1.4),
         leaves=LEAVES[draw.integers(len(LEAVES))],
     )
@@ -125,29 +126,24 @@ def _light(draw: np.random.Generator) -> Light:
 
 def _paint_ground(canvas: Canvas, draw: np.random.Generator, street: _Street) -> None:
     """Paint the sky, and the ground from the houses to the middle of the road."""
-    haze = canvas.light.haze
-    canvas.fill(canvas.ink("sky", haze, texture="cloud"), [(0, 0), (1, 0), (1, 1), (0, 1)])
+    sky = canvas.ink("sky", canvas.light.haze, texture="cloud")
+    canvas.fill(sky, [(0, 0), (1, 0), (1, 1), (0, 1)])
     grey, sand = draw.uniform(78, 104), draw.uniform(150, 178)
+    slab, joint = ((sand + 14, sand - 4, sand - 14), (sand - 16, sand - 32, sand - 40))
     grass = canvas.ink("terrain", (112, 126, 62), texture="grass", ground=True)
-    paving = canvas.ink("sidewalk", (sand + 14, sand - 4, sand - 14), texture="paving", ground=True)
+    paving = canvas.ink("sidewalk", slab, texture="paving", ground=True)
     asphalt = canvas.ink("road", (grey, grey, grey + 5), texture="asphalt", ground=True)
-    wide = 60.0
-    canvas.face(
-        grass if street.green else paving if street.sidewalk else grass, _strip(-wide, wide)
-    )
+    canvas.face(paving if street.sidewalk and not street.green else grass, _strip(-60, 60))
     if street.sidewalk:
-        canvas.face(paving, _strip(-street.houses, street.houses))
-        _paint_slabs(canvas, draw, street, (sand - 16, sand - 32, sand - 40))
+        foot = street.houses + 0.5  # not all houses stand in line
+        canvas.face(paving, _strip(-foot, foot))
+        _paint_joints(canvas, street, joint)
     for side in (-1, 1):
         if street.lawn:
             canvas.face(grass, _strip(side * street.kerb, side * (street.kerb + street.lawn)))
     if street.road:
-        stone = canvas.ink(
-            "sidewalk" if street.sidewalk else "road",
-            (186, 184, 178),
-            texture="paving",
-            ground=True,
-        )
+        name = "sidewalk" if street.sidewalk else "road"
+        stone = canvas.ink(name, (186, 184, 178), texture="paving", ground=True)
         canvas.face(stone, _strip(-street.kerb - 0.16, street.kerb + 0.16))
         canvas.face(asphalt, _strip(-street.kerb, street.kerb))
         _paint_markings(canvas, draw, street, grey)
@@ -156,9 +152,7 @@ def _paint_ground(canvas: Canvas, draw: np.random.Generator, street: _Street) ->
     canvas.shadow(_strip(edge, edge - canvas.light.sun * shadow))
 
 
-def _paint_slabs(
-    canvas: Canvas, draw: np.random.Generator, street: _Street, colour: Colour
-) -> None:
+def _paint_joints(canvas: Canvas, street: _Street, colour: Colour) -> None:
     """Paint the joints of the sidewalk's slabs."""
     joint = canvas.ink("sidewalk", colour, texture="paving", ground=True)
     inner = street.kerb + street.lawn if street.road else 0.0
@@ -319,7 +313,7 @@ def _vehicles(canvas: Canvas, draw: np.random.Generator, street: _Street) -> lis
     """Return parked and driving cars, one at least within sight, and now and then a lorry."""
     things: list[_Thing] = []
     for side in (-1, 1):
-        x, z = side * (street.kerb - 1.0), draw.uniform(7, 10)
+        x, z = side * (street.kerb - 0.6), draw.uniform(7, 10)
         while z < 60:
             if draw.random() < 0.5:
                 things.append((z, partial(paint_car, canvas, draw, x, z, side == 1)))
@@ -329,7 +323,7 @@ def _vehicles(canvas: Canvas, draw: np.random.Generator, street: _Street) -> lis
         name = ("bus", "truck")[draw.integers(2)]
         things.append((leading + 8, partial(paint_lorry, canvas, draw, 1.2, leading + 8, name)))
     else:
-        things.append((leading, partial(paint_car, canvas, draw, 1.2, leading, True)))
+        things.append((leading, partial(paint_car, canvas, draw, 0.9, leading, True)))
     things.append((oncoming, partial(paint_car, canvas, draw, -1.4, oncoming, False)))
     return things
 
