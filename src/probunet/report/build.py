@@ -12,13 +12,16 @@ import pandas as pd
 import yaml
 
 from probunet.files import sha256, written_whole
-from probunet.report import examples as example_images
-from probunet.report import labels, plots
+from probunet.report import crops, labels, plots, scenes
+from probunet.report.choice import choose
+from probunet.report.latent import LatentFigure, latent_figures
+from probunet.report.modes import Calibration, calibration
 from probunet.report.runs import RunFolder, read_run
 from probunet.report.tables import (
     Row,
     Table,
     against,
+    by_ged,
     other_scores,
     over_folds,
     per_fold,
@@ -26,9 +29,10 @@ from probunet.report.tables import (
     read_table,
 )
 from probunet.run import format_beta
-from probunet.store import Crops, open_crops
+from probunet.store import Crops, Scenes, open_data
 
-PACKAGES = ("probunet", "numpy", "pandas", "scipy", "scikit-image", "zarr", "matplotlib")
+PACKAGES = ("probunet", "numpy", "pandas", "scipy", "scikit-image", "zarr", "matplotlib", "pillow")
+LATENT = "probabilistic_unet"  # the model whose latent space is drawn
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class DatasetSection:
     """All that the report says of one data set."""
 
     name: str
-    crops: Crops | None
-    patients: int
-    series: int
+    kind: str  # "crops" or "scenes"
+    data: Crops | Scenes | None
+    split: str | None  # of scenes, as the configuration has it
+    tested: dict[int, dict[str, int]]  # of scenes: test images by fold and city
+    size: tuple[int, int] | None  # of what was scored, pixels
     most: int  # the greatest n
-    crop: int | None  # side of the scored crop, pixels
     best: Row | None  # of the models, the one of lowest GED at the greatest n
     beside: list[Row]  # the degenerate predictors to name beside it
     settings: int  # models and betas that were run
@@ -50,10 +55,14 @@ class DatasetSection:
     others: Table
     paired: Table | None  # the best model against each other predictor
     ged_plot: str
+    spread: bool  # whether that plot shows single runs and intervals
+    calibration: Calibration | None
     training_plot: str | None
     runs: list[RunFolder]
-    examples: list[example_images.Example]
+    examples: list[crops.CropExample] | list[scenes.SceneExample]
     examples_of: str
+    latent: list[LatentFigure]
+    latent_of: str
 
 
 def build_report(
@@ -82,7 +91,7 @@ def build_report(
     runs
         The runs' folders.
     stores
-        The stores of crops, one per data set.
+        The stores of crops or scenes, one per data set.
     config
         The study's whole configuration.
     title
@@ -97,8 +106,8 @@ def build_report(
     """
     per_run, over, pairs = read_table(scores), read_table(summary), read_comparison(comparison)
     folders = sorted((read_run(folder) for folder in runs), key=lambda folder: folder.run)
-    crops = [open_crops(path) for path in stores]
-    by_dataset = {store.attributes.dataset: store for store in crops}
+    data = [open_data(path) for path in stores]
+    by_dataset = {store.attributes.dataset: store for store in data}
     sections = [
         _section(
             str(name),
@@ -107,13 +116,14 @@ def build_report(
             pairs[pairs["dataset"] == name],
             [folder for folder in folders if folder.run.dataset == name],
             by_dataset.get(str(name)),
+            _split(config, str(name)),
             examples,
         )
-        for name in sorted(over["dataset"].unique())
+        for name in sorted(over["dataset"].unique(), key=labels.place)
     ]
     html = _template().render(
         title=title,
-        synthetic=[store for store in crops if store.attributes.synthetic],
+        synthetic={store.attributes.dataset for store in data if store.attributes.synthetic},
         sections=sections,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions={name: version(name) for name in PACKAGES},
@@ -129,48 +139,78 @@ def _section(
     summary: pd.DataFrame,
     comparison: pd.DataFrame,
     runs: list[RunFolder],
-    crops: Crops | None,
+    data: Crops | Scenes | None,
+    split: str | None,
     examples: int,
 ) -> DatasetSection:
     most = int(summary["n"].max())
+    scores, summary = by_ged(scores, summary), by_ged(summary, summary)
     at_most = summary[summary["n"] == most]
-    models = at_most[at_most["model"].map(labels.degenerate).isna()]
-    models = models.sort_values("ged", kind="stable")
-    best = next(iter(models.to_dict("records")), None)
-    shown: list[example_images.Example] = []
-    if best is not None and crops is not None:
-        for run, row in example_images.choose(runs, best["model"], best["beta"], examples):
-            if run.samples is not None and run.samples.attributes.store == crops.digest:
-                shown.append(example_images.draw(run.run, row, run.samples, crops))
+    pairs = [
+        (str(model), float(beta))
+        for model, beta in at_most[["model", "beta"]].itertuples(index=False, name=None)
+        if labels.degenerate(model) is None
+    ]
+    best = next(iter(pairs), None)
+    latent_beta = next((beta for model, beta in pairs if model == LATENT), math.nan)
     ged = over_folds(summary)
     rows = {row.label: row for row in ged.rows}
-    best_label = "" if best is None else labels.predictor(best["model"], best["beta"])
+    best_label = "" if best is None else labels.predictor(*best, name)
     beside = [("empty", math.nan)]
     if best is not None:
-        beside.insert(0, (labels.deterministic(best["model"]), best["beta"]))
+        beside.insert(0, (labels.deterministic(best[0]), best[1]))
+    sampled = [run.samples for run in runs if run.samples is not None]
     return DatasetSection(
         name=name,
-        crops=crops,
-        patients=0 if crops is None else len(set(crops.columns.patient)),
-        series=0 if crops is None else len(set(crops.columns.series)),
+        kind="scenes" if isinstance(data, Scenes) or name == "cityscapes" else "crops",
+        data=data,
+        split=split,
+        tested=scenes.tested(runs, data) if isinstance(data, Scenes) else {},
+        size=next((one.attributes.size for one in sampled), None),
         most=most,
-        crop=next(
-            (run.samples.attributes.size[0] for run in runs if run.samples is not None), None
-        ),
         best=rows.get(best_label),
-        beside=[rows[name] for pair in beside if (name := labels.predictor(*pair)) in rows],
-        settings=len(models),
+        beside=[rows[row] for pair in beside if (row := labels.predictor(*pair, name)) in rows],
+        settings=len(pairs),
         folds=scores["fold"].nunique(),
         ged=ged,
         by_fold=per_fold(scores, most),
         others=other_scores(summary, most),
-        paired=None if best is None else against(comparison, most, best["model"], best["beta"]),
+        paired=None if best is None else against(comparison, most, *best, [*rows]),
         ged_plot=plots.ged_against_n(scores, summary),
+        spread=len(pairs) <= plots.FEW,
+        calibration=calibration(runs, pairs),
         training_plot=plots.training_curves(runs),
         runs=runs,
-        examples=shown,
+        examples=[] if best is None else _examples(runs, best, data, examples),
         examples_of=best_label,
+        latent=[] if data is None else latent_figures(runs, latent_beta, data),
+        latent_of=labels.predictor(LATENT, latent_beta, name),
     )
+
+
+def _examples(
+    runs: list[RunFolder], best: tuple[str, float], data: Crops | Scenes | None, count: int
+) -> list[crops.CropExample] | list[scenes.SceneExample]:
+    """Return drawings of test images of this model and beta, from runs on this very store."""
+    if isinstance(data, Scenes):
+        return [
+            scenes.draw(run.run, row, run.samples, data)
+            for run, row in choose(runs, *best, count, scenes.APART)
+            if run.samples is not None and run.samples.attributes.store == data.digest
+        ]
+    if isinstance(data, Crops):
+        return [
+            crops.draw(run.run, row, run.samples, data)
+            for run, row in choose(runs, *best, count, crops.APART)
+            if run.samples is not None and run.samples.attributes.store == data.digest
+        ]
+    return []
+
+
+def _split(config: Mapping[str, Any], name: str) -> str | None:
+    """Return how a data set was split, where its configuration has a choice."""
+    own = (config.get("datasets") or {}).get(name) or {}
+    return "file" if own.get("folds_file") and "split" in own else own.get("split")
 
 
 def _template() -> jinja2.Template:
@@ -185,4 +225,5 @@ def _template() -> jinja2.Template:
     environment.filters["number"] = labels.number
     environment.filters["count"] = labels.count
     environment.filters["beta"] = format_beta
+    environment.globals["legend"] = scenes.legend
     return environment.get_template("report.html.j2")

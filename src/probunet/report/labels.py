@@ -10,33 +10,49 @@ MODELS = {
     "probabilistic_unet": "Probabilistic U-Net",
     "unet": "U-Net",
     "dropout_unet": "Dropout U-Net",
+    "unet_ensemble": "U-Net ensemble",
     "m_heads": "M-Heads",
     "image2image_vae": "Image2Image VAE",
     "stochastic_segmentation_network": "Stochastic Segmentation Network",
     "hierarchical_probabilistic_unet": "Hierarchical Probabilistic U-Net",
     "deterministic": "Deterministic (prior mean)",
-    "empty": "Always empty",
-    "graders": "The graders themselves",
 }
-DATASETS = {"lidc": "LIDC-IDRI"}
+DATASETS = {"lidc": "LIDC-IDRI", "cityscapes": "Cityscapes"}
 DEGENERATE = ("deterministic", "empty", "graders")
+SHARED = {  # by data set, the predictors that are no model's
+    "lidc": {"empty": "Always empty", "graders": "The graders themselves"},
+    "cityscapes": {"empty": "None of the ten classes", "graders": "The 32 modes themselves"},
+}
 
 
-def predictor(model: str, beta: float) -> str:
+def predictor(model: str, beta: float, dataset: str) -> str:
     """Return a row's name in the tables, without beta where there is none or it has no effect.
 
-    >>> predictor("empty", math.nan)
-    'Always empty'
-    >>> predictor("probabilistic_unet", 10.0).replace(NBSP, " ")
+    >>> predictor("empty", math.nan, "lidc"), predictor("graders", math.nan, "cityscapes")
+    ('Always empty', 'The 32 modes themselves')
+    >>> predictor("probabilistic_unet", 10.0, "lidc").replace(NBSP, " ")
     'Probabilistic U-Net, β = 10'
-    >>> predictor("deterministic (m_heads)", 1.0)
+    >>> predictor("deterministic (m_heads)", 1.0, "lidc")
     'Deterministic (M-Heads)'
     """
     kind, _, owner = model.removesuffix(")").partition(" (")
-    name = f"Deterministic ({MODELS.get(owner, owner)})" if owner else MODELS.get(kind, kind)
+    shared = SHARED.get(dataset, SHARED["lidc"])
+    name = MODELS.get(kind, shared.get(kind, kind))
+    if owner:
+        name = f"Deterministic ({MODELS.get(owner, owner)})"
     if math.isnan(beta) or (owner or kind) in WITHOUT_KL:
         return name
     return f"{name}, β{NBSP}={NBSP}{format_beta(beta)}"
+
+
+def place(dataset: str) -> tuple[int, str]:
+    """Return where a data set stands in the report: as in the paper, then by name.
+
+    >>> sorted(["cityscapes", "another", "lidc"], key=place)
+    ['lidc', 'cityscapes', 'another']
+    """
+    known = list(DATASETS)
+    return (known.index(dataset) if dataset in known else len(known)), dataset
 
 
 def degenerate(model: str) -> str | None:

@@ -1,9 +1,6 @@
-"""The plots, as SVG that is the same whenever it is drawn."""
+"""The plots of GED and of training."""
 
-import base64
-import io
 import math
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,34 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from probunet.report.labels import degenerate, deterministic, predictor
+from probunet.report.labels import degenerate, predictor
 from probunet.report.runs import RunFolder
+from probunet.report.style import GREY, STYLE, Look, Looks, data_uri, looks
 from probunet.report.tables import groups
 
-# Okabe and Ito's colours, told apart with any colour vision
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D")  # for each further round of the colours
-GREY = "#555555"
 MOST_POINTS = 200  # per training curve
+ALL_POINTS = 10_000  # of the curves of one plot together, which keeps the report small
+FEW = 4  # models and betas: of more, single runs and intervals would hide each other
 CURVES = {"loss": "Loss", "kl": "KL divergence", "validation_ged": "Validation GED"}
-Colours = dict[tuple[str, float], tuple[str, str]]  # colour and marker by model and beta
-_STYLE: Any = {
-    "svg.hashsalt": "probunet",
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
-    """Return GED against n as a data URI: folds thin, their mean thick, its interval a band.
+    """Return GED against n as a data URI: means over folds.
+
+    With single runs as thin lines and intervals as bands, where there are not more than `FEW`
+    models and betas. The deterministic rows, which do not depend on n, stand as open markers in a
+    column of their own.
 
     Parameters
     ----------
@@ -48,70 +35,109 @@ def ged_against_n(scores: pd.DataFrame, summary: pd.DataFrame) -> str:
         `scores.csv` and `summary.csv`, the rows of one data set.
     """
     ns = sorted(summary["n"].unique())
-    colour = _colours(summary)
-    figure = Figure(figsize=(6.4, 5), layout="constrained")
+    of = looks(summary[["model", "beta"]].itertuples(index=False, name=None))
+    models = [key for key, _ in groups(summary, "model", "beta") if degenerate(key[0]) is None]
+    single = max(ns) * 2  # on the logarithmic axis, the place after the greatest n
+    figure = Figure(figsize=(6.4, 4.4 + 0.11 * len(models)), layout="constrained")
     axes = figure.subplots()
     for (model, beta), mean in groups(summary, "model", "beta"):
-        line, marker = colour.get((model, beta), (GREY, ""))
+        label = predictor(model, beta, str(mean["dataset"].iloc[0]))
         kind = degenerate(model)
-        if kind is not None:
-            style = {"deterministic": "--", "empty": "-.", "graders": ":"}[kind]
-            axes.plot(mean["n"], mean["ged"], style, color=line, label=predictor(model, beta))
-            continue
-        runs = scores[(scores["model"] == model) & (scores["beta"] == beta)]
-        for _, fold in groups(runs, "fold", "seed"):
-            axes.plot(fold["n"], fold["ged"], color=line, linewidth=0.7, alpha=0.5)
-        axes.fill_between(
-            mean["n"], mean["ged_low"], mean["ged_high"], color=line, alpha=0.15, linewidth=0
-        )
-        axes.plot(
-            mean["n"],
-            mean["ged"],
-            f"{marker}-",
-            color=line,
-            linewidth=2.2,
-            markersize=5,
-            label=predictor(model, beta),
-        )
+        if kind == "deterministic":
+            _draw_single(axes, mean, single, of, (model, beta))
+        elif kind is not None:
+            line = {"empty": "-.", "graders": ":"}[kind]
+            axes.plot(mean["n"], mean["ged"], line, color=GREY, linewidth=1.8, label=label)
+        else:
+            runs = scores[(scores["model"] == model) & (scores["beta"] == beta)]
+            if len(models) <= FEW:
+                _draw_spread(axes, mean, runs, of[model, beta])
+            _draw_model(axes, mean, of[model, beta], label)
+    deterministic = any(degenerate(model) == "deterministic" for model in summary["model"])
+    places = {float(n): str(n) for n in ns} | ({single: "single\nguess"} if deterministic else {})
     axes.set_xscale("log", base=2)
-    axes.set_xticks(ns, [str(n) for n in ns])
+    axes.set_xticks(list(places), list(places.values()))
     axes.minorticks_off()
     axes.set_xlabel("samples per image, n")
     axes.set_ylabel("GED (lower is better)")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     figure.legend(loc="outside lower left", ncols=2)
-    return _data_uri(figure)
+    return data_uri(figure)
 
 
-@mpl.rc_context(_STYLE)
+def _draw_spread(axes: Axes, mean: pd.DataFrame, runs: pd.DataFrame, look: Look) -> None:
+    for _, fold in groups(runs, "fold", "seed"):
+        axes.plot(fold["n"], fold["ged"], look.line, color=look.colour, linewidth=0.7, alpha=0.5)
+    axes.fill_between(
+        mean["n"], mean["ged_low"], mean["ged_high"], color=look.colour, alpha=0.12, linewidth=0
+    )
+
+
+def _draw_model(axes: Axes, mean: pd.DataFrame, look: Look, label: str) -> None:
+    axes.plot(
+        mean["n"],
+        mean["ged"],
+        look.line,
+        marker=look.marker,
+        color=look.colour,
+        linewidth=2,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        label=label,
+    )
+
+
+def _draw_single(
+    axes: Axes, mean: pd.DataFrame, place: float, of: Looks, pair: tuple[str, float]
+) -> None:
+    if pair in of:
+        look = of[pair]
+        axes.plot(
+            place, mean["ged"].iloc[-1], look.marker, color=look.colour, fillstyle="none", zorder=3
+        )
+
+
+@mpl.rc_context(STYLE)
 def training_curves(runs: list[RunFolder]) -> str | None:
     """Return loss, KL and validation GED over steps as a data URI; None if nothing was logged.
 
-    One line per run; long logs are averaged to `MOST_POINTS` points.
+    One line per training, an ensemble's members each; long logs are averaged to fewer points.
     """
-    logged = [name for name in CURVES if any(_has(run, name) for run in runs)]
+    logged = [name for name in CURVES if any(_curves(run, name) for run in runs)]
     if not logged:
         return None
-    trained = sorted({(run.run.model, run.run.beta) for run in runs})
-    colour = _colours(pd.DataFrame(trained, columns=["model", "beta"]))
+    trained = sorted({(run.run.model, run.run.beta) for run in runs if run.training})
+    of = looks(trained)
     figure = Figure(figsize=(3.6 * len(logged), 3.3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(logged), squeeze=False)[0], logged, strict=True):
-        _draw_curve(axes, name, runs, colour)
-    handles = [Line2D([], [], color=colour[pair][0], label=predictor(*pair)) for pair in trained]
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 3))
-    return _data_uri(figure)
-
-
-def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: Colours) -> None:
-    curves = [
-        ((run.run.model, run.run.beta), run.training[name]) for run in runs if _has(run, name)
+        _draw_curves(axes, name, runs, of)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=of[pair].colour,
+            linestyle=of[pair].line,
+            label=predictor(*pair, runs[0].run.dataset),
+        )
+        for pair in trained
     ]
-    for pair, curve in curves:
-        parts = math.ceil(len(curve) / MOST_POINTS)
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), len(logged)))
+    return data_uri(figure)
+
+
+def _draw_curves(axes: Axes, name: str, runs: list[RunFolder], of: Looks) -> None:
+    curves = [(run, curve) for run in runs for curve in _curves(run, name)]
+    most = max(ALL_POINTS // len(curves), 20)
+    curves.sort(key=lambda pair: -len(pair[0].training))  # an ensemble's many lines lie below
+    for run, curve in curves:
+        look = of[run.run.model, run.run.beta]
+        parts = math.ceil(len(curve) / min(MOST_POINTS, most))
         short = curve.groupby(np.arange(len(curve)) // parts).mean()
         steps = pd.Series(curve.index).groupby(np.arange(len(curve)) // parts).mean()
-        marker = "." if len(curve) < 20 else ""
-        axes.plot(steps, short, marker=marker, color=colour[pair][0], linewidth=1, alpha=0.8)
+        # a dot at each value of a short curve; the many of an ensemble would hide the lines
+        marker = "." if len(curve) < 20 and len(run.training) == 1 else ""
+        axes.plot(steps, short, look.line, marker=marker, color=look.colour, linewidth=1, alpha=0.8)
     if name != "validation_ged" and all((curve > 0).all() for _, curve in curves):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -121,24 +147,6 @@ def _draw_curve(axes: Axes, name: str, runs: list[RunFolder], colour: Colours) -
     axes.set_xlabel("step")
 
 
-def _has(run: RunFolder, name: str) -> bool:
-    """Return whether a run has this curve; models without a KL log zeros."""
-    return name in run.training and bool(run.training[name].any())
-
-
-def _colours(table: pd.DataFrame) -> Colours:
-    """Return a colour and a marker for each model and beta, its deterministic rows included."""
-    pairs = table[["model", "beta"]].drop_duplicates().itertuples(index=False, name=None)
-    known = sorted(pair for pair in pairs if degenerate(pair[0]) is None)
-    rounds = len(COLOURS)
-    chosen = {
-        pair: (COLOURS[i % rounds], MARKERS[i // rounds % len(MARKERS)])
-        for i, pair in enumerate(known)
-    }
-    return chosen | {(deterministic(model), beta): c for (model, beta), c in chosen.items()}
-
-
-def _data_uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _curves(run: RunFolder, name: str) -> list[pd.Series]:
+    """Return a run's curves of this name; models without a KL log zeros, which are none."""
+    return [log[name] for log in run.training if name in log and log[name].any()]

@@ -20,7 +20,8 @@ class RunFolder:
     """A run, and of its files what could be read."""
 
     run: Run
-    training: dict[str, pd.Series]  # by curve, over steps; without those that were not logged
+    # by curve, over steps, without those that were not logged; an ensemble's are its members'
+    training: list[dict[str, pd.Series]]
     samples: Samples | None
     scores: pd.DataFrame | None  # per image, predictor and n
     missing: tuple[str, ...]  # what could not be read and why
@@ -29,7 +30,7 @@ class RunFolder:
 def read_run(folder: Path) -> RunFolder:
     """Return what a run's folder holds."""
     missing: list[str] = []
-    training = _training(folder / "training.jsonl", missing)
+    logs = [_training(log, folder, missing) for log in _logs(folder)]
     try:
         samples = open_samples(folder / "samples.zarr")
     except ProbunetError as error:
@@ -40,28 +41,35 @@ def read_run(folder: Path) -> RunFolder:
     except (OSError, ValueError) as error:
         scores = None
         missing.append(f"no scores of single images: {_without_folder(error, folder)}")
-    return RunFolder(
-        Run.parse(folder.resolve().as_posix()), training, samples, scores, tuple(missing)
-    )
+    run = Run.parse(folder.resolve().as_posix())
+    return RunFolder(run, [log for log in logs if log], samples, scores, tuple(missing))
 
 
-def _training(path: Path, missing: list[str]) -> dict[str, pd.Series]:
+def _logs(folder: Path) -> list[Path]:
+    """Return where a run's training was logged: an ensemble's members have folders of their own."""
+    members = [path for path in folder.glob("member-*") if path.is_dir()]
+    members.sort(key=lambda path: (len(path.name), path.name))  # 2 before 10
+    return [member / "training.jsonl" for member in members or [folder]]
+
+
+def _training(path: Path, folder: Path, missing: list[str]) -> dict[str, pd.Series]:
+    name = path.relative_to(folder).as_posix()
     try:
         lines = path.read_text().splitlines()
     except OSError as error:
-        missing.append(f"no training log: {path.name}: {error.strerror}")
+        missing.append(f"no training log: {name}: {error.strerror}")
         return {}
-    values: dict[str, dict[int, float]] = {name: {} for name in CURVES}
+    values: dict[str, dict[int, float]] = {curve: {} for curve in CURVES}
     for step, line in _records(lines):
-        for name in CURVES:
-            value = line.get(name)
+        for curve in CURVES:
+            value = line.get(curve)
             # a step that was logged twice, before and after a resumption, counts once
             if isinstance(value, int | float) and math.isfinite(value):
-                values[name][step] = float(value)
-    unread = [name for name in CURVES if not values[name]]
+                values[curve][step] = float(value)
+    unread = [curve for curve in CURVES if not values[curve]]
     if unread:
-        missing.append(f"{path.name} has no values of {', '.join(unread)}")
-    return {name: pd.Series(found).sort_index() for name, found in values.items() if found}
+        missing.append(f"{name} has no values of {', '.join(unread)}")
+    return {curve: pd.Series(found).sort_index() for curve, found in values.items() if found}
 
 
 def _records(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from probunet.errors import ProbunetError
-from probunet.report.labels import degenerate, number, predictor
+from probunet.report.labels import degenerate, deterministic, number, predictor
 
 OTHERS = {
     "ged_unbiased": "GED, unbiased",
@@ -82,13 +82,30 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     return table
 
 
+def by_ged(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the models in the order of their GED at the greatest n, best first.
+
+    Each model's deterministic rows stand after all models, in the same order; then the predictors
+    that are no model's.
+    """
+    at_most = summary[summary["n"] == summary["n"].max()].sort_values("ged", kind="stable")
+    models = [
+        (row.model, row.beta) for row in at_most.itertuples() if degenerate(str(row.model)) is None
+    ]
+    wanted = models + [(deterministic(str(model)), beta) for model, beta in models]
+    places = {pair: place for place, pair in enumerate(wanted)}
+    pairs = table[["model", "beta"]].itertuples(index=False, name=None)
+    order = [places.get(pair, len(places)) for pair in pairs]
+    return table.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
+
+
 def over_folds(summary: pd.DataFrame) -> Table:
     """Return one row per predictor and one column per n: GED, sd and interval over folds."""
     ns = sorted(summary["n"].unique())
     rows = []
-    for (model, beta), group in groups(summary, "model", "beta"):
+    for _, group in groups(summary, "model", "beta"):
         by_n = group.set_index("n").to_dict("index")
-        rows.append(_row(predictor(model, beta), model, [_ged(by_n.get(n)) for n in ns]))
+        rows.append(_row(group, [_ged(by_n.get(n)) for n in ns]))
     return Table([f"n = {n}" for n in ns], rows)
 
 
@@ -98,33 +115,28 @@ def per_fold(scores: pd.DataFrame, n: int) -> Table:
     folds = sorted(chosen["fold"].unique())
     several = chosen["seed"].nunique() > 1
     rows = []
-    for (model, beta, seed), group in groups(chosen, "model", "beta", "seed"):
+    for (_, _, seed), group in groups(chosen, "model", "beta", "seed"):
         by_fold = group.set_index("fold")["ged"].to_dict()
-        label = predictor(model, beta)
-        if several and not math.isnan(seed):
-            label += f", seed {int(seed)}"
         cells = [Cell(number(by_fold.get(fold, math.nan))) for fold in folds]
-        rows.append(_row(label, model, cells))
+        repeat = f", seed {int(seed)}" if several and not math.isnan(seed) else ""
+        rows.append(_row(group, cells, repeat))
     return Table([f"fold {fold}" for fold in folds], rows)
 
 
 def other_scores(summary: pd.DataFrame, n: int) -> Table:
     """Return one row per predictor and one column per further score, at n."""
     rows = [
-        _row(
-            predictor(row["model"], row["beta"]),
-            row["model"],
-            [Cell(number(row[name])) for name in OTHERS],
-        )
-        for row in summary[summary["n"] == n].to_dict("records")
+        _row(group, [Cell(number(group[name].iloc[0])) for name in OTHERS])
+        for _, group in groups(summary[summary["n"] == n], "model", "beta")
     ]
     return Table(list(OTHERS.values()), rows)
 
 
-def against(comparison: pd.DataFrame, n: int, model: str, beta: float) -> Table:
-    """Return one row per other predictor: how this one's GED differs on the same patients, at n.
+def against(comparison: pd.DataFrame, n: int, model: str, beta: float, order: list[str]) -> Table:
+    """Return one row per other predictor: how this one's GED differs on the same subjects, at n.
 
-    A difference is bold where its interval excludes zero, and only there.
+    A difference is bold where its interval excludes zero, and only there. `order` has the rows'
+    labels in the order in which they are to stand.
     """
     at_n = comparison[comparison["n"] == n]
     turned = at_n.rename(
@@ -139,18 +151,18 @@ def against(comparison: pd.DataFrame, n: int, model: str, beta: float) -> Table:
     both = pd.concat([at_n, turned])
     this = both[(both["model"] == model) & (both["beta"] == beta)]
     rows = []
-    for row in this[PAIR].to_dict("records"):
+    for row in this.to_dict("records"):
         apart = row["low"] > 0 or row["high"] < 0
         cells = [
             Cell(number(row["difference"]), bold=apart),
             Cell(f"{number(row['low'])} to {number(row['high'])}"),
             Cell(f"{100 * row['better']:.0f} %"),
         ]
-        rows.append(
-            _row(predictor(row["other_model"], row["other_beta"]), row["other_model"], cells)
-        )
-    rows.sort(key=lambda row: row.degenerate)  # models first
-    return Table(["difference in GED", "95 % interval", "patients better"], rows)
+        other = (row["other_model"], row["other_beta"], row["dataset"])
+        rows.append(Row(predictor(*other), cells, degenerate(row["other_model"]) is not None))
+    places = {label: place for place, label in enumerate(order)}
+    rows.sort(key=lambda row: places.get(row.label, len(places)))
+    return Table(["difference in GED", "95 % interval", "share better"], rows)
 
 
 def _ged(row: dict[Any, Any] | None) -> Cell:
@@ -167,5 +179,7 @@ def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...]
         yield cast("tuple[Any, ...]", key), group
 
 
-def _row(label: str, model: str, cells: list[Cell]) -> Row:
-    return Row(label, cells, degenerate(model) is not None)
+def _row(group: pd.DataFrame, cells: list[Cell], repeat: str = "") -> Row:
+    model = str(group["model"].iloc[0])
+    label = predictor(model, group["beta"].iloc[0], str(group["dataset"].iloc[0]))
+    return Row(label + repeat, cells, degenerate(model) is not None)

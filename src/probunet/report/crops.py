@@ -1,0 +1,95 @@
+"""LIDC-IDRI in the report: its crops, graders and samples, drawn as outlines over the picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from probunet.metrics.bits import unpack
+from probunet.report.choice import ImageScores
+from probunet.report.images import shaded
+from probunet.run import Run
+from probunet.store import GRADERS, SIZE, Crops, Samples
+
+WINDOW = (-1350.0, 150.0)  # HU: the usual lung window, width 1500 around -600
+SHOWN = 16  # samples per image, at most
+ZOOM_MARGIN = 10  # pixels around all outlines
+LEAST_ZOOM = 48  # pixels, the smallest side that is shown
+APART = "patient"  # the column in which the images shown differ, where they can
+
+
+@dataclass(frozen=True)
+class CropExample:
+    """One test image: pictures as data URIs, outlines as SVG paths in pixels of the crop."""
+
+    run: Run
+    patient: str
+    z: float  # mm
+    annotations: int
+    ged: float
+    crop: int  # side, pixels
+    zoom: tuple[int, int, int]  # left, top and side of the part shown large, pixels
+    picture: str
+    graders: list[str]
+    graders_mean: str
+    samples: list[str]
+    samples_mean: str
+
+
+def draw(run: Run, row: ImageScores, samples: Samples, crops: Crops) -> CropExample:
+    """Return the drawing of one test image."""
+    crop = samples.attributes.size[0]
+    index = int(row["row"])
+    image, graders = centre_of(crops, index, crop)
+    position = int(np.flatnonzero(samples.rows == index)[0])
+    drawn = unpack(np.asarray(samples.samples[position]), crop, crop)
+    return CropExample(
+        run=run,
+        patient=str(row["patient"]),
+        z=float(row["z"]),
+        annotations=int(row["annotations"]),
+        ged=float(row["ged"]),
+        crop=crop,
+        zoom=zoom_to(np.concatenate((graders, drawn[:SHOWN]))),
+        picture=shaded(image, *WINDOW, "gray"),
+        graders=[outline(mask) for mask in graders],
+        graders_mean=shaded(graders.mean(axis=0), 0, 1, "magma"),
+        samples=[outline(mask) for mask in drawn[:SHOWN]],
+        samples_mean=shaded(drawn.mean(axis=0), 0, 1, "magma"),
+    )
+
+
+def centre_of(crops: Crops, row: int, crop: int) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Return a crop's centre (crop, crop), HU, and its graders' masks (4, crop, crop)."""
+    margin = (SIZE - crop) // 2
+    centre = slice(margin, margin + crop)
+    bits = np.asarray(crops.masks[row])[centre, centre]
+    graders = np.stack([(bits >> g & 1).astype(bool) for g in range(GRADERS)])
+    return np.asarray(crops.image[row])[centre, centre], graders
+
+
+def outline(mask: NDArray[np.bool_]) -> str:
+    """Return a mask's outline as an SVG path, x and y in pixels; empty for an empty mask."""
+    parts = []
+    for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):  # type: ignore[no-untyped-call]
+        # a pixel's centre lies half a pixel from its corner, less the padding's pixel
+        points = contour[:-1] - 0.5
+        parts.append("M" + "L".join(f"{x:g} {y:g}" for y, x in points) + "Z")
+    return "".join(parts)
+
+
+def zoom_to(masks: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return left, top and side of a square that holds all masks (m, H, W), with a margin."""
+    crop = masks.shape[-1]
+    rows, columns = np.nonzero(masks.any(axis=0))
+    if len(rows) == 0:
+        return 0, 0, crop
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    side = int(np.clip(max(height, width) + 2 * ZOOM_MARGIN, min(LEAST_ZOOM, crop), crop))
+
+    def start(indices: NDArray[np.int64]) -> int:
+        middle = (indices.min() + indices.max() + 1) / 2
+        return int(np.clip(round(middle - side / 2), 0, crop - side))
+
+    return start(columns), start(rows), side

@@ -1,0 +1,150 @@
+"""The latent space around test images: a grid of segmentations, the prior and the posterior.
+
+As in Kohl et al. 2018, figures of the latent space: segmentations are shown where they lie in it.
+All places are in units of the prior's sigma, from the prior's mean.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probunet.metrics.bits import unpack
+from probunet.report.crops import WINDOW, centre_of, outline, zoom_to
+from probunet.report.images import indexed, photograph, shaded
+from probunet.report.palette import PALETTE, coloured
+from probunet.report.runs import RunFolder
+from probunet.report.scenes import thinned
+from probunet.run import Run
+from probunet.store import Crops, Latent, Samples, Scenes
+
+MOST = 3  # images shown per data set
+CELL = 144  # pixels, width of a scene's segmentation in the grid
+SIDE = 1.0  # how far beside the grid a posterior is still shown, in cells
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """One sigma of a posterior, in cells of the grid from its upper left corner."""
+
+    x: float
+    y: float
+    x_radius: float
+    y_radius: float
+    outside: bool  # farther than is shown: its centre is drawn at the edge
+
+
+@dataclass(frozen=True)
+class LatentFigure:
+    """The grid of one test image: first direction to the right, second one upwards."""
+
+    run: Run
+    name: str  # whose image
+    directions: tuple[int, int]  # dimensions of the latent space, from 1
+    cells: int  # along each side
+    step: float  # from cell to cell, in the prior's sigmas
+    aspect: float  # a cell's width over its height
+    view: tuple[float, float, float, float]  # left, top, width and height, cells
+    picture: str  # a crop's picture, behind its outlines; a scene's
+    size: tuple[int, int]  # the picture's height and width, pixels
+    zoom: tuple[int, int, int]  # of crops: left, top and side of the part shown
+    outlines: list[list[str]]  # of crops: SVG paths, from the top row down; else empty
+    maps: str  # of scenes: the whole grid as one picture; else empty
+    prior: Posterior
+    posteriors: list[Posterior]
+
+
+def latent_figures(runs: list[RunFolder], beta: float, data: Crops | Scenes) -> list[LatentFigure]:
+    """Return the figures of the first run of the Probabilistic U-Net, this beta, that has any."""
+    for run in runs:
+        samples = run.samples
+        if (run.run.model, run.run.beta) != ("probabilistic_unet", beta) or samples is None:
+            continue
+        if samples.latent is not None and samples.attributes.store == data.digest:
+            shown = range(min(MOST, len(samples.latent.rows)))
+            return [_figure(run.run, samples, samples.latent, k, data) for k in shown]
+    return []
+
+
+def _figure(
+    run: Run, samples: Samples, latent: Latent, k: int, data: Crops | Scenes
+) -> LatentFigure:
+    row = int(latent.rows[k])
+    # upwards along the second direction: (rows from the top, columns, ...)
+    grid = np.flip(np.swapaxes(latent.grid[k], 0, 1), axis=0)
+    height, width = samples.attributes.size
+    zoom, outlines, maps = (0, 0, width), [], ""
+    if isinstance(data, Crops):
+        image, graders = centre_of(data, row, width)
+        masks = unpack(np.ascontiguousarray(grid), height, width)
+        zoom = zoom_to(np.concatenate((graders, masks.reshape(-1, height, width))))
+        outlines = [[outline(mask) for mask in line] for line in masks]
+        picture, name = shaded(image, *WINDOW, "gray"), str(data.columns.patient[row])
+    else:
+        maps = _maps(grid)
+        picture = photograph(np.asarray(data.image[row]))
+        name = f"{data.columns.city[row]} {data.columns.frame[row]}"
+    prior, *posteriors = _places(samples, latent, k)
+    return LatentFigure(
+        run=run,
+        name=name,
+        directions=(int(latent.directions[k, 0]) + 1, int(latent.directions[k, 1]) + 1),
+        cells=len(latent.steps),
+        step=float(latent.steps[1] - latent.steps[0]),
+        aspect=1.0 if isinstance(data, Crops) else width / height,
+        view=_view(len(latent.steps), posteriors),
+        picture=picture,
+        size=(height, width),
+        zoom=zoom,
+        outlines=outlines,
+        maps=maps,
+        prior=prior,
+        posteriors=posteriors,
+    )
+
+
+def _maps(grid: NDArray[np.uint8]) -> str:
+    """Return class ids (rows, columns, H, W) as one coloured picture."""
+    small = np.array([[coloured(thinned(cell, CELL)) for cell in line] for line in grid])
+    rows, columns, height, width = small.shape
+    tiled = small.swapaxes(1, 2).reshape(rows * height, columns * width)
+    return indexed(tiled, PALETTE)
+
+
+def _places(samples: Samples, latent: Latent, k: int) -> list[Posterior]:
+    """Return the prior and the posteriors, one sigma of each."""
+    if samples.prior_mean is None or samples.prior_log_sigma is None:
+        raise ValueError(f"{samples.path}: a latent grid without a prior")
+    position = int(np.flatnonzero(samples.rows == latent.rows[k])[0])
+    pair = latent.directions[k]
+    sigma = np.exp(samples.prior_log_sigma[position, pair])
+    means = (latent.posterior_mean[k][:, pair] - samples.prior_mean[position, pair]) / sigma
+    radii = np.exp(latent.posterior_log_sigma[k][:, pair]) / sigma
+    step, middle = latent.steps[1] - latent.steps[0], len(latent.steps) / 2
+    offset = float(latent.steps.mean())  # 0 where the grid is centred on the prior's mean
+    low, high = -SIDE, len(latent.steps) + SIDE
+    places = []
+    for mean, radius in zip([np.zeros(2), *means], [np.ones(2), *radii], strict=True):
+        x = middle + (float(mean[0]) - offset) / step
+        y = middle - (float(mean[1]) - offset) / step
+        outside = not (low <= x <= high and low <= y <= high)
+        places.append(
+            Posterior(
+                x=round(float(np.clip(x, low, high)), 3),
+                y=round(float(np.clip(y, low, high)), 3),
+                x_radius=round(float(radius[0]) / step, 4),
+                y_radius=round(float(radius[1]) / step, 4),
+                outside=outside,
+            )
+        )
+    return places
+
+
+def _view(cells: int, posteriors: list[Posterior]) -> tuple[float, float, float, float]:
+    """Return the part that holds the grid and all posteriors' centres, with a margin."""
+    margin = 0.25
+    left = min([0.0, *(p.x for p in posteriors)]) - margin
+    right = max([float(cells), *(p.x for p in posteriors)]) + margin
+    top = min([0.0, *(p.y for p in posteriors)]) - margin
+    bottom = max([float(cells), *(p.y for p in posteriors)]) + margin
+    return left, top, right - left, bottom - top

@@ -1,0 +1,33 @@
+import re
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.draw import polygon2mask
+
+from probunet.report.crops import outline
+
+
+@given(st.integers(3, 12), st.integers(3, 12), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=50)
+def test_outline_encloses_the_mask_s_pixels(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    inside = np.zeros(mask.shape, bool)
+    for part in outline(mask).split("M")[1:]:
+        points = [tuple(map(float, pair.split())) for pair in part.rstrip("Z").split("L")]
+        assert points[0] != points[-1]
+        # SVG's (x, y) from the corner, against (row, column) from the pixel's centre
+        corners = np.array(points)[:, ::-1] - 0.5
+        inside ^= polygon2mask(mask.shape, corners)  # even-odd, as the page fills it
+    np.testing.assert_array_equal(inside, mask)
+
+
+def test_an_empty_mask_has_no_outline() -> None:
+    assert outline(np.zeros((4, 4), bool)) == ""
+
+
+def test_one_pixel_is_a_diamond_around_its_centre() -> None:
+    mask = np.zeros((5, 5), bool)
+    mask[1, 3] = True
+    points = {tuple(map(float, p.split())) for p in re.split("[MLZ]", outline(mask)) if p}
+    assert points == {(3.5, 1), (4, 1.5), (3.5, 2), (3, 1.5)}
