@@ -25,7 +25,7 @@ def scores(model: str, beta: float, *, folds: int = 2, seeds: int = 1, n: int = 
                 "fold": fold,
                 "n": n,
                 "row": np.arange(6) + 10 * fold,
-                "patient": [f"{fold}{patient}" for patient in PATIENTS],
+                "subject": [f"{fold}{patient}" for patient in PATIENTS],
                 "ged": random.random(6),
             }
         )
@@ -49,16 +49,16 @@ def test_a_pair_is_what_its_patients_drawn_one_by_one_give(
     for fold in range(folds):
         of_a, of_b = a[a["fold"] == fold], b[b["fold"] == fold]
         differences.append(of_a["ged"].mean() - of_b["ged"].mean())
-        names = sorted(set(of_a["patient"]))
+        names = sorted(set(of_a["subject"]))
         generator = numpy_generator(seed, f"bootstrap/lidc/fold-{fold}")
         for i, times in enumerate(generator.multinomial(3, [1 / 3] * 3, BOOTSTRAP)):
             values: list[list[float]] = [[], []]
             for name, count in zip(names, times, strict=True):
                 for side, of in zip(values, (of_a, of_b), strict=True):
-                    side += list(of.loc[of["patient"] == name, "ged"]) * int(count)
+                    side += list(of.loc[of["subject"] == name, "ged"]) * int(count)
             drawn[i] += (np.mean(values[0]) - np.mean(values[1])) / folds
         for name in names:
-            mean = [of.loc[of["patient"] == name, "ged"].mean() for of in (of_a, of_b)]
+            mean = [of.loc[of["subject"] == name, "ged"].mean() for of in (of_a, of_b)]
             better.append(mean[0] < mean[1])
     assert row["difference"] == pytest.approx(np.mean(differences))
     assert [row["low"], row["high"]] == pytest.approx(list(np.percentile(drawn, [2.5, 97.5])))

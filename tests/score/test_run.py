@@ -41,7 +41,8 @@ def test_one_row_per_image_predictor_and_n(scores: pd.DataFrame) -> None:
     assert scores[
         ["dataset", "model", "beta", "fold", "seed"]
     ].drop_duplicates().to_numpy().tolist() == [["lidc", "probabilistic_unet", 0.5, 1, 3]]
-    assert scores.loc[scores["row"] == 5, "patient"].unique() == ["LIDC-IDRI-0002"]
+    of_5 = scores[scores["row"] == 5]
+    assert of_5["patient"].unique() == of_5["subject"].unique() == ["LIDC-IDRI-0002"]
 
 
 @pytest.mark.parametrize("n", N)
@@ -138,7 +139,7 @@ def test_blocks_of_images_leave_no_trace(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("probunet.score.run.SHARD", 3)
+    monkeypatch.setattr("probunet.score.crops.SHARD", 3)
     score_run(samples, crops, tmp_path / "scores.parquet", N)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), scores)
 

@@ -33,7 +33,7 @@ def run_scores(
             ):
                 table[name] = list(bins)
             patient = [f"P{fold}{i}" for i in (0, 0, 0, 1, 2, 2)]
-            tables.append(table.assign(row=rows, patient=patient, n=n, predictor=predictor))
+            tables.append(table.assign(row=rows, subject=patient, n=n, predictor=predictor))
     return pd.concat(tables).assign(dataset="lidc", model=model, beta=beta, fold=fold, seed=seed)
 
 
@@ -164,7 +164,7 @@ def test_interval_is_that_of_a_bootstrap_written_out(
         for draw in times:
             values: list[float] = []
             for patient, count in zip(patients, draw, strict=True):
-                values += list(images.loc[images["patient"] == patient, "ged"]) * int(count)
+                values += list(images.loc[images["subject"] == patient, "ged"]) * int(count)
             means.append(np.mean(values))
         fold_means.append(means)
     low, high = np.percentile(np.mean(fold_means, axis=0), [2.5, 97.5])

@@ -24,7 +24,7 @@ def matched_iou(
 ) -> NDArray[np.float64]:
     """Return HM-IoU (images,) of the first `n` samples against the graders.
 
-    Two empty masks have IoU 1.
+    Two empty masks have IoU 1. Images whose distances are NaN have NaN.
 
     Parameters
     ----------
@@ -42,15 +42,17 @@ def matched_iou(
         If a weight is negative or an image has none above zero.
     """
     between = pairs.between[:, :n]
-    if weights is None:
-        return _assigned(between)
-    weights = np.broadcast_to(weights, between[:, 0].shape)
+    weights = np.broadcast_to(1.0 if weights is None else weights, between[:, 0].shape)
     total = weights.sum(axis=1, keepdims=True)
     if (weights < 0).any() or not (total > 0).all():
         raise ValueError("weights must not be negative, nor all be zero")
+    iou = np.full(len(between), np.nan)
+    scored = ~np.isnan(between).any(axis=(1, 2))
     if (weights == weights[:, :1]).all():
-        return _assigned(between)
-    return _transported(between, weights / total)
+        iou[scored] = _assigned(between[scored])
+    else:
+        iou[scored] = _transported(between[scored], (weights / total)[scored])
+    return iou
 
 
 def _assigned(between: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -68,6 +70,9 @@ def _transported(between: NDArray[np.float64], weights: NDArray[np.float64]) -> 
     contradict them.
     """
     _, n, graders = between.shape
+    if n == 1:  # there is one way
+        only: NDArray[np.float64] = 1 - (between[:, 0] * weights).sum(axis=1)
+        return only
     leaving = np.kron(np.eye(n), np.ones(graders))  # (n, n * G), over T row by row
     arriving = np.kron(np.ones(n), np.eye(graders))[:-1]  # (G - 1, n * G)
     constraints = np.concatenate((leaving, arriving))

@@ -39,11 +39,23 @@ def mode_distances(
 
 def distances_of(shared: Overlaps) -> Distances:
     """Return the distances that overlaps amount to."""
+    samples, between = _within(shared), _between(shared)
     left_out = ~shared.present.any(axis=1)
-    found = Distances(_within(shared), _between(shared), _modes(shared.present))
-    for pairs in (found.samples, found.between, found.graders):
-        pairs[left_out] = np.nan
-    return found
+    samples[left_out] = between[left_out] = np.nan
+    return Distances(samples, between, between_modes(shared.present))
+
+
+def between_modes(present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the distances (images, modes, modes) between modes; present: (images, 5).
+
+    Of P classes present, h go by another name: P - h classes agree, and 2 h stand on one side
+    only, which makes d = 1 - (P - h) / (P + h).
+    """
+    differs = (MODES[:, None] != MODES).astype(np.int64)  # (modes, modes, 5)
+    h = np.einsum("mnk,ik->imn", differs, present.astype(np.int64))
+    distance = _ratio(2 * h, present.sum(axis=1)[:, None, None] + h)
+    distance[~present.any(axis=1)] = np.nan
+    return distance
 
 
 def _within(shared: Overlaps) -> NDArray[np.float64]:
@@ -72,17 +84,6 @@ def _between(shared: Overlaps) -> NDArray[np.float64]:
     # (images, modes, 5, n), in the same order for all modes: those that coincide are equal
     total, count = iou[:, name, k].sum(axis=2), classes[:, name, k].sum(axis=2)
     return (1 - _ratio(total, count)).swapaxes(1, 2)
-
-
-def _modes(present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the distances (images, modes, modes) between modes; present: (images, 5).
-
-    Of P classes present, h go by another name: P - h classes agree, and 2 h stand on one side
-    only, which makes d = 1 - (P - h) / (P + h).
-    """
-    differs = (MODES[:, None] != MODES).astype(np.int64)  # (modes, modes, 5)
-    h = np.einsum("mnk,ik->imn", differs, present.astype(np.int64))
-    return _ratio(2 * h, present.sum(axis=1)[:, None, None] + h)
 
 
 def _ratio(part: NDArray[np.generic], whole: NDArray[np.int64]) -> NDArray[np.float64]:

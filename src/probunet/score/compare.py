@@ -1,8 +1,8 @@
-"""Two predictors on the same patients: `results/comparison.csv`.
+"""Two predictors on the same subjects: `results/comparison.csv`.
 
-Patients differ from each other far more than models do. A difference between two models on the
-same patients is therefore known better than either model's own GED, and two intervals that overlap
-do not say that it is nil.
+Subjects, the patients of LIDC-IDRI and the images of Cityscapes, differ from each other far more
+than models do. A difference between two models on the same ones is therefore known better than
+either model's own GED, and two intervals that overlap do not say that it is nil.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ COLUMNS = [
     "better",
     "subjects",
 ]
-EQUAL = 1e-9  # a smaller difference of a patient's GED is none
+EQUAL = 1e-9  # a smaller difference of a subject's GED is none
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Predictor:
     model: str
     beta: float
     folds: pd.Series  # mean GED by fold
-    patients: pd.Series  # mean GED by fold and patient
+    subjects: pd.Series  # mean GED by fold and subject
     resampled: dict[int, NDArray[np.float64]]  # by fold, (bootstrap,)
 
 
@@ -48,13 +48,13 @@ def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
 
     `difference` is the mean over folds of the first's mean GED less the second's: below zero, the
     first is better. `low` and `high` bound its 95 % percentile interval under the bootstrap of
-    `resampled`, the same patients being drawn for both. `better` is the share of patients whose
+    `resampled`, the same subjects being drawn for both. `better` is the share of subjects whose
     mean GED is lower for the first, ties counting half.
 
     Parameters
     ----------
     images
-        One row per image: dataset, model, beta, fold, n, patient, ged; in a fold, the same images
+        One row per image: dataset, model, beta, fold, n, subject, ged; in a fold, the same images
         for all.
     """
     rows = []
@@ -76,7 +76,7 @@ def _predictor(images: pd.DataFrame, bootstrap: int, seed: int) -> _Predictor:
         images["model"].iloc[0],
         images["beta"].iloc[0],
         images.groupby("fold")["ged"].mean(),
-        images.groupby(["fold", "patient"])["ged"].mean(),
+        images.groupby(["fold", "subject"])["ged"].mean(),
         resampled(images, bootstrap, seed),
     )
 
@@ -84,7 +84,7 @@ def _predictor(images: pd.DataFrame, bootstrap: int, seed: int) -> _Predictor:
 def _pair(first: _Predictor, second: _Predictor, folds: list[int]) -> dict[str, object]:
     drawn = [first.resampled[fold] - second.resampled[fold] for fold in folds]
     low, high = interval(np.mean(drawn, axis=0))
-    by_patient = (first.patients.loc[folds] - second.patients.loc[folds]).to_numpy()
+    by_subject = (first.subjects.loc[folds] - second.subjects.loc[folds]).to_numpy()
     return {
         "model": first.model,
         "beta": first.beta,
@@ -94,6 +94,6 @@ def _pair(first: _Predictor, second: _Predictor, folds: list[int]) -> dict[str, 
         "difference": (first.folds.loc[folds] - second.folds.loc[folds]).mean(),
         "low": low,
         "high": high,
-        "better": (by_patient < -EQUAL).mean() + (np.abs(by_patient) <= EQUAL).mean() / 2,
-        "subjects": len(by_patient),
+        "better": (by_subject < -EQUAL).mean() + (np.abs(by_subject) <= EQUAL).mean() / 2,
+        "subjects": len(by_subject),
     }

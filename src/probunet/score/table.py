@@ -45,13 +45,13 @@ def write_tables(
     scores
         One Parquet file per run, as `score_run` writes them.
     output
-        One row per run and n: means over the run's test images.
+        One row per run and n: means over the run's test images that have scores, and how many.
     summary
         One row per data set, model, beta and n, see `summarise`.
     comparison
         One row per data set, n and pair of predictors, see `compare`.
     bootstrap
-        Resamplings of patients behind the 95 % intervals.
+        Resamplings of subjects behind the 95 % intervals.
     seed
         Of the resampling.
 
@@ -62,6 +62,7 @@ def write_tables(
         different images.
     """
     images = _images(scores)
+    images = images[images["ged"].notna()]  # those left out have no score
     _write(output, per_run(images))
     _write(summary, summarise(images, bootstrap, seed))
     _write(comparison, compare(images, bootstrap, seed))
@@ -75,12 +76,12 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     images
-        One row per image, with the columns `RUN`, `n`, `patient`, `SCORES`, `FURTHER` and `BINS`.
+        One row per image, with the columns `RUN`, `n`, `subject`, `SCORES`, `FURTHER` and `BINS`.
     """
     groups = images.groupby([*RUN, "n"], dropna=False)
     table = groups[SCORES].mean()
     table["images"] = groups.size()
-    table["subjects"] = groups["patient"].nunique()
+    table["subjects"] = groups["subject"].nunique()
     table["ncc"] = groups["ncc"].mean()
     table["ece"] = _pooled_ece(images, [*RUN, "n"])
     table["reconstruction_iou"] = groups["reconstruction_iou"].mean()
@@ -93,7 +94,7 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
     `ged` and the other scores are means over the folds of each fold's mean over images and seeds;
     for `ece`, of each fold's over all pixels of its images and seeds together. `ged_sd` is the
     standard deviation over folds (n - 1 in the denominator; blank for one fold). `ged_low` and
-    `ged_high` bound the 95 % percentile interval of a bootstrap over patients, see `resampled`.
+    `ged_high` bound the 95 % percentile interval of a bootstrap over subjects, see `resampled`.
     """
     rows = []
     for key, group in images.groupby(GROUP, dropna=False):
@@ -110,7 +111,7 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
                 "ged_high": high,
                 **folds[SCORES[1:]].mean(),
                 "images": by_fold["row"].nunique().sum(),
-                "subjects": by_fold["patient"].nunique().sum(),
+                "subjects": by_fold["subject"].nunique().sum(),
                 "ncc": folds["ncc"].mean(),
                 "ece": _pooled_ece(group, ["fold"]).mean(),
                 "reconstruction_iou": folds["reconstruction_iou"].mean(),
@@ -156,7 +157,7 @@ def _images(scores: list[Path]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    needed = [*RUN, "predictor", "n", "row", "patient", *SCORES, *FURTHER, *BINS]
+    needed = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *BINS]
     try:
         return pd.read_parquet(path, columns=needed)
     except FileNotFoundError:
