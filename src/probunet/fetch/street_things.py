@@ -118,7 +118,7 @@ def paint_car(canvas: Canvas, draw: np.random.Generator, x: float, z: float, ahe
     side = x - half if x > canvas.camera.x else x + half  # the one that we see
     inner = side + math.copysign(0.12, x - side)
     body = canvas.ink("car", paint, z)
-    flank = canvas.ink("car", shaded(paint, 1.08 if (side - x) * canvas.light.sun > 0 else 0.8))
+    flank = canvas.ink("car", _flank(canvas, paint, side - x), z)
     glass = canvas.ink("car", GLASS, z, "glass")
     # the cabin, then the body's lid, flank and end, each over the one before
     back, front = z + (0.35 if ahead else 1.05), z + length - (1.1 if ahead else 0.5)
@@ -149,7 +149,7 @@ def paint_lorry(canvas: Canvas, draw: np.random.Generator, x: float, z: float, n
     paint, half = colours[draw.integers(len(colours))], 1.2
     _shade_under(canvas, x, z + length / 2, half + 0.2, length / 2 + 0.2)
     side = x - half if x > canvas.camera.x else x + half
-    flank = canvas.ink(name, shaded(paint, 1.05 if (side - x) * canvas.light.sun > 0 else 0.78))
+    flank = canvas.ink(name, _flank(canvas, paint, side - x), z)
     body, glass = canvas.ink(name, paint, z), canvas.ink(name, GLASS, z, "glass")
     canvas.face(flank, _wall(side, z, z + length, 0.4, height))
     canvas.cutout(body, x, z, _bar(half, 0.4, height))
@@ -248,6 +248,11 @@ def _paint_head(
     hair = ((40, 30, 24), (110, 76, 40), (180, 160, 130))[draw.integers(3)]
     canvas.ball(canvas.ink(name, hair, z), (x, y + 0.03, z), 0.13, 0.15)
     canvas.ball(skin, (x, y - 0.03, z), 0.1, 0.12)
+
+
+def _flank(canvas: Canvas, paint: Colour, side: float) -> Colour:
+    """Return a vehicle's colour on its left (`side` below 0) or right, in the sun or not."""
+    return shaded(paint, 1.06 if side * canvas.light.sun > 0 else 0.8)
 
 
 def _paint_wheels(
