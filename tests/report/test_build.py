@@ -2,7 +2,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from probunet.errors import ProbunetError
 from probunet.report.build import build_report
 from probunet.report.labels import NBSP
 
+from .page import Page
+
 CONFIG = {"folds": 2, "beta": [1.0, 10.0], "report": {"title": "<&>"}}
-# elements that have no end tag, in HTML or as SVG writes them
-VOID = {"meta", "img", "br", "image", "use", "rect", "path"}
 
 
 def report(study: Any, **changes: Any) -> str:
@@ -32,31 +31,6 @@ def report(study: Any, **changes: Any) -> str:
     }
     build_report(output, **(given | changes))
     return output.read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """What a page asks for and how its elements nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def test_page_is_well_formed_and_asks_for_nothing_from_elsewhere(study: Any) -> None:

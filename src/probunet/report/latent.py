@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from probunet.metrics.bits import unpack
 from probunet.report.crops import WINDOW, centre_of, outline, zoom_to
-from probunet.report.images import indexed, photograph, shaded
+from probunet.report.images import indexed, shaded
 from probunet.report.palette import PALETTE, coloured
 from probunet.report.runs import RunFolder
 from probunet.report.scenes import thinned
@@ -45,8 +45,8 @@ class LatentFigure:
     step: float  # from cell to cell, in the prior's sigmas
     aspect: float  # a cell's width over its height
     view: tuple[float, float, float, float]  # left, top, width and height, cells
-    picture: str  # a crop's picture, behind its outlines; a scene's
-    size: tuple[int, int]  # the picture's height and width, pixels
+    picture: str  # of crops: what lies behind the outlines; else empty
+    crop: int  # of crops: the picture's side, pixels
     zoom: tuple[int, int, int]  # of crops: left, top and side of the part shown
     outlines: list[list[str]]  # of crops: SVG paths, from the top row down; else empty
     maps: str  # of scenes: the whole grid as one picture; else empty
@@ -82,7 +82,7 @@ def _figure(
         picture, name = shaded(image, *WINDOW, "gray"), str(data.columns.patient[row])
     else:
         maps = _maps(grid)
-        picture = photograph(np.asarray(data.image[row]))
+        picture = ""
         name = f"{data.columns.city[row]} {data.columns.frame[row]}"
     prior, *posteriors = _places(samples, latent, k)
     return LatentFigure(
@@ -94,7 +94,7 @@ def _figure(
         aspect=1.0 if isinstance(data, Crops) else width / height,
         view=_view(len(latent.steps), posteriors),
         picture=picture,
-        size=(height, width),
+        crop=width,
         zoom=zoom,
         outlines=outlines,
         maps=maps,
@@ -106,6 +106,8 @@ def _figure(
 def _maps(grid: NDArray[np.uint8]) -> str:
     """Return class ids (rows, columns, H, W) as one coloured picture."""
     small = np.array([[coloured(thinned(cell, CELL)) for cell in line] for line in grid])
+    black = len(PALETTE) - 1
+    small = np.pad(small, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=black)
     rows, columns, height, width = small.shape
     tiled = small.swapaxes(1, 2).reshape(rows * height, columns * width)
     return indexed(tiled, PALETTE)

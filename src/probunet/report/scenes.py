@@ -16,6 +16,7 @@ from probunet.store import Samples, Scenes
 
 SHOWN = 16  # samples per image, at most
 WIDTH = 256  # pixels, of a map as it is embedded
+SAMPLE_WIDTH = 170  # pixels, of a sample's: eight stand side by side
 APART = "city"  # the column in which the images shown differ, where they can
 
 
@@ -85,15 +86,10 @@ def draw(run: Run, row: ImageScores, samples: Samples, scenes: Scenes) -> SceneE
         size=samples.attributes.size,
         present=[name for name, first in zip(FLIPS, FIRST, strict=True) if (label == first).any()],
         picture=photograph(np.asarray(scenes.image[index])),
-        label=draw_classes(label),
-        deterministic=_map(np.asarray(samples.deterministic[position]), label),
-        samples=[_map(sample, label) for sample in drawn],
+        label=_drawn(label, WIDTH),
+        deterministic=_map(np.asarray(samples.deterministic[position]), label, WIDTH),
+        samples=[_map(sample, label, SAMPLE_WIDTH) for sample in drawn],
     )
-
-
-def draw_classes(classes: NDArray[np.uint8], width: int = WIDTH) -> str:
-    """Return class ids (H, W) as a coloured map of about this width."""
-    return indexed(coloured(thinned(classes, width)), PALETTE)
 
 
 def thinned(classes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
@@ -102,10 +98,14 @@ def thinned(classes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return classes[every // 2 :: every, every // 2 :: every]
 
 
-def _map(sample: NDArray[np.uint8], label: NDArray[np.uint8]) -> SceneMap:
+def _map(sample: NDArray[np.uint8], label: NDArray[np.uint8], width: int) -> SceneMap:
     names = []
     for first, second in zip(FIRST, SECOND, strict=True):
         there = sample[label == first]
         counts = int((there == first).sum()), int((there == second).sum())
         names.append("none" if not any(counts) else ("first", "second")[counts[1] > counts[0]])
-    return SceneMap(draw_classes(sample), names)
+    return SceneMap(_drawn(sample, width), names)
+
+
+def _drawn(classes: NDArray[np.uint8], width: int) -> str:
+    return indexed(coloured(thinned(classes, width)), PALETTE)

@@ -1,0 +1,36 @@
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from probunet.config import ModelName
+from probunet.report import labels
+from probunet.report.style import LINES, MODELS, OTHERS, looks
+
+KNOWN = [(model, 1.0) for model in ModelName.__args__]
+
+
+def test_every_model_has_a_name_a_colour_and_a_marker_of_its_own() -> None:
+    assert {model for model, _ in KNOWN} == set(MODELS) <= set(labels.MODELS)
+    both = [*MODELS.values(), *OTHERS]
+    for one in zip(*both, strict=True):
+        assert len(set(one)) == len(both)
+    assert all(min(to_rgb(colour)) < 0.6 for colour, _ in both)  # none is pale
+
+
+def test_a_model_looks_the_same_whatever_stands_beside_it() -> None:
+    alone = looks([("m_heads", 1.0)])
+    assert looks(KNOWN)["m_heads", 1.0] == alone["m_heads", 1.0]
+    assert alone["deterministic (m_heads)", 1.0] == alone["m_heads", 1.0]
+
+
+def test_betas_share_a_colour_and_differ_in_line() -> None:
+    found = looks([("probabilistic_unet", beta) for beta in (10.0, 0.1, 1.0)])
+    assert len({look.colour for look in found.values()}) == 1
+    assert [found["probabilistic_unet", beta].line for beta in (0.1, 1, 10)] == list(LINES[:3])
+
+
+def test_models_of_one_s_own_differ() -> None:
+    found = looks([("mine", 1.0), ("yours", 1.0), ("deterministic (mine)", 1.0), ("empty", np.nan)])
+    assert found["mine", 1.0].colour != found["yours", 1.0].colour
+    assert set(found) == {
+        (model, 1.0) for own in ("mine", "yours") for model in (own, f"deterministic ({own})")
+    }
