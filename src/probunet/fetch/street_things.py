@@ -16,13 +16,13 @@ PAINTS: tuple[Colour, ...] = (  # of cars
     (70, 120, 160),
 )
 CLOTHES: tuple[Colour, ...] = (
-    (206, 60, 44),
-    (226, 150, 40),
-    (214, 90, 130),
-    (236, 208, 90),
-    (150, 60, 130),
-    (238, 226, 210),
-    (200, 120, 70),
+    (214, 44, 32),
+    (240, 140, 20),
+    (230, 70, 130),
+    (246, 210, 60),
+    (160, 40, 140),
+    (250, 90, 50),
+    (240, 120, 160),
 )
 SKINS: tuple[Colour, ...] = ((232, 190, 160), (198, 146, 110), (128, 84, 60))
 LEAVES: tuple[Colour, ...] = ((62, 104, 40), (84, 116, 44), (48, 92, 52), (104, 112, 42))
@@ -120,18 +120,19 @@ def paint_car(canvas: Canvas, draw: np.random.Generator, x: float, z: float, ahe
     body = canvas.ink("car", paint, z)
     flank = canvas.ink("car", _flank(canvas, paint, side - x), z)
     glass = canvas.ink("car", GLASS, z, "glass")
-    # the cabin, then the body's lid, flank and end, each over the one before
+    # the deck, the cabin on it, then the body's lid, flank and end, each over the one before
+    canvas.face(body, _end(x, half, z + 0.5, waist, half, z + length - 0.5, waist))
     back, front = z + (0.35 if ahead else 1.05), z + length - (1.1 if ahead else 0.5)
     cabin = [(back, waist), (back + 0.5, roof), (front - 0.6, roof), (front, waist)]
     canvas.face(flank, [(inner, y, at) for at, y in cabin])
-    canvas.face(body, _end(x, half - 0.1, back, waist, half - 0.2, back + 0.5, roof))
+    canvas.face(body, _end(x, half - 0.12, back, waist, half - 0.12, back + 0.5, roof))
     canvas.face(
         glass, _end(x, half - 0.2, back + 0.06, waist, half - 0.28, back + 0.44, roof - 0.1)
     )
     window = [(back + 0.4, waist + 0.04), (back + 0.65, roof - 0.12)]
     window += [(front - 0.75, roof - 0.12), (front - 0.3, waist + 0.04)]
     canvas.face(glass, [(inner, y, at) for at, y in window])
-    canvas.face(body, _end(x, half, z, waist - 0.08, half - 0.05, back + 0.1, waist + 0.02))
+    canvas.face(body, _end(x, half, z, waist - 0.08, half, z + 0.5, waist))
     profile = [(z, low), (z, waist - 0.08), (z + 0.5, waist), (z + length - 0.5, waist)]
     profile += [(z + length, waist - 0.1), (z + length, low)]
     canvas.face(flank, [(side, y, at) for at, y in profile])
@@ -174,7 +175,7 @@ def paint_person(
     height, step = draw.uniform(1.6, 1.9), draw.uniform(0.05, 0.28)
     _shade_under(canvas, x, z, 0.3, 0.3)
     top = CLOTHES[draw.integers(len(CLOTHES))]
-    trousers = shaded(((46, 54, 84), (40, 38, 42), (92, 76, 60))[draw.integers(3)], 1)
+    trousers = shaded(((40, 50, 104), (44, 38, 60), (90, 62, 90))[draw.integers(3)], 1)
     _paint_legs(canvas, x, z, height, step, (name, trousers))
     coat, sleeve = (canvas.ink(name, shaded(top, tone), z) for tone in (1, 0.78))
     skin = canvas.ink(name, SKINS[draw.integers(len(SKINS))], z)
@@ -311,7 +312,7 @@ def _rod(a: Flat, b: Flat, thick: float) -> list[Flat]:
 def _end(
     x: float, half: float, z: float, low: float, half2: float, z2: float, high: float
 ) -> list[Point]:
-    """Return a leaning rectangle across the street, from one height and distance to another."""
+    """Return a leaning or lying rectangle, from one height and distance to another."""
     return [(x - half, low, z), (x + half, low, z), (x + half2, high, z2), (x - half2, high, z2)]
 
 

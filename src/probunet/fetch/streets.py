@@ -331,14 +331,15 @@ def _vehicles(canvas: Canvas, draw: np.random.Generator, street: _Street) -> lis
 def _people(canvas: Canvas, draw: np.random.Generator, street: _Street) -> list[_Thing]:
     """Return people on both sides, the first of them near, and now and then one who crosses."""
     things: list[_Thing] = []
-    inner = street.kerb + 0.4 if street.road else 1.5
+    inner = street.kerb + 0.3 if street.road else 1.5
     for side in (-1, 1):
-        distances = [draw.uniform(10, 15), *draw.uniform(11, 45, draw.integers(2, 6))]
+        distances = [draw.uniform(7.5, 11), *draw.uniform(9, 32, draw.integers(2, 6)).tolist()]
         for z in distances:
-            x = side * draw.uniform(inner, street.houses - 0.5)
+            in_sight = street.lane * side + 0.55 * z
+            x = side * draw.uniform(inner, max(inner, min(street.houses - 0.5, in_sight)))
             things.append((z, partial(paint_person, canvas, draw, x, z)))
     if draw.random() < 0.4:
-        x, z = draw.uniform(-2.5, 3), draw.uniform(7, 13)
+        x, z = draw.uniform(-2.5, 3), draw.uniform(6, 11)
         things.append((z, partial(paint_person, canvas, draw, x, z)))
     return things
 
