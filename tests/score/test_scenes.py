@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,10 +88,8 @@ def sampled(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         )
         noise = random.choice([*TEN, OTHER], flipped.shape)
         drawn = np.where((random.random(flipped.shape) < 0.2) | (flipped == IGNORE), noise, flipped)
-        arrays = {
-            "samples": drawn[:, 1:].astype(np.uint8),
-            "deterministic": drawn[:, 0].astype(np.uint8),
-        }
+        drawn = drawn.astype(np.uint8)
+        arrays: dict[Any, Maps] = {"samples": drawn[:, 1:], "deterministic": drawn[:, 0]}
         if rebuilt is not None:
             arrays["reconstruction"] = rebuilt[:, None]
         attributes = store.SampleAttributes(
