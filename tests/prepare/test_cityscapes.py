@@ -1,7 +1,9 @@
 """prepare from PNG files to a sealed store of scenes, with real workers in one slow test."""
 
+import errno
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +174,18 @@ def test_a_scene_may_grow(in_this_process, tmp_path):
     picture, label = read_scene(tmp_path / "raw", listed.scenes[0], (64, 128))
     assert picture.shape == (64, 128, 3)
     assert label.shape == (64, 128)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(monkeypatch, in_this_process, tmp_path):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cityscapes, "write_shard", full)
+    monkeypatch.setattr(cityscapes, "local_client", lambda workers: nullcontext())
+    manifest = write_tree(tmp_path / "raw", {"ulm": 1})
+    with pytest.raises(ProbunetError, match="the disk or quota is full"):
+        cityscapes.prepare_cityscapes(manifest, tmp_path / "out" / "s.zarr", SIZE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".s.zarr.lock"]
 
 
 @pytest.mark.slow
