@@ -1,12 +1,15 @@
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from probunet import store
+from probunet.metrics.bits import pack
 from probunet.report.latent import LatentFigure, latent_figures
 from probunet.report.palette import PALETTE
 from probunet.report.runs import read_run
@@ -83,6 +86,37 @@ def test_first_direction_runs_to_the_right_and_second_one_upwards(tmp_path: Path
     expected[4, 4], expected[0, 0] = 10, 13
     np.testing.assert_array_equal(middles, PALETTE[expected])
     assert figure.aspect == 2
+
+
+def test_crops_are_outlined_over_their_picture(study: Any) -> None:
+    crops = store.open_crops(study.store)
+    path = study.runs[0] / "samples.zarr"
+    drawn = store.open_samples(path)
+    masks = np.zeros((3, 3, 128, 128), bool)
+    masks[2, 2, 60:70, 40:50] = True  # to the right and above
+    masks[0, 1, 60:70, 40:50] = True  # to the left
+    steps = np.array([-1, 0, 1], np.float32)
+    latent = store.Latent(
+        rows=drawn.rows[:1],
+        directions=np.array([[0, 5]]),
+        steps=steps,
+        grid=pack(masks)[None],
+        posterior_mean=np.zeros((1, 4, 6), np.float32),
+        posterior_log_sigma=np.zeros((1, 4, 6), np.float32),
+    )
+    folder = replace(read_run(study.runs[0]), samples=replace(drawn, latent=latent))
+    (figure,) = latent_figures([folder], folder.run.beta, crops)
+    assert [[bool(path) for path in line] for line in figure.outlines] == [
+        [False, False, True],
+        [True, False, False],
+        [False, False, False],
+    ]
+    left, top, side = figure.zoom
+    assert left <= 40 < 50 <= left + side
+    assert top <= 60 < 70 <= top + side
+    assert figure.name == crops.columns.patient[drawn.rows[0]]
+    assert len(figure.posteriors) == 4
+    assert figure.aspect == 1
 
 
 @pytest.mark.parametrize(("model", "beta"), [("probabilistic_unet", 2.0), ("m_heads", 1.0)])
