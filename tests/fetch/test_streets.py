@@ -7,15 +7,15 @@ from probunet.fetch.street_canvas import IDS
 from probunet.fetch.streets import draw_street
 from probunet.seeding import numpy_generator
 
+Scene = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # picture and label ids
 
-def street(
-    index: int, size: tuple[int, int] = (64, 128), seed: int = 0
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+
+def street(index: int, size: tuple[int, int] = (64, 128), seed: int = 0) -> Scene:
     return draw_street(size, numpy_generator(seed, "street", index))
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def scenes() -> list[Scene]:
     return [street(index) for index in range(60)]
 
 
@@ -40,14 +40,14 @@ def test_same_draws_same_picture_and_others_differ() -> None:
 
 
 @pytest.mark.parametrize("name", FLIPS)
-def test_a_switched_class_is_in_most_scenes_and_not_in_all(name: str, scenes: list) -> None:
+def test_a_switched_class_is_in_most_scenes_and_not_in_all(name: str, scenes: list[Scene]) -> None:
     pixels = np.array([np.count_nonzero(label == IDS[name]) for _, label in scenes])
     assert 0.7 < np.mean(pixels > 0) < 1
     # to be seen: of 8,192 pixels
     assert np.median(pixels[pixels > 0]) > 80
 
 
-def test_the_rest_of_a_street_is_there(scenes: list) -> None:
+def test_the_rest_of_a_street_is_there(scenes: list[Scene]) -> None:
     seen = np.mean([[np.any(label == IDS[name]) for name in IDS] for _, label in scenes], axis=0)
     share = dict(zip(IDS, seen, strict=True))
     for name in ("building", "sky", "pole", "rectification border"):
@@ -57,7 +57,7 @@ def test_the_rest_of_a_street_is_there(scenes: list) -> None:
         assert 0 < share[name] < 1, name
 
 
-def test_a_street_is_the_right_way_up(scenes: list) -> None:
+def test_a_street_is_the_right_way_up(scenes: list[Scene]) -> None:
     rows = np.arange(64)[:, None]
     for _, label in scenes:
         assert np.mean(rows * (label == IDS["sky"])) < np.mean(rows * (label == IDS["building"]))
@@ -74,7 +74,7 @@ def test_the_same_scene_at_another_size() -> None:
         assert np.mean(small == large[2::4, 2::4]) > 0.9
 
 
-def test_colour_alone_does_not_tell_the_class_and_does_help(scenes: list) -> None:
+def test_colour_alone_does_not_tell_the_class_and_does_help(scenes: list[Scene]) -> None:
     """Neither one constant colour a class, nor pictures that have nothing to do with labels."""
     pictures = np.array([picture for picture, _ in scenes]).astype(float)
     labels = np.array([label for _, label in scenes])

@@ -34,6 +34,9 @@ SPLITS = ("train", "val", "test")  # the publisher's; folds are made anew from t
 PICTURES, PICTURE = "leftImg8bit", "_leftImg8bit.png"
 LABELS, LABEL = "gtFine", "_gtFine_labelIds.png"
 SYNTHETIC = "Synthetic street scene"  # how a drawn picture's description begins
+SYNTHETIC_LICENCE = (
+    "Synthetic pictures and labels, every pixel invented; CC0 1.0, free to use for anything"
+)
 
 _SCENES_PER_PROCESS = 20  # fewer are read before another process has started
 
@@ -96,12 +99,13 @@ def _list(root: Path, processes: int) -> SceneManifest:
     check = partial(_checked, root)
     entries = in_processes(check, found, processes, "checking scenes", _SCENES_PER_PROCESS)
     scenes = tuple(entry for entry in entries if isinstance(entry, SceneFile))
+    synthetic = any(_is_drawn(root / scene.picture.path) for scene in scenes)
     return SceneManifest(
         dataset="cityscapes",
         source="local",
-        synthetic=any(_is_drawn(root / scene.picture.path) for scene in scenes),
+        synthetic=synthetic,
         root=str(root),
-        licence=LICENCE,
+        licence=SYNTHETIC_LICENCE if synthetic else LICENCE,
         scenes=scenes,
         left_out=tuple(entry for entry in entries if isinstance(entry, SceneLeftOut)),
     )

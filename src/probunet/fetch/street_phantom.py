@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
 from probunet.errors import ProbunetError
-from probunet.fetch.scenes import LABEL, LABELS, PICTURE, PICTURES, SYNTHETIC
+from probunet.fetch.scenes import LABEL, LABELS, PICTURE, PICTURES, SYNTHETIC, SYNTHETIC_LICENCE
 from probunet.fetch.streets import draw_street
 from probunet.fetch.tree import in_processes
 from probunet.files import locked, sha256, written_whole
@@ -22,7 +22,6 @@ from probunet.scene_manifest import SceneFile, SceneImage, SceneManifest
 from probunet.seeding import numpy_generator
 
 CITIES = (*TRAIN_CITIES[:4], *VALIDATION_CITIES, *TEST_CITIES)
-LICENCE = "Synthetic pictures and labels, every pixel invented; CC0 1.0, free to use for anything"
 NOTICE = f"{SYNTHETIC}, not a photograph; drawn by probunet in the layout of Cityscapes; CC0 1.0"
 
 _PIXELS_PER_PROCESS = 2**22  # fewer are drawn before another process has started
@@ -78,7 +77,7 @@ def fetch_street_phantom(
             source="phantom",
             synthetic=True,
             root=str(root.relative_to(beside) if root.is_relative_to(beside) else root),
-            licence=LICENCE,
+            licence=SYNTHETIC_LICENCE,
             scenes=tuple(scenes),
         ).write(manifest)
     _log.info("%d synthetic street scenes of %d cities in %s", images, len(CITIES), folder)
