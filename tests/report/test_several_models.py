@@ -94,6 +94,16 @@ def test_each_model_has_its_rows_and_its_own_deterministic_ones(study: Any) -> N
     assert "M-Heads" in curves
 
 
+def test_single_runs_and_intervals_are_drawn_where_models_are_few(study: Any) -> None:
+    runs = study.runs + add_model(study, "unet") + add_model(study, "m_heads")
+    few = report(study, runs)
+    assert "bands: 95 % intervals" in few
+    many = report(study, runs + add_model(study, "dropout_unet"))
+    assert "bands: 95 % intervals" not in many
+    drawn = [plots(page)[0].count('<g id="FillBetweenPolyCollection') for page in (few, many)]
+    assert drawn == [4, 0]
+
+
 @pytest.mark.parametrize("model", ["unet", "a_model_of_your_own"])
 def test_a_model_without_latent_space_alone(study: Any, model: str) -> None:
     runs = add_model(study, model)
