@@ -11,7 +11,6 @@ from PIL import Image
 from probunet.cityscapes import CLASSES, FIRST, IGNORE, SECOND
 from probunet.report.images import indexed
 from probunet.report.palette import PALETTE, coloured, css
-from probunet.report.scenes import thinned
 
 
 def test_every_class_has_a_colour_of_its_own() -> None:
@@ -50,11 +49,3 @@ def test_a_png_shows_the_palette_s_colours() -> None:
     image = Image.open(io.BytesIO(base64.b64decode(data)))
     assert image.mode == "P"
     np.testing.assert_array_equal(np.asarray(image.convert("RGB")), PALETTE[indices])
-
-
-@pytest.mark.parametrize(("width", "left"), [(512, 256), (512, 170), (64, 256), (2048, 170)])
-def test_maps_are_thinned_to_about_a_width(width: int, left: int) -> None:
-    classes = np.zeros((width // 2, width), np.uint8)
-    height, shown = thinned(classes, left).shape
-    assert shown == pytest.approx(min(width, left), rel=0.03)
-    assert abs(shown - 2 * height) <= 1

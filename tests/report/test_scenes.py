@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from probunet import store
 from probunet.cityscapes import CLASSES, FLIPS
 from probunet.report.choice import ImageScores
-from probunet.report.scenes import draw, legend
+from probunet.report.scenes import draw, fitted, legend
 from probunet.run import Run
 
 from .streets import write_samples, write_scenes
@@ -43,3 +44,18 @@ def test_the_legend_names_the_flips() -> None:
         ("road", "4/17"),
     ]
     assert all(flip.colour != flip.second_colour for flip in legend())
+
+
+@pytest.mark.parametrize(
+    ("width", "wanted", "shown"),
+    [(512, 256, 256), (512, 170, 171), (64, 256, 256), (64, 170, 192), (100, 99, 100)],
+)
+def test_maps_are_brought_to_about_a_width(width: int, wanted: int, shown: int) -> None:
+    classes = np.indices((width // 2, width)).sum(axis=0).astype(np.uint8)
+    found = fitted(classes, wanted)
+    assert found.shape[1] == shown
+    assert abs(shown - 2 * len(found)) <= 1
+    assert np.isin(found, classes).all()
+    if shown >= width:
+        times = shown // width
+        np.testing.assert_array_equal(found[::times, times - 1 :: times], classes)

@@ -14,7 +14,7 @@ from probunet.report.crops import WINDOW, centre_of, outline, zoom_to
 from probunet.report.images import indexed, shaded
 from probunet.report.palette import PALETTE, coloured
 from probunet.report.runs import RunFolder
-from probunet.report.scenes import thinned
+from probunet.report.scenes import fitted
 from probunet.run import Run
 from probunet.store import Crops, Latent, Samples, Scenes
 
@@ -105,7 +105,7 @@ def _figure(
 
 def _maps(grid: NDArray[np.uint8]) -> str:
     """Return class ids (rows, columns, H, W) as one coloured picture."""
-    small = np.array([[coloured(thinned(cell, CELL)) for cell in line] for line in grid])
+    small = np.array([[coloured(fitted(cell, CELL)) for cell in line] for line in grid])
     black = len(PALETTE) - 1
     small = np.pad(small, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=black)
     rows, columns, height, width = small.shape

@@ -92,10 +92,12 @@ def draw(run: Run, row: ImageScores, samples: Samples, scenes: Scenes) -> SceneE
     )
 
 
-def thinned(classes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return every k-th row and column of (H, W), so that about `width` columns are left."""
+def fitted(classes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return class ids (H, W) with about `width` columns: each k-th one, or each one k times."""
     every = max(1, round(classes.shape[1] / width))
-    return classes[every // 2 :: every, every // 2 :: every]
+    times = max(1, round(width / classes.shape[1]))
+    thinned = classes[every // 2 :: every, every // 2 :: every]
+    return thinned.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _map(sample: NDArray[np.uint8], label: NDArray[np.uint8], width: int) -> SceneMap:
@@ -108,4 +110,4 @@ def _map(sample: NDArray[np.uint8], label: NDArray[np.uint8], width: int) -> Sce
 
 
 def _drawn(classes: NDArray[np.uint8], width: int) -> str:
-    return indexed(coloured(thinned(classes, width)), PALETTE)
+    return indexed(coloured(fitted(classes, width)), PALETTE)
