@@ -2,6 +2,9 @@
 
 Not the Image2Image VAE, whose GED is 0.53 after 400 steps and 0.34 after 1,200: it is slow to learn
 that z, drawn from a prior that knows nothing of the image, must not say where the disc is.
+
+Where graders disagree, not M-Heads (0.17: nothing in its loss says how many heads each answer is
+worth) and not the Hierarchical Probabilistic U-Net (0.28 after 400 steps, 0.27 after 1,000) either.
 """
 
 import numpy as np
