@@ -176,6 +176,10 @@ def prepare_folds(
         int | None,
         typer.Option(min=1, help="Refuse a store of another number of patients or scenes."),
     ] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(min=1, help="Refuse scenes of another height and width."),
+    ] = None,
 ) -> None:
     """Divide the store's patients or cities into folds; none stands on two sides."""
     from probunet.folds import Folds
@@ -183,7 +187,7 @@ def prepare_folds(
     from probunet.store import open_data
 
     data = open_data(store)
-    check_origin(data, source, count)
+    check_origin(data, source, count, size)
     if given is not None:
         made = Folds.read(given)
         check_folds(made, data, folds)

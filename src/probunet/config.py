@@ -92,10 +92,11 @@ class Cityscapes(Section):
     path: str | None = Field(
         None, description="`local`: the folder that holds `leftImg8bit` and `gtFine`."
     )
-    images: Positive | None = Field(
-        None,
+    images: int = Field(
+        120,
+        ge=10,
         le=100_000,
-        description="`phantom`: how many scenes are drawn (120 if left out). `local` takes all.",
+        description="`phantom`: how many scenes are drawn, of ten cities. `local` takes all.",
     )
     phantom_size: tuple[Positive, Positive] = Field(
         (1024, 2048), description="`phantom`: height and width of the drawn pictures, pixels."

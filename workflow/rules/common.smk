@@ -129,8 +129,7 @@ def cityscapes_options():
     if cityscapes.source == "local":
         return ["--source", "local", "--folder", cityscapes.path]
     options = ["--source", "phantom", "--folder", data("raw/cityscapes")]
-    options += ["--images", cityscapes.images] if cityscapes.images else []
-    return [*options, "--size", *cityscapes.phantom_size]
+    return [*options, "--images", cityscapes.images, "--size", *cityscapes.phantom_size]
 
 
 def scene_size():
@@ -158,8 +157,11 @@ def folds_options(wildcards, input):
     """
     section = getattr(plan.datasets, wildcards.dataset)
     options = ["--source", section.source]
-    count = section.patients if wildcards.dataset == "lidc" else section.images
-    options += ["--count", count] if count else []
+    if wildcards.dataset == "lidc":
+        options += ["--count", section.patients] if section.patients else []
+    else:
+        options += ["--size", *section.size]
+        options += ["--count", section.images] if section.source == "phantom" else []
     if input.given:
         options += ["--given", *input.given]
     elif getattr(section, "split", None) == "official":
