@@ -12,6 +12,7 @@ import pytest
 
 from probunet import store
 from probunet.report.build import build_report
+from probunet.report.labels import NBSP
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
@@ -97,9 +98,9 @@ def test_each_model_has_its_rows_and_its_own_deterministic_ones(study: Any) -> N
 def test_single_runs_and_intervals_are_drawn_where_models_are_few(study: Any) -> None:
     runs = study.runs + add_model(study, "unet") + add_model(study, "m_heads")
     few = report(study, runs)
-    assert "bands: 95 % intervals" in few
+    assert f"bands: 95{NBSP}% intervals" in few
     many = report(study, runs + add_model(study, "dropout_unet"))
-    assert "bands: 95 % intervals" not in many
+    assert f"bands: 95{NBSP}% intervals" not in many
     drawn = [plots(page)[0].count('<g id="FillBetweenPolyCollection') for page in (few, many)]
     assert drawn == [4, 0]
 

@@ -47,6 +47,7 @@ class Calibration:
     images: int  # behind the modes' frequencies, at most
     modes: Table
     modes_plot: str
+    across: int  # panels side by side in that plot
     switches: Table
     switches_plot: str
 
@@ -77,6 +78,7 @@ def calibration(runs: list[RunFolder], models: list[tuple[str, float]]) -> Calib
         images=max(one.images for one in found),
         modes=_modes_table(found, dataset),
         modes_plot=_modes_plot(found, of, dataset),
+        across=_across(found),
         switches=_switches_table(found, dataset),
         switches_plot=_switches_plot(found, of, dataset),
     )
@@ -141,9 +143,13 @@ def _switches_table(found: list[Frequencies], dataset: str) -> Table:
     return Table(list(FLIPS), rows)
 
 
+def _across(found: list[Frequencies]) -> int:
+    return min(ACROSS, len(found))
+
+
 @mpl.rc_context(STYLE)
 def _modes_plot(found: list[Frequencies], of: dict[tuple[str, float], Look], dataset: str) -> str:
-    across = min(ACROSS, len(found))
+    across = _across(found)
     down = math.ceil(len(found) / across)
     figure = Figure(figsize=(2.7 * across, 2.7 * down + 0.2), layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
