@@ -189,6 +189,33 @@ def learning_rate(step: int, steps: int, rates: tuple[float, ...]) -> float:
     return rates[(step - 1) * len(rates) // steps]
 
 
+def trained_model(run: Run) -> str:
+    """Return the registry's name of what a run trains: of an ensemble's member, a U-Net.
+
+    >>> trained_model(Run.parse("lidc/unet_ensemble/beta-1/fold-0/seed-0/member-3"))
+    'unet'
+
+    Raises
+    ------
+    ProbunetError
+        If the run is a whole ensemble, or a member of what is none.
+    """
+    ensemble = run.model == "unet_ensemble"
+    if ensemble and run.member is None:
+        raise ProbunetError(
+            f"{run.folder}: an ensemble is trained member by member, each a run of its own; train "
+            f"{run.folder}/member-0 and so on."
+        )
+    if not ensemble and run.member is not None:
+        raise ProbunetError(f"{run.folder}: {run.model} has no members; leave out the last part.")
+    return "unet" if ensemble else run.model
+
+
+def training_seed(run: Run) -> int:
+    """Return the seed of all that is random in a training: each member has one of its own."""
+    return run.seed if run.member is None else seed_of(run.seed, "member", run.member)
+
+
 def _prepare(
     run: Run,
     store: Path,
@@ -233,33 +260,6 @@ def _prepare(
         output=output,
         checkpoint=checkpoint,
     )
-
-
-def trained_model(run: Run) -> str:
-    """Return the registry's name of what a run trains: of an ensemble's member, a U-Net.
-
-    >>> trained_model(Run.parse("lidc/unet_ensemble/beta-1/fold-0/seed-0/member-3"))
-    'unet'
-
-    Raises
-    ------
-    ProbunetError
-        If the run is a whole ensemble, or a member of what is none.
-    """
-    ensemble = run.model == "unet_ensemble"
-    if ensemble and run.member is None:
-        raise ProbunetError(
-            f"{run.folder}: an ensemble is trained member by member, each a run of its own; train "
-            f"{run.folder}/member-0 and so on."
-        )
-    if not ensemble and run.member is not None:
-        raise ProbunetError(f"{run.folder}: {run.model} has no members; leave out the last part.")
-    return "unet" if ensemble else run.model
-
-
-def training_seed(run: Run) -> int:
-    """Return the seed of all that is random in a training: each member has one of its own."""
-    return run.seed if run.member is None else seed_of(run.seed, "member", run.member)
 
 
 def _check_size(data: Crops | Scenes, scales: int) -> None:
