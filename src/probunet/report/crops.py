@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
-from probunet.metrics.bits import unpack
+from probunet.metrics.bits import GRADERS, unpack
 from probunet.report.choice import ImageScores
 from probunet.report.images import shaded
 from probunet.run import Run
-from probunet.store import GRADERS, SIZE, Crops, Samples
+from probunet.store import SIZE, Crops, Samples
 
 WINDOW = (-1350.0, 150.0)  # HU: the usual lung window, width 1500 around -600
 SHOWN = 16  # samples per image, at most
