@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from probunet import store
-from probunet.metrics.bits import pack
+from probunet.metrics.bits import GRADERS, pack
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
@@ -82,7 +82,7 @@ def make_study(folder: Path) -> Study:
 
 def write_crops(path: Path, lesions: NDArray[np.float64], random: np.random.Generator) -> None:
     n = len(lesions)
-    graders = np.stack([ellipses(lesions, 0.15, 0.25, random) for _ in range(store.GRADERS)])
+    graders = np.stack([ellipses(lesions, 0.15, 0.25, random) for _ in range(GRADERS)])
     graders[0, ~graders.any(axis=(0, 2, 3))] = ellipses(lesions, 0, 0, random)[0]
     annotations = graders.any(axis=(2, 3)).sum(axis=0).astype(np.uint8)
     columns = store.Columns(
@@ -111,7 +111,7 @@ def write_crops(path: Path, lesions: NDArray[np.float64], random: np.random.Gene
     lesion = gaussian_filter(graders.mean(axis=0), (0, 1, 1))
     lung = -850 + gaussian_filter(random.normal(0, 400, lesion.shape), (0, 1.5, 1.5))
     image = np.rint(lung + 850 * lesion).astype(np.int16)
-    masks = sum(graders[g].astype(np.uint8) << g for g in range(store.GRADERS))
+    masks = sum(graders[g].astype(np.uint8) << g for g in range(GRADERS))
     store.create_crops(path, columns, attributes)
     store.write_shard(path, 0, image=image, masks=np.asarray(masks, np.uint8))
     store.seal(path)

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from probunet import store
-from probunet.metrics.bits import pack
+from probunet.metrics.bits import GRADERS, pack
 from probunet.run import Run
 
 CROP = 128
@@ -42,8 +42,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={},
     )
     store.create_crops(path, columns, attributes)
-    graders = np.stack([discs(random, n) for _ in range(store.GRADERS)])
-    masks = sum(graders[g].astype(np.uint8) << g for g in range(store.GRADERS))
+    graders = np.stack([discs(random, n) for _ in range(GRADERS)])
+    masks = sum(graders[g].astype(np.uint8) << g for g in range(GRADERS))
     store.write_shard(path, 0, image=np.zeros(masks.shape, np.int16), masks=masks.astype(np.uint8))
     store.seal(path)
     return path

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.store import GRADERS
-
+GRADERS = 4  # bits in use of a pixel of LIDC's masks
 Packed = NDArray[np.uint8]  # (..., bytes), bytes a multiple of 8
 
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from probunet.dicom import Z_TOLERANCE, BadSliceError, Header, Slice, open_slice
 from probunet.manifest import LeftOut, Reason, SliceFile
+from probunet.metrics.bits import GRADERS
 from probunet.outlines import Annotation, LesionSlice
 from probunet.prepare.crop import Grid, resample
 from probunet.prepare.rasterise import rasterise
-from probunet.store import GRADERS, SIZE, write_shard
+from probunet.store import SIZE, write_shard
 
 MORE_THAN_FOUR = (
     "the four annotations with the largest area in the crop are kept (of equal ones the lower id "

@@ -6,7 +6,6 @@ Every store describes itself in its attributes, and is sealed: see `sealed`.
 from pathlib import Path
 
 from probunet.store.crops import (
-    GRADERS,
     PROTOCOL,
     SIZE,
     Columns,
@@ -33,7 +32,6 @@ from probunet.store.scenes import (
 from probunet.store.sealed import SHARD, kind_of, seal, verify, versions, write_shard
 
 __all__ = [
-    "GRADERS",
     "PROTOCOL",
     "SHARD",
     "SIZE",

@@ -14,7 +14,6 @@ from probunet.store.sealed import MAKE_AGAIN, Attributes
 
 KIND = "crops"
 SIZE = 180  # pixels, the side of a stored crop
-GRADERS = 4
 PROTOCOL = "kohl2018"  # how crops are made: Kohl et al. 2018, section 3.1 and appendix H.1
 CHUNK = 16  # crops per inner chunk, about one patient's
 

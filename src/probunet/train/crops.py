@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import Settings
-from probunet.metrics.bits import Packed, pack, pack_graders
+from probunet.metrics.bits import GRADERS, Packed, pack, pack_graders
 from probunet.metrics.distances import distances
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.models.inputs import central, read_rows, windowed
 from probunet.seeding import seed_of
-from probunet.store import GRADERS, Crops
+from probunet.store import Crops
 from probunet.train.augment import change_gamma, deform, draw_deformation, sampling_field
 
 
