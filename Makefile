@@ -43,8 +43,10 @@ bench: .venv/installed ## Ratios and times of what must be fast, into benchmarks
 	mkdir -p benchmarks/results
 	python benchmarks/model.py --json benchmarks/results/model.json
 	python benchmarks/ged.py --json benchmarks/results/ged.json
+	python benchmarks/scenes.py --json benchmarks/results/scenes.json
 	python benchmarks/prepare.py --json benchmarks/results/prepare.json
 	python benchmarks/workflow.py --json benchmarks/results/workflow.json
+	python benchmarks/flips.py --json benchmarks/results/flips.json
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
 	python -m probunet.config > workflow/schemas/config.schema.json
