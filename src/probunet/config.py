@@ -329,7 +329,8 @@ class Evaluation(Section):
         "best", description="`best` on validation GED, or those of the `last` step."
     )
     bootstrap: Positive = Field(
-        2_000, description="Resamplings of patients behind the 95 % intervals."
+        2_000,
+        description="Resamplings of patients, or of Cityscapes' images, behind the 95 % intervals.",
     )
 
 

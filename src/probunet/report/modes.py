@@ -23,7 +23,7 @@ from probunet.report.tables import Cell, Row, Table
 
 COLUMNS = ("mode_share", "first_pixels", "second_pixels", "present")
 ACROSS = 4  # panels side by side
-LIMITS = (1e-3, 0.5)  # of both axes; rarer modes stand at the lower edge
+LIMITS = (1e-3, 1.0)  # of frequencies; rarer modes stand at the lower edge
 
 
 @dataclass(frozen=True)
