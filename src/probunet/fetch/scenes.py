@@ -17,13 +17,13 @@ from probunet.errors import ProbunetError
 from probunet.fetch.png import BadPngError, decode
 from probunet.fetch.tree import in_processes
 from probunet.files import locked
+from probunet.manifest import count_reasons
 from probunet.scene_manifest import (
     SceneFile,
     SceneImage,
     SceneLeftOut,
     SceneManifest,
     SceneReason,
-    count_scene_reasons,
 )
 
 LICENCE = (
@@ -192,7 +192,7 @@ def _is_drawn(picture: Path) -> bool:
 
 def _tell(tree: Path, made: SceneManifest) -> None:
     """Log what was found and what was left out; refuse a tree of which nothing can be used."""
-    counts = count_scene_reasons(made.left_out)
+    counts = count_reasons(made.left_out)
     if not made.scenes:
         found = "; ".join(f"{reason}: {count}" for reason, count in counts.items())
         raise ProbunetError(

@@ -14,14 +14,15 @@ import numpy as np
 from probunet.cityscapes import FLIPS, LABELS_SOURCE
 from probunet.errors import ProbunetError
 from probunet.files import locked, remove, sha256, written_whole
+from probunet.manifest import count_reasons
 from probunet.prepare.cluster import local_client, run_tasks
+from probunet.prepare.left_out import told
 from probunet.prepare.scene import RESAMPLING, BadSceneError, read_scene
 from probunet.scene_manifest import (
     SceneFile,
     SceneLeftOut,
     SceneManifest,
     SceneReason,
-    count_scene_reasons,
 )
 from probunet.store import (
     SHARD,
@@ -88,13 +89,13 @@ def fill_store(
         if lost and on_error == "stop":
             raise ProbunetError(_advice_on_lost(lost, left_out))
         if not scenes:
-            raise ProbunetError(f"{manifest}: not one scene can be used{_told(left_out)}.")
+            raise ProbunetError(f"{manifest}: not one scene can be used{told(left_out, 'scene')}.")
         create_scenes(store, _columns(scenes), _attributes(manifest, source, size, left_out))
         bad = _write_shards(client, store, Path(source.root), scenes, size)
         if not bad:
             break
         # the scenes that remain move up, and shards are written whole: once more without the bad
-        logger.warning("scenes left out%s", _told(bad))
+        logger.warning("scenes left out%s", told(bad, "scene"))
         left_out += bad
         gone = {(item.city, item.frame) for item in bad}
         scenes = [scene for scene in scenes if (scene.city, scene.frame) not in gone]
@@ -156,7 +157,7 @@ def _advice_on_lost(lost: list[str], left_out: list[SceneLeftOut]) -> str:
     lines = [f"not one scene can be used of {len(lost)} {'cities' if len(lost) > 1 else 'city'}:"]
     for city in lost[:_SHOWN]:
         scenes = [item for item in left_out if item.city == city]
-        lines += [f"  {city}: {item.path or item.frame}: {_reason(item)}" for item in scenes[:1]]
+        lines += [f"  {city}: {item.path or item.frame}: {item.why}" for item in scenes[:1]]
         if len(scenes) > 1:
             lines.append(f"  {city}: and {len(scenes) - 1} more")
     if len(lost) > _SHOWN:
@@ -169,15 +170,6 @@ def _advice_on_lost(lost: list[str], left_out: list[SceneLeftOut]) -> str:
 
 
 _SHOWN = 5  # cities in an error
-
-
-def _reason(item: SceneLeftOut) -> str:
-    return f"{item.reason} ({item.detail})" if item.detail else str(item.reason)
-
-
-def _told(left_out: list[SceneLeftOut]) -> str:
-    reasons = count_scene_reasons(left_out).items()
-    return "".join(f"; {reason}: {n} scene{'s' if n > 1 else ''}" for reason, n in reasons)
 
 
 def _columns(scenes: list[SceneFile]) -> SceneColumns:
@@ -199,7 +191,7 @@ def _attributes(
         resampling=RESAMPLING,
         labels=LABELS_SOURCE,
         flips={name: str(probability) for name, probability in FLIPS.items()},
-        left_out=count_scene_reasons(left_out),
+        left_out=count_reasons(left_out),
         manifest_sha256=sha256(manifest),
         licence=source.licence,
         versions=versions("pillow"),

@@ -19,6 +19,7 @@ from probunet.outlines import read_lesions
 from probunet.prepare.cluster import local_client, run_tasks
 from probunet.prepare.crop import AIR, SPACING
 from probunet.prepare.index import count_annotations, count_crops, describe_counts
+from probunet.prepare.left_out import told
 from probunet.prepare.rasterise import CONVENTION
 from probunet.prepare.shard import MORE_THAN_FOUR, PlannedCrop, make_shard
 from probunet.store import PROTOCOL, SHARD, Columns, CropAttributes, create_crops, seal, versions
@@ -67,13 +68,15 @@ def fill_store(client: "Client", manifest: Path, store: Path, on_error: str = "s
         if lost and on_error == "stop":
             raise ProbunetError(_advice_on_lost(lost, left_out))
         if not crops:
-            raise ProbunetError(f"{manifest}: not one crop can be made of it{_told(left_out)}.")
+            raise ProbunetError(
+                f"{manifest}: not one crop can be made of it{told(left_out, 'slice')}."
+            )
         create_crops(store, _columns(crops), _attributes(manifest, source, crops, left_out, lost))
         bad = _write_shards(client, store, Path(source.root), crops)
         if not bad:
             break
         # the crops that remain move up, and shards are written whole: once more without the bad
-        logger.warning("slices left out%s", _told(bad))
+        logger.warning("slices left out%s", told(bad, "slice"))
         left_out += bad
         bad_paths = {item.path for item in bad}
         crops = [crop for crop in crops if crop.file.path not in bad_paths]
@@ -140,7 +143,7 @@ def _advice_on_lost(lost: list[str], left_out: list[LeftOut]) -> str:
     lines = [f"not one slice can be used of {len(lost)} patient{'s' if len(lost) > 1 else ''}:"]
     for patient in lost[:_SHOWN]:
         slices = [item for item in left_out if item.patient == patient]
-        lines += [f"  {patient}: {_place(item)}: {_reason(item)}" for item in slices[:_SHOWN]]
+        lines += [f"  {patient}: {_place(item)}: {item.why}" for item in slices[:_SHOWN]]
         if len(slices) > _SHOWN:
             lines.append(f"  {patient}: and {len(slices) - _SHOWN} more slices")
     if len(lost) > _SHOWN:
@@ -157,15 +160,6 @@ _SHOWN = 5  # patients, and slices of each, in an error
 
 def _place(item: LeftOut) -> str:
     return item.path or f"series {item.series}, z {item.z:g}"
-
-
-def _reason(item: LeftOut) -> str:
-    return f"{item.reason} ({item.detail})" if item.detail else str(item.reason)
-
-
-def _told(left_out: list[LeftOut]) -> str:
-    reasons = count_reasons(left_out).items()
-    return "".join(f"; {reason}: {n} slice{'s' if n > 1 else ''}" for reason, n in reasons)
 
 
 def _columns(crops: list[PlannedCrop]) -> Columns:
