@@ -170,3 +170,8 @@ def test_settings_from_file_json_and_nothing() -> None:
 
 def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert config.json_schema().startswith('{\n  "$schema"')
+
+
+def test_a_command_s_settings_need_not_fit_what_they_leave_out() -> None:
+    assert read_settings('{"evaluation": {"samples": 4}}').evaluation.samples == 4
+    assert read_settings('{"architecture": {"channels": [8, 8]}}').scales == 2

@@ -381,17 +381,6 @@ class Settings(Section):
         own = self.hierarchical_probabilistic_unet.channels or ()
         return max(len(self.architecture.channels), len(own))
 
-    @model_validator(mode="after")
-    def _samples_are_enough(self) -> Self:
-        if max(self.evaluation.n) > self.evaluation.samples:
-            raise ValueError(
-                f"evaluation.n: {max(self.evaluation.n)} is more than the "
-                f"{self.evaluation.samples} of evaluation.samples"
-            )
-        if len(set(self.evaluation.n)) < len(self.evaluation.n):
-            raise ValueError(f"evaluation.n: {list(self.evaluation.n)} names a value twice")
-        return self
-
 
 class Overrides(Section):
     """What is different for one data set; a key that is left out is as for all."""
@@ -442,6 +431,17 @@ class Study(Settings):
     def betas_of(self, model: str) -> tuple[float, ...]:
         """Return the betas that a model is trained with."""
         return self.beta[:1] if model in WITHOUT_KL else self.beta
+
+    @model_validator(mode="after")
+    def _samples_are_enough(self) -> Self:
+        if max(self.evaluation.n) > self.evaluation.samples:
+            raise ValueError(
+                f"evaluation.n: {max(self.evaluation.n)} is more than the "
+                f"{self.evaluation.samples} of evaluation.samples"
+            )
+        if len(set(self.evaluation.n)) < len(self.evaluation.n):
+            raise ValueError(f"evaluation.n: {list(self.evaluation.n)} names a value twice")
+        return self
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

@@ -100,6 +100,59 @@ def test_several_models_in_one_study(tmp_path: Path) -> None:
     assert "Hierarchical Probabilistic U-Net" in page
 
 
+STREETS = {"source": "phantom", "images": 24, "phantom_size": [32, 64], "size": [16, 32]}
+
+
+@pytest.mark.slow
+def test_both_data_sets_in_one_study_each_with_its_own_models(tmp_path: Path) -> None:
+    both = {"lidc": {"source": "phantom", "patients": 4}, "cityscapes": STREETS}
+    own = {"models": ["unet_ensemble", "image2image_vae"], "unet_ensemble": {"members": 2}}
+    results = study(tmp_path, both, overrides={"cityscapes": own})
+    table = rows(results / "scores.csv")
+    found = {(row["dataset"], row["model"], row["fold"]) for row in table}
+    assert {key for key in found if key[1] == "probabilistic_unet"} == {
+        ("lidc", "probabilistic_unet", "0"),
+        ("lidc", "probabilistic_unet", "1"),
+    }
+    for model in ("unet_ensemble", "image2image_vae", "empty", "graders"):
+        assert ("cityscapes", model, "0") in found
+        assert ("cityscapes", model, "1") not in found, "the published split is one fold"
+    modes = [float(row["ged"]) for row in table if row["model"] == "graders"]
+    assert modes == [0.0] * len(modes)
+    members = results / "cityscapes/unet_ensemble/beta-1/fold-0/seed-0"
+    weights = [path.read_bytes() for path in sorted(members.glob("member-*/weights.pt"))]
+    assert len(weights) == 2
+    assert weights[0] != weights[1]
+    assert not (members / "weights.pt").exists()
+    page = (results / "report.html").read_text()
+    assert "U-Net ensemble" in page
+    assert "drawn, not photographed" in page
+    assert "invented pixels around real outlines" in page
+
+
+@pytest.mark.slow
+def test_scenes_over_cities_twice_then_from_the_tree_with_bad_files(tmp_path: Path) -> None:
+    streets = {"cityscapes": STREETS | {"split": "cities"}}
+    keys = {"models": ["probabilistic_unet"], "paths": {"data": "../data"}}
+    one, two = (study(tmp_path / name, streets, **keys) for name in ("one", "two"))
+    table = rows(one / "scores.csv")
+    assert {row["fold"] for row in table if row["model"] == "probabilistic_unet"} == {"0", "1"}
+    assert (one / "scores.csv").read_bytes() == (two / "scores.csv").read_bytes()
+    assert (one / "report.html").read_bytes() == (two / "report.html").read_bytes()
+
+    # the drawn scenes as a tree of the user's own, in which a file is cut off and one is missing
+    tree = tmp_path / "data/raw/cityscapes"
+    pictures = sorted(tree.glob("leftImg8bit/train/aachen/*.png"))
+    pictures[0].write_bytes(pictures[0].read_bytes()[:-40])
+    pictures[1].unlink()
+    local = {"cityscapes": {"source": "local", "path": str(tree), "size": [16, 32]}}
+    results = study(tmp_path / "three", local, models=["unet"])
+    page = (results / "report.html").read_text()
+    assert "truncated or damaged PNG" in page
+    assert "label without a picture" in page
+    assert "synthetic" in page.lower()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the real CT slices of lidc-sample are not here")
 def test_real_slices_of_two_patients(tmp_path: Path) -> None:
