@@ -23,12 +23,26 @@ def test_speeds_are_those_measured() -> None:
         f"{step['float32']['times_faster']:.1f}x in float32",
         f"{samples['times_slower']:.2f}x the time",
         f"n = 16: {ged['ged_16_seconds']:.1f} s; n = 100: {ged['ged_100_seconds']:.1f} s",
+        f"{result('scenes')['score_run_seconds']:.0f} s | 60 s",
         f"{prepare['prepare_over_decode']:.1f}x the time",
         f"{prepare['one_worker_over_two']:.1f}x |",
         f"{workflow['prepare lidc --index-only, s']:.1f} s",
         f"{workflow['dry run of the full configuration, s']:.1f} s",
     ]
     assert [figure for figure in figures if figure not in README] == []
+
+
+def test_frequencies_are_those_measured() -> None:
+    flips = result("flips")
+    frequencies = flips["flip_frequency"]
+    assert isinstance(frequencies, dict)
+    for part in ("truth", "samples"):
+        row = " | ".join(f"{one[part]:.3f}" for one in frequencies.values())
+        assert row in README
+    assert f"All {flips['modes_reached']} modes are drawn" in README
+    assert f"{flips['ged_16']:.3f}" in README
+    assert f"{flips['ged_16_optimum']:.3f}" in README
+    assert f"in {flips['training_seconds'] / 60:.0f} minutes" in README
 
 
 def test_files_that_it_names_are_there() -> None:
