@@ -17,8 +17,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: .venv/installed ## Raw CT to GED table and report on embedded synthetic data, in minutes.
-	snakemake --cores $(CORES) --configfile workflow/demo.yaml --set-threads train=1 sample=1
+demo: .venv/installed ## Raw images to GED table and report on embedded synthetic data, in minutes.
+	snakemake --cores $(CORES) --configfile workflow/demo.yaml \
+		--set-threads train=1 train_member=1 sample=1
 
 test: .venv/installed ## All tests, the slow ones too.
 	pytest -m "not slow"
