@@ -133,7 +133,8 @@ def test_a_model_s_own_section_adds_to_the_architecture_and_goes_ahead_of_it() -
     assert settings.architecture_of("m_heads") == shared | {"heads": 7, "others": 0.05}
     assert settings.architecture_of("image2image_vae") == shared | {"latent_dim": 3}
     hierarchical = settings.architecture_of("hierarchical_probabilistic_unet")
-    assert hierarchical == shared | {"latent_scales": 4}
+    geco = {"objective": "geco", "kappa": 0.05, "hard": 0.02, "decay": 0.99}
+    assert hierarchical == shared | {"latent_scales": 4} | geco
     own = {"hierarchical_probabilistic_unet": {"channels": [8, 16]}}
     chosen = check(Settings, own, "").architecture_of("hierarchical_probabilistic_unet")
     assert chosen["channels"] == [8, 16]

@@ -246,6 +246,16 @@ class HierarchicalProbabilisticUNet(Section):
     latent_scales: Positive = Field(
         4, description="Scales with a latent map, from the coarsest; at most all of them."
     )
+    objective: Literal["geco", "elbo"] = Field(
+        "geco",
+        description="`geco`: as little KL as goes with a good reconstruction of hard pixels; "
+        "`elbo`: the evidence lower bound.",
+    )
+    kappa: float = Field(
+        0.05, gt=0, allow_inf_nan=False, description="GECO: nats that a hard pixel may cost."
+    )
+    hard: float = Field(0.02, gt=0, le=1, description="GECO: share of pixels that are hard.")
+    decay: float = Field(0.99, ge=0, lt=1, description="GECO: of the moving average.")
     channels: tuple[Positive, ...] | None = Field(
         None,
         min_length=2,

@@ -23,7 +23,7 @@ SETTINGS = check(
         "dropout_unet": {"blocks": 1},
         "m_heads": {"heads": 3},
         "stochastic_segmentation_network": {"rank": 4, "loss_samples": 5},
-        "hierarchical_probabilistic_unet": {"latent_scales": 2},
+        "hierarchical_probabilistic_unet": {"latent_scales": 2, "objective": "elbo"},
     },
     "test",
 )

@@ -8,7 +8,7 @@ from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabil
 
 
 def model(
-    channels: tuple[int, ...] = (4, 6, 8), latent_scales: int = 2
+    channels: tuple[int, ...] = (4, 6, 8), latent_scales: int = 2, objective: str = "elbo"
 ) -> HierarchicalProbabilisticUNet:
     return HierarchicalProbabilisticUNet(
         1,
@@ -17,6 +17,10 @@ def model(
         convolutions=2,
         initialisation="he",
         latent_scales=latent_scales,
+        objective=objective,
+        kappa=0.05,
+        hard=0.1,
+        decay=0.9,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -85,3 +89,28 @@ def test_the_deterministic_segmentation_takes_the_mean_on_every_scale() -> None:
     expected = net.logits(decoded.features).argmax(dim=1)
     drawn = net.draw(image, 1, [torch.Generator() for _ in image])
     assert torch.equal(drawn.deterministic.long(), expected)
+
+
+def test_the_elbo_sums_all_pixels_and_geco_weighs_the_hard_ones() -> None:
+    (image, mask), generator = batch(), torch.Generator()
+    bound = model().loss(image, mask, beta=2.0, generator=generator.manual_seed(0))
+    torch.testing.assert_close(bound.total, bound.reconstruction + 2 * bound.kl)
+    net = model(objective="geco")
+    constrained = net.loss(image, mask, beta=2.0, generator=generator.manual_seed(0))
+    torch.testing.assert_close(constrained.reconstruction, bound.reconstruction)
+    torch.testing.assert_close(constrained.kl, bound.kl)
+    assert net.geco is not None
+    # at the start the multiplier is 1 and the moving average this batch's
+    torch.testing.assert_close(constrained.total, net.geco.average + 2 * bound.kl)
+
+
+def test_geco_s_state_is_saved_with_the_weights() -> None:
+    net, other = model(objective="geco"), model(objective="geco")
+    image, mask = batch()
+    for _ in range(3):
+        net.loss(image, mask, beta=1.0, generator=torch.Generator())
+    other.load_state_dict(net.state_dict())
+    losses = [
+        one.loss(image, mask, beta=1.0, generator=torch.Generator()).total for one in (net, other)
+    ]
+    assert torch.equal(*losses)

@@ -123,7 +123,7 @@ def test_demo_and_profile(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     jobs = planned(done.stdout + done.stderr)
     assert jobs["train"] == 4 + 5
-    assert jobs["train_member"] == 4
+    assert jobs["train_member"] == 3
     assert re.search(r"resources: .*gpu=1", done.stdout + done.stderr)
 
 

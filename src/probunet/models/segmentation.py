@@ -31,9 +31,13 @@ def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     mask : (B, H, W) int64
         Class ids; pixels of `IGNORE` have no part.
     """
+    return cross_entropy_map(logits, mask).sum(dim=1)
+
+
+def cross_entropy_map(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross-entropy of each pixel, (B, H * W) float32; as `cross_entropy` otherwise."""
     pixels = logits.movedim(1, -1).flatten(0, 2)  # a view: channels come last in memory
-    each = pixelwise_cross_entropy(pixels, mask.flatten())
-    return each.view(len(mask), -1).sum(dim=1)
+    return pixelwise_cross_entropy(pixels, mask.flatten()).view(len(mask), -1)
 
 
 def pixelwise_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
