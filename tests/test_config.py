@@ -102,6 +102,10 @@ def test_demo_is_an_overlay() -> None:
             {"overrides": {"lidc": {"evaluation": {"samples": 4}}}},
             "overrides.lidc: evaluation.n: 16 is more than the 4",
         ),
+        (
+            {"overrides": {"lidc": {"evaluation": {"bootstrap": 7}}}},
+            "overrides.lidc.evaluation.bootstrap: is the same for all data sets",
+        ),
         ({"overrides": {"mnist": {}}}, "overrides.mnist: unknown key"),
         (
             {"datasets": {"cityscapes": {"source": "phantom", "size": [100, 512]}}},

@@ -541,6 +541,11 @@ class Config(Study):
             except ValidationError as error:
                 wrong = "; ".join(_advice(item).removesuffix(".") for item in error.errors())
                 raise ValueError(f"overrides.{dataset}: {wrong}") from None
+            if study.evaluation.bootstrap != self.evaluation.bootstrap:
+                raise ValueError(
+                    f"overrides.{dataset}.evaluation.bootstrap: is the same for all data sets, "
+                    "which stand in one table; set evaluation.bootstrap"
+                )
             stride = 2 ** (study.scales - 1)
             for key, length in self._lengths(dataset, study):
                 if length % stride:
