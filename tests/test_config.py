@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from probunet import config
 from probunet.config import (
@@ -71,6 +72,18 @@ def test_demo_is_an_overlay() -> None:
     demo = check(Config, overlay, "demo.yaml")
     assert demo.datasets.lidc is not None
     assert demo.datasets.lidc.source == "phantom"
+
+
+def test_the_demo_is_the_same_with_config_yaml_below_it_or_without() -> None:
+    # Snakemake reads config.yaml where it is run in the source tree, and not elsewhere
+    overlay = yaml.safe_load((ROOT / "workflow/demo.yaml").read_text())
+    both = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(both, overlay)
+    below, alone = check(Config, both, "both"), check(Config, overlay, "demo.yaml")
+    for dataset in alone.datasets.names:
+        assert below.of(dataset) == alone.of(dataset)
+    assert below.folds == alone.folds
+    assert below.datasets.names == alone.datasets.names
 
 
 @pytest.mark.parametrize(
