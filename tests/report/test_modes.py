@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from probunet.cityscapes import MODE_PROBABILITIES, PROBABILITIES
+from probunet.report import modes
 from probunet.report.modes import calibration
 from probunet.report.runs import RunFolder
+from probunet.report.style import looks
 from probunet.run import Run
 
 PAIR = ("m_heads", 1.0)
@@ -93,3 +96,16 @@ def test_switches_are_shares_of_all_pixels_together() -> None:
 @pytest.mark.parametrize("runs", [[], [folder([{"row": 1}])]])
 def test_nothing_without_the_columns(runs: list[RunFolder]) -> None:
     assert calibration(runs, [PAIR]) is None
+
+
+@pytest.mark.parametrize("rare", [0, 3])
+def test_panels_keep_their_places_where_no_mode_is_rare(rare: int) -> None:
+    frequencies = MODE_PROBABILITIES.copy()
+    frequencies[:rare] = 0
+    one = modes.Frequencies("unet", 1.0, 4, 64, frequencies, rare, np.full(5, 0.5))
+    figure = Figure(layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
+    for axes in panels:
+        modes._draw_modes(axes, one, looks([("unet", 1.0)])["unet", 1.0])
+    figure.draw_without_rendering()
+    assert min(axes.get_position().width for axes in panels) > 0.3

@@ -175,15 +175,16 @@ def _draw_modes(axes: Axes, one: Frequencies, look: Look) -> None:
     axes.plot(line, line, color=GREY, linewidth=0.8)
     drawn = one.modes > low
     axes.plot(MODE_PROBABILITIES[drawn], one.modes[drawn], "o", color=look.colour, markersize=4.5)
-    axes.plot(
-        MODE_PROBABILITIES[~drawn],
-        np.full((~drawn).sum(), low),
-        "v",
-        color=look.colour,
-        markersize=5,
-        fillstyle="none",
-        clip_on=False,
-    )
+    if not drawn.all():  # nothing, drawn without clipping, would put the layout out
+        axes.plot(
+            MODE_PROBABILITIES[~drawn],
+            np.full((~drawn).sum(), low),
+            "v",
+            color=look.colour,
+            markersize=5,
+            fillstyle="none",
+            clip_on=False,
+        )
     axes.set(xscale="log", yscale="log", xlim=(0.003, 0.2), ylim=LIMITS)
     axes.set_xticks([0.005, 0.02, 0.1], ["0.005", "0.02", "0.1"])
     axes.set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
