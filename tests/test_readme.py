@@ -46,6 +46,7 @@ def test_frequencies_are_those_measured() -> None:
 
 
 def test_files_that_it_names_are_there() -> None:
-    for name in ["docs/demo.png", "docs/differences.md", "docs/architecture.md", "CITATION.cff"]:
+    pictures = ["docs/demo.png", "docs/scenes.png"]
+    for name in [*pictures, "docs/differences.md", "docs/architecture.md", "CITATION.cff"]:
         assert name in README
         assert (ROOT / name).is_file()
