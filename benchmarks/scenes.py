@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probunet.cityscapes import CLASSES, IGNORE, TRAIN_IDS, draw_flips, flip
+from probunet.cityscapes import CLASSES, IGNORE, TRAIN_ID_OF, draw_flips, flip
 from probunet.fetch.streets import draw_street
 from probunet.run import Run
 from probunet.score.run import score_run
@@ -58,8 +58,6 @@ def main() -> None:
 
 def write_scenes(path: Path, count: int) -> None:
     """Write a store of drawn scenes."""
-    names = np.full(256, IGNORE, np.uint8)
-    names[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
     attributes = SceneAttributes(
         dataset="cityscapes",
         source="phantom",
@@ -82,7 +80,7 @@ def write_scenes(path: Path, count: int) -> None:
             for number in range(first, min(first + SHARD, count))
         ]
         pictures, labels = (np.stack(part) for part in zip(*drawn, strict=True))
-        write_shard(path, first // SHARD, image=pictures, label=names[labels])
+        write_shard(path, first // SHARD, image=pictures, label=TRAIN_ID_OF[labels])
     seal(path)
 
 

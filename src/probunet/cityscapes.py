@@ -38,6 +38,8 @@ TRAIN_IDS = {
     32: 17,
     33: 18,
 }
+TRAIN_ID_OF = np.full(256, IGNORE, dtype=np.uint8)  # by label id; of all others, IGNORE
+TRAIN_ID_OF[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
 LABEL_IDS = range(34)  # all that a label may hold; 255, a licence plate saved as -1, besides
 PLATE = 255
 

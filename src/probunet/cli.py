@@ -108,7 +108,7 @@ def fetch_cityscapes(
 ) -> None:
     """Check an existing Cityscapes tree, or draw synthetic street scenes in its layout."""
     if source is Source.local:
-        from probunet.fetch.scenes import fetch_scenes
+        from probunet.fetch.cityscapes import fetch_scenes
 
         fetch_scenes(folder, manifest)
     else:

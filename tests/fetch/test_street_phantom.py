@@ -11,7 +11,7 @@ from PIL import Image
 from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
 from probunet.errors import ProbunetError
 from probunet.fetch import street_phantom
-from probunet.fetch.scenes import fetch_scenes
+from probunet.fetch.cityscapes import fetch_scenes
 from probunet.fetch.street_phantom import CITIES, _names, fetch_street_phantom
 from probunet.files import locked, sha256
 from probunet.scene_manifest import SceneManifest

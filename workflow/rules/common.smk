@@ -32,6 +32,10 @@ def one_of(names):
     return "|".join(sorted(set(names))).replace(".", r"\.") or "(?!)"
 
 
+TRAINED_WHOLE = one_of(run.model for run in RUNS if run.model not in ENSEMBLES)
+TRAINED_BY_MEMBER = one_of(run.model for run in RUNS if run.model in ENSEMBLES)
+
+
 wildcard_constraints:
     dataset=one_of(STUDIES),
     model=one_of(run.model for run in RUNS),

@@ -12,7 +12,7 @@ rule train:
     benchmark:
         f"benchmarks/train/{TEMPLATE}.tsv"
     wildcard_constraints:
-        model=one_of(run.model for run in RUNS if run.model not in ENSEMBLES),
+        model=TRAINED_WHOLE,
     conda:
         "../../envs/torch.yaml"
     container:
@@ -52,7 +52,7 @@ use rule train as train_member with:
     benchmark:
         f"benchmarks/train/{MEMBER}.tsv"
     wildcard_constraints:
-        model=one_of(run.model for run in RUNS if run.model in ENSEMBLES),
+        model=TRAINED_BY_MEMBER,
     params:
         checkpoint=member("checkpoint"),
         folder=member(""),

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
 from probunet.errors import ProbunetError
-from probunet.fetch.scenes import LABEL, LABELS, PICTURE, PICTURES, SYNTHETIC, SYNTHETIC_LICENCE
+from probunet.fetch.cityscapes import LABEL, LABELS, PICTURE, PICTURES, SYNTHETIC, SYNTHETIC_LICENCE
 from probunet.fetch.streets import draw_street
 from probunet.fetch.tree import in_processes
 from probunet.files import locked, sha256, written_whole

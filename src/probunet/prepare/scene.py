@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from probunet.cityscapes import IGNORE, TRAIN_IDS
+from probunet.cityscapes import TRAIN_ID_OF
 from probunet.errors import ProbunetError
 from probunet.scene_manifest import SceneFile, SceneImage, SceneReason
 
@@ -16,8 +16,6 @@ RESAMPLING = (
     "picture: bilinear, by Pillow, whose kernel is widened by the factor of shrinking, against "
     "aliasing; label ids: nearest"
 )
-_TO_TRAIN_ID = np.full(256, IGNORE, dtype=np.uint8)  # by label id
-_TO_TRAIN_ID[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
 
 
 class BadSceneError(Exception):
@@ -45,7 +43,7 @@ def read_scene(
     width_first = size[::-1]
     picture = _open(root, scene.picture).resize(width_first, Image.Resampling.BILINEAR)
     label = _open(root, scene.label).resize(width_first, Image.Resampling.NEAREST)
-    return np.asarray(picture), _TO_TRAIN_ID[np.asarray(label)]
+    return np.asarray(picture), TRAIN_ID_OF[np.asarray(label)]
 
 
 def _open(root: Path, file: SceneImage) -> Image.Image:
