@@ -47,7 +47,9 @@ def test_a_users_mistake_is_one_line_and_no_traceback(
     monkeypatch.chdir(tmp_path)
     done = probunet(*arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith("probunet: ")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    first, told, last = done.stderr.splitlines()
+    assert told.startswith("probunet: ")
+    assert message in told
+    assert first.startswith("job {")
+    assert last.startswith("job {")
     assert list(tmp_path.iterdir()) == []

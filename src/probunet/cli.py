@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from probunet.errors import ProbunetError
+from probunet.job import recorded
 
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: object) -> list[str]:
-        return ["fetch", "prepare", "train", "sample", "score", "report"]
+        return ["fetch", "prepare", "train", "sample", "score", "report", "image"]
 
 
 def _group(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
@@ -49,6 +51,13 @@ class Split(StrEnum):
 
     drawn = "drawn"
     official = "official"
+
+
+class Kind(StrEnum):
+    """Kinds of steps, each with an image of its own."""
+
+    data = "data"
+    torch = "torch"
 
 
 class OnError(StrEnum):
@@ -319,12 +328,44 @@ def report(
     )
 
 
+@app.command()
+def image(
+    kind: Annotated[Kind, typer.Argument(help="Of which steps: those with torch, or the others.")],
+    output: Annotated[Path, typer.Option(help="The image to write, <kind>.sif.")],
+    project: Annotated[Path, typer.Option(help="The project's root.")] = Path(),
+    argument: Annotated[
+        list[str] | None, typer.Option(help="Of the definition, name=value; repeatable.")
+    ] = None,
+    bind: Annotated[
+        list[str] | None, typer.Option(help="What the build sees of this machine; repeatable.")
+    ] = None,
+) -> None:
+    """Build the container image of a kind of step with Apptainer."""
+    from probunet.images import build_image
+
+    pairs = [text.partition("=") for text in argument or []]
+    if bad := [name for name, equals, _ in pairs if not equals]:
+        raise ProbunetError(f"--argument {bad[0]}: is not name=value.")
+    arguments = {name: value for name, _, value in pairs}
+    build_image(kind, project, output, arguments, bind or [])
+
+
 def main() -> None:
     """Run the command; a user's mistake is told in one line and exits with its own code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("probunet").setLevel(logging.INFO)
-    try:
-        app()
-    except ProbunetError as error:
-        print(f"probunet: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    command = _command(sys.argv[1:])
+    with recorded(command) if command else nullcontext():
+        try:
+            app()
+        except ProbunetError as error:
+            print(f"probunet: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+
+def _command(arguments: list[str]) -> str | None:
+    """Return the command's words, or None where only help is asked for."""
+    groups = {group.name for group in app.registered_groups}
+    words = arguments[: 2 if arguments[:1] and arguments[0] in groups else 1]
+    named = words and words[-1] not in groups and not words[-1].startswith("-")
+    return " ".join(words) if named and "--help" not in arguments else None
