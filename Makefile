@@ -12,7 +12,7 @@ CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nv
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test test-fast lint format bench schema lock
+.PHONY: help demo images test test-fast lint format bench schema lock
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ help: ## List the targets.
 demo: .venv/installed ## Raw images to GED table and report on embedded synthetic data, in minutes.
 	snakemake --cores $(CORES) --configfile workflow/demo.yaml \
 		--set-threads train=1 train_member=1 sample=1
+
+images: .venv/installed ## Build the container images, here, for the cluster's nodes.
+	snakemake --cores $(CORES) images
 
 test: .venv/installed ## All tests, the slow ones too.
 	pytest -m "not slow"
@@ -57,6 +60,7 @@ lock: .venv/installed ## Pin all versions again, for Python 3.11 and newer.
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
 		--no-header --no-annotate --upgrade $(CUDA:%=--no-emit-package %) \
 		--output-file requirements.lock pyproject.toml
+	python containers/lock.py
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -34,10 +34,44 @@ def test_lock_leaves_the_machines_own_cuda_to_torch() -> None:
     assert [name for name in lock() if re.match("nvidia|cuda|triton", name)] == []
 
 
-@pytest.mark.parametrize(("kind", "extra"), [("data", []), ("torch", EXTRAS["torch"])])
-def test_conda_environment_is_pinned_as_the_lock(kind: str, extra: list[str]) -> None:
+def pins(name: str) -> dict[str, str]:
+    """Return the versions of a lock with hashes, which every line must have."""
+    text = (ROOT / "containers" / name).read_text()
+    items = [item for item in re.split(r"\n(?=\S)", text) if not item.startswith("#")]
+    assert all("--hash=sha256:" in item for item in items)
+    return dict(re.match(r"(\S+)==(\S+)", item).groups() for item in items)  # type: ignore
+
+
+KINDS = pytest.mark.parametrize(("kind", "extra"), [("data", []), ("torch", EXTRAS["torch"])])
+
+
+@KINDS
+def test_image_is_pinned_as_the_lock(kind: str, extra: list[str]) -> None:
+    pinned, locked = pins(f"{kind}.lock"), lock()
+    assert {name: locked[name] for name in pinned} == pinned
+    wanted = PROJECT["dependencies"] + EXTRAS["build"] + extra
+    assert {canonicalize_name(Requirement(text).name) for text in wanted} <= pinned.keys()
+    assert f"{kind}.lock /build" in (ROOT / f"containers/{kind}.def").read_text()
+
+
+def test_only_the_image_of_torch_holds_torch_and_only_its_own_lock_cuda() -> None:
+    assert "torch" not in pins("data.lock") and "torch" in pins("torch.lock")
+    cuda = re.compile("nvidia|cuda|triton")
+    assert all(cuda.match(name) for name in pins("cuda.lock"))
+    assert not any(cuda.match(name) for name in pins("torch.lock"))
+
+
+@KINDS
+def test_conda_environment_is_pinned_as_the_image(kind: str, extra: list[str]) -> None:
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
-    pins = [Requirement(text) for text in environment["dependencies"][-1]["pip"]]
-    wanted = {Requirement(text).name for text in PROJECT["dependencies"] + extra}
-    assert {pin.name for pin in pins} == wanted
-    assert all(str(pin.specifier) == f"=={lock()[pin.name]}" for pin in pins)
+    requirements = [Requirement(text) for text in environment["dependencies"][-1]["pip"]]
+    versions = {pin.name: str(pin.specifier).removeprefix("==") for pin in requirements}
+    assert versions == pins(f"{kind}.lock")
+
+
+@KINDS
+def test_image_and_conda_environment_have_one_python(kind: str, extra: list[str]) -> None:
+    definition = (ROOT / f"containers/{kind}.def").read_text()
+    environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
+    python = environment["dependencies"][0].removeprefix("python=")
+    assert f"base=python:{python}-slim" in definition

@@ -161,7 +161,21 @@ class Paths(Section):
         "data", description="Raw data and stores; several studies can share one such folder."
     )
     results: str = Field("results", description="Runs, tables and the report of this study.")
-    containers: str = Field("containers", description="Apptainer images, `<kind>.sif`.")
+
+
+class ContainerBuild(Section):
+    """How images are built where `containers: build` is set."""
+
+    arguments: dict[str, str] = Field(
+        {},
+        description="Arguments of containers/*.def that differ from their defaults: `base` and "
+        "`bootstrap` (where the base image comes from), `accelerator` (`cuda` or `cpu`).",
+    )
+    bind: tuple[str, ...] = Field(
+        (),
+        description="What of this machine the build sees, as `apptainer build --bind` takes it; "
+        "for instance the folder of a proxy's certificates.",
+    )
 
 
 class Intensity(Section):
@@ -498,6 +512,17 @@ class Config(Study):
         AllOverrides(), description="What is different for single data sets."
     )
     paths: Paths = Field(Paths(), description="Folders.")
+    containers: str = Field(
+        "build",
+        min_length=1,
+        description="Images of the steps, used with `--software-deployment-method apptainer` as "
+        "the profile `slurm` sets it. `build` builds them in `containers/`; a folder is one of "
+        "ready `data.sif` and `torch.sif`; `docker://.../name-{kind}:tag` is pulled, with `data` "
+        "or `torch` for `{kind}`.",
+    )
+    container_build: ContainerBuild = Field(
+        ContainerBuild(), description="How images are built where `containers: build` is set."
+    )
     report: Report = Field(Report(), description="Its heading and how much it shows.")
 
     def of(self, dataset: DatasetName) -> Study:
@@ -522,6 +547,22 @@ class Config(Study):
         section = getattr(self.datasets, dataset)
         official = dataset == "cityscapes" and section.split == "official"
         return 1 if official and section.folds_file is None else self.folds
+
+    def image_of(self, kind: str) -> str:
+        """Return the container image of a kind of step, `data` or `torch`: a file or an address."""
+        if "://" in self.containers:
+            return self.containers.replace("{kind}", kind)
+        folder = "containers" if self.containers == "build" else self.containers
+        return f"{folder.rstrip('/')}/{kind}.sif"
+
+    @model_validator(mode="after")
+    def _address_of_each_kind(self) -> Self:
+        if "://" in self.containers and "{kind}" not in self.containers:
+            raise ValueError(
+                f"containers: {self.containers} is one image; write {{kind}} where the addresses "
+                "of the two kinds, data and torch, differ"
+            )
+        return self
 
     @model_validator(mode="after")
     def _enough_patients(self) -> Self:

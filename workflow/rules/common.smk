@@ -1,12 +1,16 @@
 """Configuration, paths and helpers; the other files hold rules only."""
 
 import json
+import os
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from probunet.config import Config, check
 from probunet.errors import ProbunetError
+from probunet.images import ingredient_files
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
 
 try:
@@ -30,6 +34,11 @@ RUNS = [
 def one_of(names):
     """A wildcard's constraint to these names; to nothing if there are none."""
     return "|".join(sorted(set(names))).replace(".", r"\.") or "(?!)"
+
+
+IN_CONTAINERS = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
 
 
 TRAINED_WHOLE = one_of(run.model for run in RUNS if run.model not in ENSEMBLES)
@@ -90,7 +99,28 @@ def all_trainings(path):
 
 def image(kind):
     """The container image of a kind of step."""
-    return f"{plan.paths.containers}/{kind}.sif"
+    return plan.image_of(kind)
+
+
+def built(kind):
+    """The same as an input, if this workflow builds it; a newer one repeats no step."""
+    return ancient(image(kind)) if IN_CONTAINERS and plan.containers == "build" else []
+
+
+def image_files(wildcards):
+    """All that goes into an image: its definition, its locks and the package."""
+    root = Path(workflow.basedir)
+    return [str(file) for file in ingredient_files(wildcards.kind, root)]
+
+
+def image_options():
+    """The options of `probunet image` that tell how this site builds."""
+    build = plan.container_build
+    options = [
+        ("--argument", f"{name}={value}") for name, value in build.arguments.items()
+    ]
+    options += [("--bind", item) for item in build.bind]
+    return [word for option in options for word in option]
 
 
 def settings(*names):

@@ -1,5 +1,7 @@
 rule fetch_lidc:
     """LIDC-IDRI's slices that carry outlines: checked in place, or rendered (synthetic)."""
+    input:
+        image=built("data"),
     output:
         manifest=data("raw/lidc.manifest.json"),
     log:
@@ -22,6 +24,8 @@ rule fetch_lidc:
 
 rule fetch_cityscapes:
     """Cityscapes' pictures and labels: checked in place, or drawn (synthetic)."""
+    input:
+        image=built("data"),
     output:
         manifest=data("raw/cityscapes.manifest.json"),
     log:

@@ -1,6 +1,7 @@
 rule report:
     """One HTML file that opens offline: what was run, tables, curves, samples."""
     input:
+        image=built("data"),
         scores=results("scores.csv"),
         summary=results("summary.csv"),
         comparison=results("comparison.csv"),

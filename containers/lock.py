@@ -1,0 +1,72 @@
+"""`make lock`: the exact versions, with hashes, of the images and of their conda twins.
+
+The versions are those of requirements.lock. Written are, in containers/, `data.lock` and
+`torch.lock` (all that an image holds; pip checks the hashes), `cuda.lock` (what torch needs of
+CUDA, left out of an image built with `accelerator=cpu`), and in envs/ the environments.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PYTHON = "3.11"
+KINDS = {"data": [], "torch": ["torch"]}  # the extras that a kind of step needs besides
+CUDA = re.compile(r"(nvidia|cuda|triton)\b")
+# torch's build for CPUs has the same version and another file: Linux x86-64, CPython 3.11
+CPU_TORCH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+HEAD = "# Made by `make lock` from pyproject.toml and requirements.lock; not to be edited.\n"
+
+
+def main() -> None:
+    """Write all of them."""
+    for kind, extras in KINDS.items():
+        pinned = compile_lock(["build", *extras])
+        host = {name: text for name, text in pinned.items() if not CUDA.match(name)}
+        if "torch" in host:
+            host["torch"] += f" \\\n    --hash={CPU_TORCH}"
+            cuda = [text for name, text in pinned.items() if CUDA.match(name)]
+            write(ROOT / "containers/cuda.lock", cuda)
+        write(ROOT / f"containers/{kind}.lock", list(host.values()))
+        (ROOT / f"envs/{kind}.yaml").write_text(environment(kind, host))
+
+
+def compile_lock(extras: list[str]) -> dict[str, str]:
+    """Return name -> requirement with hashes, of the package with these extras on Linux."""
+    command = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    command += ["--no-annotate", "--constraint", "requirements.lock"]
+    command += ["--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28"]
+    command += [word for extra in extras for word in ("--extra", extra)]
+    done = subprocess.run(
+        [*command, "pyproject.toml"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    pins = re.split(r"\n(?=\S)", done.stdout.strip())
+    return {pin.partition("==")[0]: pin for pin in pins}
+
+
+def write(path: Path, pins: list[str]) -> None:
+    """Write one lock."""
+    path.write_text(HEAD + "\n".join(pins) + "\n")
+
+
+def environment(kind: str, pins: dict[str, str]) -> str:
+    """Return the conda environment that holds what an image's lock holds."""
+    versions = [re.match(r"\S+", pin)[0] for pin in pins.values()]
+    lines = [
+        HEAD + f"# The conda twin of containers/{kind}.def; its {kind}.post-deploy.sh adds the",
+        "# package itself. All by pip: conda-forge builds torch in its own way and has no pylidc.",
+        f"name: probunet-{kind}",
+        "channels:",
+        "  - conda-forge",
+        "  - nodefaults",
+        "dependencies:",
+        f"  - python={PYTHON}",
+        "  - pip",
+        "  - pip:",
+        *(f"      - {version}" for version in versions),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
