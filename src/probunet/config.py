@@ -164,7 +164,7 @@ class Paths(Section):
 
 
 class ContainerBuild(Section):
-    """How images are built where `containers: build` is set."""
+    """What a site's Apptainer needs to build the images."""
 
     arguments: dict[str, str] = Field(
         {},

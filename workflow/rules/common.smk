@@ -40,7 +40,6 @@ IN_CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
 
-
 TRAINED_WHOLE = one_of(run.model for run in RUNS if run.model not in ENSEMBLES)
 TRAINED_BY_MEMBER = one_of(run.model for run in RUNS if run.model in ENSEMBLES)
 
