@@ -19,7 +19,8 @@ from probunet.fetch.phantom import fetch_phantom
 from probunet.files import remove
 from probunet.manifest import Manifest
 from probunet.prepare.cluster import local_client, run_tasks
-from probunet.prepare.lidc import fill_store
+from probunet.prepare.lidc import plan_crops
+from probunet.prepare.parts import fill_store
 
 SLICES_PER_PATIENT = 16.7  # 14,627 slices with outlines, 875 patients
 BATCH = 60  # slices per task of the baseline, about what a shard of 64 crops has
@@ -63,7 +64,7 @@ def measure(manifest: Path, folder: Path, repeats: int) -> dict[str, Any]:
 
             def make() -> None:
                 remove(store)
-                fill_store(client, manifest, store)
+                fill_store(client, plan_crops(manifest), store)
 
             def read() -> None:
                 list(run_tasks(client, decode_slices, batches, "decode"))

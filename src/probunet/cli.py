@@ -6,13 +6,16 @@ import sys
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from probunet.errors import ProbunetError
 from probunet.job import recorded
+
+if TYPE_CHECKING:
+    from probunet.prepare.plan import Plan
 
 
 class _InOrder(TyperGroup):
@@ -75,6 +78,15 @@ SettingsText = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+Workers = Annotated[int, typer.Option(min=1, help="Dask worker processes.")]
+PartNumber = Annotated[
+    int | None, typer.Option(min=0, help="Make this part of the store alone, counted from 0.")
+]
+Parts = Annotated[int | None, typer.Option(min=1, help="How many parts --part is one of.")]
+Join = Annotated[
+    list[Path] | None,
+    typer.Option(help="A part: join all of them, and read no image again; repeatable."),
+]
 
 
 @fetch.command("lidc")
@@ -129,42 +141,72 @@ def fetch_cityscapes(
 @prepare.command("lidc")
 def prepare_lidc(
     manifest: Annotated[Path | None, typer.Option(help="What fetch wrote.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The store to write.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Dask worker processes.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="The store, or its part, to write.")] = None,
+    workers: Workers = 1,
     on_error: Annotated[
         OnError, typer.Option(help="A patient without one usable slice: stop, or skip.")
     ] = OnError.stop,
+    part: PartNumber = None,
+    parts: Parts = None,
+    join: Join = None,
     index_only: Annotated[
         bool, typer.Option("--index-only", help="Count the crops from the annotations and stop.")
     ] = False,
 ) -> None:
     """DICOM slices and readers' outlines to crops of protocol kohl2018."""
-    from probunet.prepare import lidc
-
     if index_only:
-        print(lidc.describe_counts(lidc.count_crops()))
+        from probunet.prepare.index import count_crops, describe_counts
+
+        print(describe_counts(count_crops()))
         return
     if manifest is None or output is None:
         raise ProbunetError("prepare lidc needs --manifest and --output (or --index-only).")
-    lidc.prepare_lidc(manifest, output, workers=workers, on_error=on_error.value)
+    from probunet.prepare.lidc import plan_crops
+
+    _prepare(plan_crops(manifest), output, workers, on_error, part, parts, join)
 
 
 @prepare.command("cityscapes")
 def prepare_cityscapes(
     manifest: Annotated[Path, typer.Option(help="What fetch wrote.")],
-    output: Annotated[Path, typer.Option(help="The store to write.")],
+    output: Annotated[Path, typer.Option(help="The store, or its part, to write.")],
     size: Annotated[
         tuple[int, int], typer.Option(min=1, help="Height and width of the scenes, pixels.")
     ] = (256, 512),
-    workers: Annotated[int, typer.Option(min=1, help="Dask worker processes.")] = 1,
+    workers: Workers = 1,
     on_error: Annotated[
         OnError, typer.Option(help="A city without one usable scene: stop, or skip.")
     ] = OnError.stop,
+    part: PartNumber = None,
+    parts: Parts = None,
+    join: Join = None,
 ) -> None:
     """Pictures and labels to scenes of one size."""
-    from probunet.prepare.cityscapes import prepare_cityscapes as prepare_scenes
+    from probunet.prepare.cityscapes import plan_scenes
 
-    prepare_scenes(manifest, output, size, workers=workers, on_error=on_error.value)
+    _prepare(plan_scenes(manifest, size), output, workers, on_error, part, parts, join)
+
+
+def _prepare(
+    plan: "Plan[Any]",
+    output: Path,
+    workers: int,
+    on_error: OnError,
+    part: int | None,
+    parts: int | None,
+    joined: list[Path] | None,
+) -> None:
+    """Make the store that is planned, or a part of it, or the store from its parts."""
+    from probunet.prepare.parts import join, prepare, prepare_part
+
+    if (part is None) != (parts is None) or (part is not None and joined):
+        raise ProbunetError("--part and --parts go together, and not with --join.")
+    if part is not None and parts is not None:
+        prepare_part(plan, output, part, parts, workers)
+    elif joined:
+        join(plan, joined, output, workers, on_error.value)
+    else:
+        prepare(plan, output, workers, on_error.value)
 
 
 @prepare.command("folds")

@@ -1,5 +1,6 @@
 """The raw manifest: what `fetch` leaves for `prepare`, an entry per slice with outlines."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
@@ -40,6 +41,16 @@ class Unusable(Entry):
     reason: StrEnum
     path: str | None = None
     detail: str = ""
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """Whose it is: a patient, or a city."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The file, or what there should have been one of."""
 
     @property
     def why(self) -> str:
@@ -110,6 +121,16 @@ class LeftOut(Unusable):
     series: str
     z: float
     reason: Reason
+
+    @property
+    def subject(self) -> str:
+        """The patient."""
+        return self.patient
+
+    @property
+    def place(self) -> str:
+        """The file, or the slice that there should have been one of."""
+        return self.path or f"series {self.series}, z {self.z:g}"
 
 
 class Manifest(RawManifest):

@@ -37,6 +37,16 @@ class SceneFile(Entry):
     picture: SceneImage
     label: SceneImage
 
+    @property
+    def subject(self) -> str:
+        """The city."""
+        return self.city
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """The files that it is made of."""
+        return self.picture.path, self.label.path
+
 
 class SceneLeftOut(Unusable):
     """A scene that cannot be used."""
@@ -44,6 +54,16 @@ class SceneLeftOut(Unusable):
     city: str
     frame: str
     reason: SceneReason
+
+    @property
+    def subject(self) -> str:
+        """The city."""
+        return self.city
+
+    @property
+    def place(self) -> str:
+        """The file, or the frame that there should have been one of."""
+        return self.path or self.frame
 
 
 class SceneManifest(RawManifest):

@@ -13,7 +13,8 @@ from PIL import Image
 from probunet.cityscapes import IGNORE, TRAIN_IDS
 from probunet.errors import ProbunetError
 from probunet.files import sha256
-from probunet.prepare import cityscapes
+from probunet.prepare import parts
+from probunet.prepare.cityscapes import plan_scenes
 from probunet.prepare.scene import read_scene
 from probunet.scene_manifest import (
     SceneFile,
@@ -30,7 +31,7 @@ SIZE = (8, 16)
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Run the tasks here and now: what is tested is what they do, not Dask."""
-    monkeypatch.setattr(cityscapes, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
+    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
 
 
 def write_tree(root: Path, cities: dict[str, int], left_out=()) -> Path:
@@ -66,7 +67,7 @@ def entry(path: Path) -> SceneImage:
 
 
 def make(manifest: Path, output: Path, on_error: str = "stop"):
-    cityscapes.fill_store(None, manifest, output, SIZE, on_error)
+    parts.fill_store(None, plan_scenes(manifest, SIZE), output, on_error)
     verify(output)
     return open_scenes(output)
 
@@ -146,8 +147,9 @@ def test_a_city_without_a_usable_scene_stops_or_is_skipped(in_this_process, tmp_
     manifest = write_tree(tmp_path / "raw", {"aachen": 1, "ulm": 1}, [lost, withheld])
     with pytest.raises(ProbunetError) as stopped:
         make(manifest, tmp_path / "stopped.zarr")
-    for part in ("of 1 city", "jena: j.png: truncated or damaged PNG (ends", "on_error: skip"):
-        assert part in str(stopped.value)
+    for words in ("of these cities, 1 in all", "jena: j.png: truncated or damaged PNG (ends"):
+        assert words in str(stopped.value)
+    assert "on_error: skip" in str(stopped.value)
     assert "berlin" not in str(stopped.value)
     scenes = make(manifest, tmp_path / "skipped.zarr", on_error="skip")
     assert scenes.attributes.left_out == {
@@ -160,13 +162,15 @@ def test_a_city_without_a_usable_scene_stops_or_is_skipped(in_this_process, tmp_
 def test_no_scene_at_all_is_told(in_this_process, tmp_path):
     withheld = SceneLeftOut(city="bonn", frame="1_2", reason=SceneReason.UNLABELLED)
     manifest = write_tree(tmp_path / "raw", {}, [withheld])
-    with pytest.raises(ProbunetError, match=r"not one scene can be used; city of the .*: 1 scene"):
+    with pytest.raises(
+        ProbunetError, match=r"not one scene of it can be used; city of the .*: 1 scene"
+    ):
         make(manifest, tmp_path / "s.zarr", on_error="skip")
 
 
 def test_no_manifest_is_told(tmp_path):
     with pytest.raises(ProbunetError, match="no such manifest; run `probunet fetch` first"):
-        cityscapes.prepare_cityscapes(tmp_path / "absent.json", tmp_path / "s.zarr")
+        plan_scenes(tmp_path / "absent.json", SIZE)
 
 
 def test_a_scene_may_grow(in_this_process, tmp_path):
@@ -180,11 +184,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(monkeypatch, in_this_process, tm
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cityscapes, "write_shard", full)
-    monkeypatch.setattr(cityscapes, "local_client", lambda workers: nullcontext())
+    monkeypatch.setattr(parts, "write_shard", full)
+    monkeypatch.setattr(parts, "local_client", lambda workers: nullcontext())
     manifest = write_tree(tmp_path / "raw", {"ulm": 1})
     with pytest.raises(ProbunetError, match="the disk or quota is full"):
-        cityscapes.prepare_cityscapes(manifest, tmp_path / "out" / "s.zarr", SIZE)
+        parts.prepare(plan_scenes(manifest, SIZE), tmp_path / "out" / "s.zarr")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".s.zarr.lock"]
 
 
@@ -195,9 +199,11 @@ def test_the_bytes_do_not_depend_on_the_workers(in_this_process, tmp_path):
     make(manifest, tmp_path / "here.zarr")
     code = (
         "import sys; from pathlib import Path\n"
-        "from probunet.prepare.cityscapes import prepare_cityscapes\n"
+        "from probunet.prepare.cityscapes import plan_scenes\n"
+        "from probunet.prepare.parts import prepare\n"
         "if __name__ == '__main__':\n"
-        "    prepare_cityscapes(Path(sys.argv[1]), Path(sys.argv[2]), (8, 16), int(sys.argv[3]))\n"
+        "    plan = plan_scenes(Path(sys.argv[1]), (8, 16))\n"
+        "    prepare(plan, Path(sys.argv[2]), int(sys.argv[3]))\n"
     )
     script = tmp_path / "prepare_it.py"
     script.write_text(code)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,20 @@ from scipy.ndimage import binary_dilation
 from probunet.dicom import read_slice
 from probunet.errors import ProbunetError
 from probunet.manifest import LeftOut, Manifest, Reason
-from probunet.prepare import lidc
+from probunet.prepare import parts
 from probunet.prepare.crop import AIR, SPACING
+from probunet.prepare.lidc import plan_crops
 from probunet.store import SIZE, open_crops, verify
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Run the tasks here and now: what is tested is what they do, not Dask."""
-    monkeypatch.setattr(lidc, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
+    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
 
 
 def make(manifest: Path, output: Path, on_error: str = "stop"):
-    lidc.fill_store(None, manifest, output, on_error)
+    parts.fill_store(None, plan_crops(manifest), output, on_error)
     verify(output)
     return open_crops(output)
 
@@ -164,8 +166,8 @@ def test_a_patient_without_a_usable_slice_stops_or_is_skipped(tree, in_this_proc
     manifest = tree(patients=3, slices=99, spoil=spoil)
     with pytest.raises(ProbunetError) as stopped:
         make(manifest, tmp_path / "stopped.zarr")
-    for part in ("P1: P1/0.dcm: empty file", "of 1 patient", "on_error: skip"):
-        assert part in str(stopped.value)
+    for words in ("P1: P1/0.dcm: empty file", "of these patients, 1 in all", "on_error: skip"):
+        assert words in str(stopped.value)
     crops = make(manifest, tmp_path / "skipped.zarr", on_error="skip")
     assert crops.attributes.left_out_patients == ("P1",)
     assert set(crops.columns.patient) == {"P0", "P2"}
@@ -173,7 +175,7 @@ def test_a_patient_without_a_usable_slice_stops_or_is_skipped(tree, in_this_proc
 
 def test_no_crop_at_all_is_told(tree, in_this_process, tmp_path):
     manifest = tree(patients=1, slices=0)
-    with pytest.raises(ProbunetError, match="not one crop can be made of it; no slice at the"):
+    with pytest.raises(ProbunetError, match="not one slice of it can be used; no slice at the"):
         make(manifest, tmp_path / "s.zarr", on_error="skip")
 
 
@@ -214,10 +216,11 @@ def test_real_slices_make_sixteen_crops(sample_manifest, lesions, in_this_proces
 
 def prepare_in_a_process(manifest: Path, output: Path, workers: int = 1) -> subprocess.Popen[str]:
     code = (
-        "import sys; from pathlib import Path; from probunet.prepare.lidc import prepare_lidc\n"
+        "import sys; from pathlib import Path; from probunet.prepare.lidc import plan_crops\n"
+        "from probunet.prepare.parts import prepare\n"
         "from probunet.errors import ProbunetError\n"
         "if __name__ == '__main__':\n"
-        "    try: prepare_lidc(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))\n"
+        "    try: prepare(plan_crops(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))\n"
         "    except ProbunetError as error: sys.exit(f'told: {error}')\n"
     )
     script = manifest.with_name("prepare_it.py")
@@ -294,19 +297,12 @@ def test_a_full_disk_is_told_and_leaves_nothing(tree, tmp_path):
 
 
 def test_an_error_of_the_pass_leaves_nothing(tree, monkeypatch, in_this_process, tmp_path):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    class Nobody:
-        def __enter__(self):
-            return None
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(lidc, "make_shard", full)
-    monkeypatch.setattr(lidc, "local_client", lambda workers: Nobody())
+    monkeypatch.setattr(parts, "write_shard", full)
+    monkeypatch.setattr(parts, "local_client", lambda workers: nullcontext())
     manifest = tree(patients=1)
     with pytest.raises(ProbunetError, match="the disk or quota is full"):
-        lidc.prepare_lidc(manifest, tmp_path / "out" / "s.zarr", on_error="skip")
+        parts.prepare(plan_crops(manifest), tmp_path / "out" / "s.zarr", on_error="skip")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".s.zarr.lock"]

@@ -1,8 +1,10 @@
-"""One scene: a picture and its label, brought to the store's size."""
+"""Scenes: what a worker makes of pictures and labels, brought to the store's size."""
 
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,8 @@ from PIL import Image
 
 from probunet.cityscapes import TRAIN_ID_OF
 from probunet.errors import ProbunetError
-from probunet.scene_manifest import SceneFile, SceneImage, SceneReason
+from probunet.manifest import Unusable
+from probunet.scene_manifest import SceneFile, SceneImage, SceneLeftOut, SceneReason
 
 RESAMPLING = (
     "picture: bilinear, by Pillow, whose kernel is widened by the factor of shrinking, against "
@@ -26,6 +29,21 @@ class BadSceneError(Exception):
         self.reason = reason
         self.path = path
         self.detail = detail
+
+
+def read_scenes(
+    root: Path, size: tuple[int, int], scenes: Sequence[SceneFile]
+) -> tuple[dict[str, NDArray[Any]], list[Unusable]]:
+    """Return the arrays of these scenes, and those that cannot be used: they are empty."""
+    image = np.zeros((len(scenes), *size, 3), dtype=np.uint8)
+    label = np.zeros((len(scenes), *size), dtype=np.uint8)
+    bad: list[Unusable] = []
+    for row, scene in enumerate(scenes):
+        try:
+            image[row], label[row] = read_scene(root, scene, size)
+        except BadSceneError as error:
+            bad.append(_left_out(scene, error))
+    return {"image": image, "label": label}, bad
 
 
 def read_scene(
@@ -65,3 +83,13 @@ def _open(root: Path, file: SceneImage) -> Image.Image:
     except Exception as error:  # whatever a decoder raises over damaged data
         raise BadSceneError(SceneReason.TRUNCATED, file.path, str(error)) from None
     return image
+
+
+def _left_out(scene: SceneFile, error: BadSceneError) -> SceneLeftOut:
+    return SceneLeftOut(
+        city=scene.city,
+        frame=scene.frame,
+        reason=error.reason,
+        path=error.path,
+        detail=error.detail,
+    )

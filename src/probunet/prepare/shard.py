@@ -1,20 +1,21 @@
-"""One shard of the store: the task that a worker does, from DICOM slices to written crops."""
+"""One shard of crops: what a worker makes of DICOM slices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probunet.dicom import Z_TOLERANCE, BadSliceError, Header, Slice, open_slice
-from probunet.manifest import LeftOut, Reason, SliceFile
+from probunet.manifest import LeftOut, Reason, SliceFile, Unusable
 from probunet.metrics.bits import GRADERS
 from probunet.outlines import Annotation, LesionSlice
 from probunet.prepare.crop import Grid, resample
 from probunet.prepare.rasterise import rasterise
-from probunet.store import SIZE, write_shard
+from probunet.store import SIZE
 
 MORE_THAN_FOUR = (
     "the four annotations with the largest area in the crop are kept (of equal ones the lower id "
@@ -32,27 +33,32 @@ class PlannedCrop:
     file: SliceFile
     lesion: LesionSlice
 
+    @property
+    def subject(self) -> str:
+        """The patient."""
+        return self.patient
 
-def make_shard(store: Path, shard: int, root: Path, crops: list[PlannedCrop]) -> list[LeftOut]:
-    """Write one whole shard of crops; return its slices that cannot be used.
+    @property
+    def paths(self) -> tuple[str]:
+        """The slice's file."""
+        return (self.file.path,)
 
-    If there is any such slice nothing is written, and the others are still looked at: the crops
-    have to be planned again without all of them.
+
+def read_crops(
+    root: Path, crops: Sequence[PlannedCrop]
+) -> tuple[dict[str, NDArray[Any]], list[Unusable]]:
+    """Return the arrays of these crops, and the slices that cannot be used: their crops are empty.
 
     Parameters
     ----------
-    store
-        The store, created and not yet sealed.
-    shard
-        The shard's number in the store.
     root
         The folder that the files' paths are relative to.
     crops
-        The shard's crops, those of one slice one after the other.
+        What to make, those of one slice one after the other.
     """
     image = np.zeros((len(crops), SIZE, SIZE), dtype=np.int16)
     masks = np.zeros((len(crops), SIZE, SIZE), dtype=np.uint8)
-    bad: list[LeftOut] = []
+    bad: list[Unusable] = []
     for _, group in groupby(enumerate(crops), key=lambda item: item[1].file.path):
         on_slice = list(group)
         first = on_slice[0][1]
@@ -66,9 +72,7 @@ def make_shard(store: Path, shard: int, root: Path, crops: list[PlannedCrop]) ->
                 masks[row] = draw_masks(crop.lesion.annotations, grid)
         except BadSliceError as error:
             bad.append(_left_out(first, error))
-    if not bad:
-        write_shard(store, shard, image=image, masks=masks)
-    return bad
+    return {"image": image, "masks": masks}, bad
 
 
 def draw_masks(annotations: Iterable[Annotation], grid: Grid) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The Zarr contract between the verbs: crops, scenes and samples.
+"""The Zarr contract between the verbs: crops, scenes and samples, and parts of the first two.
 
 Every store describes itself in its attributes, and is sealed: see `sealed`.
 """
@@ -11,8 +11,18 @@ from probunet.store.crops import (
     Columns,
     CropAttributes,
     Crops,
+    create_crop_images,
     create_crops,
     open_crops,
+)
+from probunet.store.parts import (
+    Part,
+    PartAttributes,
+    create_part,
+    open_part,
+    read_rows,
+    seal_part,
+    take_images,
 )
 from probunet.store.samples import (
     Latent,
@@ -26,31 +36,52 @@ from probunet.store.scenes import (
     SceneAttributes,
     SceneColumns,
     Scenes,
+    create_scene_images,
     create_scenes,
     open_scenes,
 )
-from probunet.store.sealed import SHARD, kind_of, seal, verify, versions, write_shard
+from probunet.store.sealed import (
+    MAKE_AGAIN,
+    SHARD,
+    Attributes,
+    kind_of,
+    seal,
+    verify,
+    versions,
+    write_shard,
+)
 
 __all__ = [
+    "MAKE_AGAIN",
     "PROTOCOL",
     "SHARD",
     "SIZE",
+    "Attributes",
     "Columns",
     "CropAttributes",
     "Crops",
     "Latent",
+    "Part",
+    "PartAttributes",
     "SampleAttributes",
     "Samples",
     "SceneAttributes",
     "SceneColumns",
     "Scenes",
+    "create_crop_images",
     "create_crops",
+    "create_part",
+    "create_scene_images",
     "create_scenes",
     "open_crops",
     "open_data",
+    "open_part",
     "open_samples",
     "open_scenes",
+    "read_rows",
     "seal",
+    "seal_part",
+    "take_images",
     "verify",
     "versions",
     "write_sample_parts",

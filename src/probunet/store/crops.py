@@ -76,13 +76,18 @@ class Crops:
 def create_crops(path: Path, columns: Columns, attributes: CropAttributes) -> None:
     """Create an unsealed store of `len(columns.z)` crops at `path`, its images still empty."""
     group = sealed.create(path, KIND, attributes)
-    shape = (len(columns.z), SIZE, SIZE)
-    sealed.create_images(group, "image", shape, np.int16, CHUNK)
-    sealed.create_images(group, "masks", shape, np.uint8, CHUNK)
+    create_crop_images(group, len(columns.z))
     for name in ("patient", "series"):
         sealed.write_names(group, name, getattr(columns, name))
     for name in ("z", "lesion", "annotations"):
         group.create_array(name, data=getattr(columns, name))
+
+
+def create_crop_images(group: zarr.Group, count: int) -> None:
+    """Create the arrays of `count` crops' images and masks, still empty."""
+    shape = (count, SIZE, SIZE)
+    sealed.create_images(group, "image", shape, np.int16, CHUNK)
+    sealed.create_images(group, "masks", shape, np.uint8, CHUNK)
 
 
 def open_crops(path: Path) -> Crops:

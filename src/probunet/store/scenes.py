@@ -69,11 +69,15 @@ class Scenes:
 def create_scenes(path: Path, columns: SceneColumns, attributes: SceneAttributes) -> None:
     """Create an unsealed store of `len(columns.city)` scenes at `path`, its images still empty."""
     group = sealed.create(path, KIND, attributes)
-    shape = (len(columns.city), *attributes.size)
-    sealed.create_images(group, "image", (*shape, 3), np.uint8, CHUNK)
-    sealed.create_images(group, "label", shape, np.uint8, CHUNK)
+    create_scene_images(group, len(columns.city), attributes.size)
     for name in ("city", "frame"):
         sealed.write_names(group, name, getattr(columns, name))
+
+
+def create_scene_images(group: zarr.Group, count: int, size: tuple[int, int]) -> None:
+    """Create the arrays of `count` scenes' pictures and labels, still empty."""
+    sealed.create_images(group, "image", (count, *size, 3), np.uint8, CHUNK)
+    sealed.create_images(group, "label", (count, *size), np.uint8, CHUNK)
 
 
 def open_scenes(path: Path) -> Scenes:

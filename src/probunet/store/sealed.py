@@ -68,8 +68,12 @@ def versions(*more: str) -> dict[str, str]:
 
 def create(path: Path, kind: str, attributes: Attributes) -> zarr.Group:
     """Create an unsealed store; its arrays are still to come."""
-    described = {"kind": kind, "schema": SCHEMA, **attributes.model_dump(mode="json")}
-    return zarr.create_group(path, attributes=described)
+    return zarr.create_group(path, attributes=described(kind, attributes))
+
+
+def described(kind: str, attributes: Attributes) -> dict[str, Any]:
+    """Return what a store's group says: its kind, the schema version, and its own attributes."""
+    return {"kind": kind, "schema": SCHEMA, **attributes.model_dump(mode="json")}
 
 
 def open_sealed(path: Path, kind: str, model: type[A]) -> tuple[zarr.Group, A, str]:
@@ -88,9 +92,9 @@ def open_sealed(path: Path, kind: str, model: type[A]) -> tuple[zarr.Group, A, s
             f"of probunet reads {kind!r} of schema {SCHEMA}; {MAKE_AGAIN}"
         )
     files = _recorded_files(path, group)
-    described = {k: v for k, v in found.items() if k not in ("kind", "schema", "files")}
+    own = {k: v for k, v in found.items() if k not in ("kind", "schema", "files")}
     try:
-        attributes = model.model_validate(described)
+        attributes = model.model_validate(own)
     except ValidationError as error:
         raise ProbunetError(
             f"{path}: its attributes are not those of schema {SCHEMA} "
