@@ -5,6 +5,9 @@ reads the commands to run from a pipe. When the pipe is closed, or the test proc
 dies, the shell reaches its end of file, and the kernel ends all that ever ran in its namespace:
 daemons, jobs, and what those left behind.
 
+The machines share all files, and each counts its processes from 1: what names files after its
+process number needs a folder for temporary files of its own, as MariaDB has here.
+
 GPUs are plain files: SLURM counts and hands them out, no program finds a device there.
 
 References
@@ -236,7 +239,7 @@ class Slurm:
         self._type(
             machine,
             f"({words} >>{here}/{daemon}.log 2>&1 </dev/null & echo $! >{here}/{daemon}.pid;"
-            f" wait $!; echo $? >{here}/{daemon}.ended) &",
+            f" wait $!; echo $? >{here}/{daemon}.ended) 2>/dev/null &",
         )
 
     def _type(self, machine: str, line: str) -> None:
@@ -274,7 +277,7 @@ class Slurm:
         )
         self._until("munge", ["munge", "--no-input", f"--socket={self.folder}/munge.socket"], "MUN")
         small = "--no-defaults --user=root --innodb-log-file-size=4M --innodb-buffer-pool-size=16M"
-        at = f"--datadir={here}/mariadb --socket={here}/mariadb.socket"
+        at = f"--datadir={here}/mariadb --socket={here}/mariadb.socket --tmpdir={here}/tmp"
         made = f"mariadb-install-db {small} {at} --auth-root-authentication-method=normal"
         self._run(
             "head",
@@ -296,7 +299,7 @@ class Slurm:
 
     def _write_files(self) -> None:
         """Write keys, GPUs and the configuration of all daemons."""
-        for folder in ("state", *(f"spool.{node}" for node in self.nodes)):
+        for folder in ("state", "tmp", *(f"spool.{node}" for node in self.nodes)):
             (self.folder / folder).mkdir(exist_ok=True)
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
