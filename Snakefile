@@ -18,6 +18,12 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    sign(Path.cwd())
+    check_containers()
+    cancel_orphans(Path.cwd())
+
+
 localrules:
     image,  # compute nodes often have no network
     images,

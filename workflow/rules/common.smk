@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,6 +10,7 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from probunet.config import Config, check
+from probunet.driver import cancel_orphans, claim, sign
 from probunet.errors import ProbunetError
 from probunet.images import ingredient_files
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
@@ -19,6 +21,13 @@ except ProbunetError as error:
     raise WorkflowError(str(error))
 validate(config, "../schemas/config.schema.json", set_default=False)
 
+if workflow.is_main_process:
+    claim(Path.cwd())
+
+IN_CONTAINERS = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
+HAS_APPTAINER = bool(shutil.which("apptainer") or shutil.which("singularity"))
 STUDIES = {dataset: plan.of(dataset) for dataset in plan.datasets.names}
 ENSEMBLES = ["unet_ensemble"]  # their members are trained, each in a job of its own
 RUNS = [
@@ -31,14 +40,74 @@ RUNS = [
 ]
 
 
+def named_folders():
+    """Folders that the configuration names, which may lie outside the working directory."""
+    sections = [plan.datasets.lidc, plan.datasets.cityscapes]
+    found = [plan.paths.data, plan.paths.results]
+    for section in filter(None, sections):
+        found += [section.path, section.folds_file and Path(section.folds_file).parent]
+    return [Path(folder).absolute() for folder in found if folder]
+
+
+def check_containers():
+    """Raise an error if what steps would run in is not there."""
+    if not IN_CONTAINERS:
+        return
+    if not HAS_APPTAINER:
+        raise WorkflowError(
+            "neither `apptainer` nor `singularity` is on the PATH of this machine "
+            f"({os.uname().nodename}), and the steps run in containers. Load its module, or "
+            "remove `software-deployment-method: apptainer` from slurm/config.yaml to use this "
+            "machine's own Python environment."
+        )
+    if plan.containers != "build" and "://" not in plan.containers:
+        for kind in ("data", "torch"):
+            if not Path(image(kind)).is_file():
+                raise WorkflowError(
+                    f"{image(kind)}: no such image. Build it there, correct `containers` in "
+                    "config.yaml, or set `containers: build`."
+                )
+
+
+def let_containers_see(folders, variables):
+    """Bind folders and hand on variables; containers see nothing else of this machine.
+
+    Both jobs and the workflow itself read this file, so that a job hands on what it was given.
+    """
+    inside = [Path.cwd(), *map(Path, ("/tmp", "/var/tmp"))]
+    outside = [
+        next(path for path in (folder, *folder.parents) if path.exists())
+        for folder in folders
+        if not any(folder.is_relative_to(path) for path in inside)
+    ]
+    outside = [path for path in outside if path != Path("/")]
+    for program in ("APPTAINER", "SINGULARITY"):
+        bound = [os.environ.get(f"{program}_BIND"), *map(str, outside)]
+        os.environ[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, bound)))
+        for name in variables:
+            if name in os.environ:
+                os.environ[f"{program}ENV_{name}"] = os.environ[name]
+
+
+if not workflow.is_main_process:
+    check_containers()
+if IN_CONTAINERS and not HAS_APPTAINER:  # a dry run needs none; see onstart
+    workflow.deployment_settings.deployment_method -= {DeploymentMethod.APPTAINER}
+if IN_CONTAINERS:
+    let_containers_see(
+        named_folders(),
+        # the job's GPUs and its name in SLURM; what `fetch` needs of this machine
+        ["CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID"]
+        + ["SLURM_ARRAY_TASK_ID", "SLURM_CLUSTER_NAME"]
+        + ["CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD"]
+        + ["http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"],
+    )
+
+
 def one_of(names):
     """A wildcard's constraint to these names; to nothing if there are none."""
     return "|".join(sorted(set(names))).replace(".", r"\.") or "(?!)"
 
-
-IN_CONTAINERS = (
-    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
-)
 
 TRAINED_WHOLE = one_of(run.model for run in RUNS if run.model not in ENSEMBLES)
 TRAINED_BY_MEMBER = one_of(run.model for run in RUNS if run.model in ENSEMBLES)
@@ -175,6 +244,18 @@ def on_error(dataset):
     """What to do about a subject without one usable image."""
     section = getattr(plan.datasets, dataset)
     return section.on_error if section else "stop"
+
+
+def parts_of(dataset):
+    """The parts that a data set's store is joined from; none if one job makes it whole."""
+    jobs = plan.prepare.jobs
+    numbers = range(jobs) if jobs > 1 else []
+    return [data(f"{dataset}.parts/{part}-of-{jobs}.zarr") for part in numbers]
+
+
+def join_options(wildcards, input):
+    """The option of `probunet prepare` that names each of them."""
+    return [option for part in input.parts for option in ("--join", part)]
 
 
 def given_folds(wildcards):

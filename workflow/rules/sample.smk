@@ -11,6 +11,8 @@ rule sample:
         f"logs/sample/{TEMPLATE}.log",
     benchmark:
         f"benchmarks/sample/{TEMPLATE}.tsv"
+    group:
+        "evaluate"
     conda:
         "../../envs/torch.yaml"
     container:

@@ -10,6 +10,8 @@ rule score_run:
         f"logs/score/{TEMPLATE}.log",
     benchmark:
         f"benchmarks/score/{TEMPLATE}.tsv"
+    group:
+        "evaluate"
     conda:
         "../../envs/data.yaml"
     container:
@@ -53,6 +55,8 @@ rule score_table:
         "logs/score/table.log",
     benchmark:
         "benchmarks/score/table.tsv"
+    group:
+        "report"
     conda:
         "../../envs/data.yaml"
     container:

@@ -1,0 +1,130 @@
+"""What one Snakemake does about another: alive, killed, or killed with jobs in SLURM."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probunet import driver
+from probunet.errors import ProbunetError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from probunet.driver import claim, sign
+claim(Path(sys.argv[1]))
+sign(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").write_text("results/report.html\n")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_held", [])
+
+
+def locks(folder: Path) -> list[Path]:
+    return list((folder / ".snakemake/locks").iterdir())
+
+
+def hold(folder: Path) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-c", HOLD, str(folder)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_living_one_is_named_and_its_lock_is_left(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hold(folder) as other:
+        (folder / ".snakemake/locks/0.output.lock").touch()
+        driver.claim(folder)
+        other.kill()
+    assert f"process {other.pid} on {socket.gethostname()}, since 20" in caplog.text
+    assert len(locks(folder)) == 1
+
+
+def test_the_lock_of_a_killed_one_is_removed(folder: Path) -> None:
+    with hold(folder) as other:
+        other.kill()
+    (folder / ".snakemake/locks/0.output.lock").touch()
+    driver.claim(folder)
+    assert locks(folder) == []
+
+
+def test_a_lock_from_another_machine_is_left(folder: Path) -> None:
+    signature = {"host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
+    (folder / ".snakemake/driver.json").write_text(json.dumps(signature))
+    driver.claim(folder)
+    assert len(locks(folder)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_lock_of_unknown_origin_is_left(folder: Path, text: str) -> None:
+    (folder / ".snakemake/driver.json").write_text(text)
+    driver.claim(folder)
+    assert len(locks(folder)) == 1
+
+
+def test_a_dry_run_does_not_sign(folder: Path) -> None:
+    driver.claim(folder)
+    assert (folder / ".snakemake/driver.json").read_text() == ""
+    driver.sign(folder)
+    signed = json.loads((folder / ".snakemake/driver.json").read_text())
+    assert signed["pid"] == os.getpid()
+
+
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool) -> Path:
+    """Programs that answer as SLURM's do; return the file that tells what was cancelled."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    queue, cancelled = programs / "queue", programs / "cancelled"
+    queue.write_text(rows)
+    (programs / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
+    clear = f": > {queue}" if cancels else ":"
+    (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" > {cancelled}\n{clear}\n')
+    for name in ("squeue", "scancel"):
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return cancelled
+
+
+def test_only_jobs_that_snakemake_sent_from_this_folder_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (
+        f"7|rule_train_wildcards_lidc|{tmp_path}\n8|(null)|{tmp_path}\n"
+        f"9|rule_train|{tmp_path}/other\n11_2|rule_sample|{tmp_path}\n"
+    )
+    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True)
+    driver.cancel_orphans(tmp_path)
+    assert cancelled.read_text().split() == ["7", "11_2"]
+
+
+def test_jobs_that_do_not_end_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=False)
+    with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of an earlier Snakemake .*scancel 7"):
+        driver.cancel_orphans(tmp_path, wait=0)
+
+
+def test_without_slurm_there_are_no_orphans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    driver.cancel_orphans(tmp_path)
