@@ -178,6 +178,17 @@ class ContainerBuild(Section):
     )
 
 
+class Prepare(Section):
+    """How stores are made; their bytes do not depend on it."""
+
+    jobs: Positive = Field(
+        1,
+        le=1000,
+        description="Jobs that make a data set's store, each of which can run on a node of its "
+        "own: with more than one, each makes a part, and one more joins them.",
+    )
+
+
 class Intensity(Section):
     """From Hounsfield units to the network's input."""
 
@@ -512,6 +523,7 @@ class Config(Study):
         AllOverrides(), description="What is different for single data sets."
     )
     paths: Paths = Field(Paths(), description="Folders.")
+    prepare: Prepare = Field(Prepare(), description="How stores are made.")
     containers: str = Field(
         "build",
         min_length=1,

@@ -1,7 +1,36 @@
+rule prepare_lidc_part:
+    """Some of the crops: what one of several jobs makes of them."""
+    input:
+        image=built("data"),
+        manifest=data("raw/lidc.manifest.json"),
+    output:
+        part=temp(directory(data("lidc.parts/{part}-of-{parts}.zarr"))),
+    log:
+        "logs/prepare/lidc.{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/prepare/lidc.{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=r"\d+",
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "probunet prepare lidc --manifest {input.manifest:q} --output {output.part:q}"
+        " --workers {threads} --part {wildcards.part} --parts {wildcards.parts} &> {log:q}"
+
+
 rule prepare_lidc:
     """Crops of protocol kohl2018 in one Zarr store."""
     input:
+        image=built("data"),
         manifest=data("raw/lidc.manifest.json"),
+        parts=parts_of("lidc"),
     output:
         store=directory(data("lidc.zarr")),
     log:
@@ -18,15 +47,48 @@ rule prepare_lidc:
         runtime=240,
     params:
         on_error=on_error("lidc"),
+        join=join_options,
     shell:
         "probunet prepare lidc --manifest {input.manifest:q} --output {output.store:q}"
-        " --workers {threads} --on-error {params.on_error} &> {log:q}"
+        " --workers {threads} --on-error {params.on_error}"
+        " {params.join:q} &> {log:q}"
+
+
+rule prepare_cityscapes_part:
+    """Some of the scenes: what one of several jobs makes of them."""
+    input:
+        image=built("data"),
+        manifest=data("raw/cityscapes.manifest.json"),
+    output:
+        part=temp(directory(data("cityscapes.parts/{part}-of-{parts}.zarr"))),
+    log:
+        "logs/prepare/cityscapes.{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/prepare/cityscapes.{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=r"\d+",
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        size=scene_size(),
+    shell:
+        "probunet prepare cityscapes --manifest {input.manifest:q} --output {output.part:q}"
+        " --size {params.size} --workers {threads} --part {wildcards.part} --parts {wildcards.parts} &> {log:q}"
 
 
 rule prepare_cityscapes:
     """Scenes of one size in one Zarr store."""
     input:
+        image=built("data"),
         manifest=data("raw/cityscapes.manifest.json"),
+        parts=parts_of("cityscapes"),
     output:
         store=directory(data("cityscapes.zarr")),
     log:
@@ -44,14 +106,17 @@ rule prepare_cityscapes:
     params:
         size=scene_size(),
         on_error=on_error("cityscapes"),
+        join=join_options,
     shell:
         "probunet prepare cityscapes --manifest {input.manifest:q} --output {output.store:q}"
-        " --size {params.size} --workers {threads} --on-error {params.on_error} &> {log:q}"
+        " --size {params.size} --workers {threads} --on-error {params.on_error}"
+        " {params.join:q} &> {log:q}"
 
 
 rule prepare_folds:
     """Folds over subjects; nobody stands on two sides."""
     input:
+        image=built("data"),
         store=data("{dataset}.zarr"),
         given=given_folds,
     output:

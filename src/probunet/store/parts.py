@@ -65,23 +65,27 @@ def open_part(path: Path) -> Part:
         raise ProbunetError(f"{path}: no such part; make it with `--part` and `--parts`.")
     group, attributes, _ = sealed.open_sealed(path, KIND, PartAttributes)
     sealed.verify(path)
-    counts = {array.shape[0] for _, array in group.arrays()}
-    return Part(path, attributes, counts.pop())
+    return Part(path, attributes, sealed.array_of(group, _arrays_in(path)[0]).shape[0])
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
     """Return these rows, in ascending order, of each array of a part, sealed or not."""
     group = zarr.open_group(path, mode="r")
-    chosen = np.asarray(rows) - rows[0]
+    first, last = rows[0], rows[-1] + 1
     return {
-        name: np.asarray(array[rows[0] : rows[-1] + 1])[chosen] for name, array in group.arrays()
+        name: np.asarray(sealed.array_of(group, name)[first:last])[np.asarray(rows) - first]
+        for name in _arrays_in(path)
     }
 
 
 def take_images(part: Path, store: Path) -> None:
     """Move all images of a part to a store that has just as many, and remove what remains."""
-    for array in part.glob("*/zarr.json"):
-        name = array.parent.name
+    for name in _arrays_in(part):
         remove(store / name)
-        array.parent.rename(store / name)
+        (part / name).rename(store / name)
     remove(part)
+
+
+def _arrays_in(path: Path) -> list[str]:
+    # zarr's own listing stumbles over the file that Snakemake leaves in a folder that it made
+    return sorted(file.parent.name for file in path.glob("*/zarr.json"))
