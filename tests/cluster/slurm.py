@@ -134,7 +134,7 @@ class Slurm:
         try:
             self._write_files()
             for machine in ("head", *self.nodes):
-                self.machines[machine] = _machine(self.env)
+                self.machines[machine] = _machine(self.folder, self.env)
             self._start_accounting()
             self._run("head", "slurmctld", "slurmctld -D -i")
             self._until("slurmctld", ["scontrol", "ping"], "is UP")
@@ -206,7 +206,7 @@ class Slurm:
     def start_slurmd(self, node: str) -> None:
         """Start a node's daemon, for the first time or after `kill_slurmd` or `power_off`."""
         if self.machines[node].poll() is not None:
-            self.machines[node] = _machine(self.env)
+            self.machines[node] = _machine(self.folder, self.env)
         self._run(node, node, f"slurmd -D -N {node}")
 
     def power_off(self, node: str) -> None:
@@ -391,11 +391,17 @@ def _require_here() -> None:
         )
 
 
-def _machine(env: dict[str, str]) -> subprocess.Popen[str]:
-    """A shell in a PID namespace of its own; all in there ends when its standard input does."""
-    read = 'while read -r line; do eval "$line"; done'
+def _machine(folder: Path, env: dict[str, str]) -> subprocess.Popen[str]:
+    """A shell in namespaces of its own; all that runs there ends when its standard input does.
+
+    There, and nowhere else, the cluster's configuration lies where SLURM looks for it unasked:
+    Snakemake's jobs drop SLURM_CONF before they call srun.
+    """
+    place = Path("/etc/slurm")
+    place.mkdir(exist_ok=True)
+    read = 'mount --bind "$0" "$1" && while read -r line; do eval "$line"; done'
     words = ["unshare", "--pid", "--mount-proc", "--fork", "--kill-child", "bash", "-c", read]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, env=env, text=True)
+    return subprocess.Popen([*words, folder, place], stdin=subprocess.PIPE, env=env, text=True)
 
 
 def _free_ports(count: int) -> list[int]:
