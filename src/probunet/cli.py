@@ -353,10 +353,29 @@ def report(
     config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
     title: Annotated[str, typer.Option(help="The report's heading.")] = "Probabilistic U-Net",
     examples: Annotated[int, typer.Option(min=0, help="Test images shown.")] = 12,
+    logs: Annotated[Path, typer.Option(help="The folder of all jobs' logs.")] = Path("logs"),
+    benchmarks: Annotated[Path, typer.Option(help="The folder of their benchmarks.")] = Path(
+        "benchmarks"
+    ),
+    images: Annotated[Path, typer.Option(help="The folder of the images' records.")] = Path(
+        "containers"
+    ),
+    crate: Annotated[
+        Path | None, typer.Option(help="The RO-Crate to write: results/ro-crate-metadata.json")
+    ] = None,
+    manifest: Annotated[
+        list[Path] | None, typer.Option(help="crate: a raw data set's manifest; repeatable.")
+    ] = None,
+    workflow: Annotated[Path, typer.Option(help="crate: the folder of the Snakefile.")] = Path(),
+    engine: Annotated[str, typer.Option(help="crate: the version of Snakemake.")] = "unknown",
 ) -> None:
-    """One HTML file with what was run, the tables, the curves and the samples."""
+    """One HTML file with what was run, the tables, the curves and the samples; and provenance."""
     from probunet.report.build import build_report
+    from probunet.report.crate import Study, write_crate
+    from probunet.report.made import read_made
 
+    settings = json.loads(config)
+    made = read_made(runs, settings, logs, benchmarks, images)
     build_report(
         output,
         scores=scores,
@@ -364,10 +383,24 @@ def report(
         comparison=comparison,
         runs=runs,
         stores=store,
-        config=json.loads(config),
+        config=settings,
         title=title,
         examples=examples,
+        made=made,
     )
+    if crate is not None:
+        study = Study(
+            title=title,
+            tables=[scores, summary, comparison],
+            report=output,
+            runs=runs,
+            stores=store,
+            manifests=manifest or [],
+            config=settings,
+            workflow=workflow,
+            engine=engine,
+        )
+        write_crate(crate, study, made)
 
 
 @app.command()

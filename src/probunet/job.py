@@ -66,7 +66,8 @@ class Job:
     exit_code: int | None = None
     seconds: float | None = None
     max_rss_mb: float | None = None
-    children_max_rss_mb: float | None = None  # of the largest process that it started
+    # of the largest process that it started; Linux counts what that one had of this one's at first
+    children_max_rss_mb: float | None = None
     threads: int | None = None  # torch's
     gpu: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from snakemake import __version__ as ENGINE
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
@@ -41,9 +42,9 @@ RUNS = [
 
 
 def named_folders():
-    """Folders that the configuration names, which may lie outside the working directory."""
+    """Folders that jobs use and that may lie outside the working directory."""
     sections = [plan.datasets.lidc, plan.datasets.cityscapes]
-    found = [plan.paths.data, plan.paths.results]
+    found = [workflow.basedir, plan.paths.data, plan.paths.results]
     for section in filter(None, sections):
         found += [section.path, section.folds_file and Path(section.folds_file).parent]
     return [Path(folder).absolute() for folder in found if folder]
@@ -168,6 +169,11 @@ def all_trainings(path):
 def image(kind):
     """The container image of a kind of step."""
     return plan.image_of(kind)
+
+
+def image_records():
+    """The folder of the images and of what was recorded when they were built."""
+    return os.path.dirname(image("data"))
 
 
 def built(kind):
@@ -305,3 +311,9 @@ def n_options(wildcards):
 def store_options():
     """The option of `probunet report` that names each store."""
     return [option for name in STUDIES for option in ("--store", data(f"{name}.zarr"))]
+
+
+def manifest_options():
+    """The option of `probunet report` that names each raw data set's manifest."""
+    files = [data(f"raw/{name}.manifest.json") for name in STUDIES]
+    return [option for file in files for option in ("--manifest", file)]

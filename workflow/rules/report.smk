@@ -1,5 +1,5 @@
 rule report:
-    """One HTML file that opens offline: what was run, tables, curves, samples."""
+    """One HTML file that opens offline, and beside it an RO-Crate that says how all was made."""
     input:
         image=built("data"),
         scores=results("scores.csv"),
@@ -16,6 +16,8 @@ rule report:
             caption="../report/report.rst",
             category="Report",
         ),
+        crate=results("ro-crate-metadata.json"),
+        provenance=directory(results("provenance")),
     log:
         "logs/report/report.log",
     benchmark:
@@ -34,8 +36,16 @@ rule report:
         config=plan.model_dump_json(exclude_none=True),
         title=plan.report.title,
         examples=plan.report.examples,
+        # not inputs: without a log or an image's record nothing is to be made again
+        manifests=manifest_options(),
+        images=image_records(),
+        workflow=os.path.relpath(workflow.basedir),
+        engine=ENGINE,
     shell:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
         " --summary {input.summary:q} --comparison {input.comparison:q}"
         " --config {params.config:q} --title {params.title:q}"
-        " --examples {params.examples} --output {output.report:q} &> {log:q}"
+        " --examples {params.examples} --output {output.report:q} --crate {output.crate:q}"
+        " --logs logs --benchmarks benchmarks --images {params.images:q}"
+        " {params.manifests:q} --workflow {params.workflow:q} --engine {params.engine}"
+        " &> {log:q}"

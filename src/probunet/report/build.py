@@ -15,6 +15,7 @@ from probunet.files import sha256, written_whole
 from probunet.report import crops, labels, plots, scenes
 from probunet.report.choice import choose
 from probunet.report.latent import LatentFigure, latent_figures
+from probunet.report.made import Made, by_verb
 from probunet.report.modes import Calibration, calibration
 from probunet.report.runs import RunFolder, read_run
 from probunet.report.tables import (
@@ -76,11 +77,12 @@ def build_report(
     config: Mapping[str, Any],
     title: str,
     examples: int,
+    made: Made | None = None,
 ) -> None:
     """Write one HTML file that opens offline and asks for nothing from elsewhere.
 
     What is missing in a run's folder is said in the report. The file depends on its inputs alone:
-    equal inputs give an equal file.
+    equal inputs give an equal file, whenever and wherever they were made.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def build_report(
         The heading.
     examples
         Test images to show, per data set.
+    made
+        How the runs were made, as their logs tell.
 
     Raises
     ------
@@ -127,6 +131,7 @@ def build_report(
         sections=sections,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions={name: version(name) for name in PACKAGES},
+        made=by_verb(made) if made else [],
         tables={path.name: sha256(path) for path in (scores, summary, comparison)},
     )
     with written_whole(output) as aside:
