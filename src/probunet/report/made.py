@@ -95,7 +95,7 @@ def by_verb(made: Made) -> list[VerbRow]:
                     len(steps),
                     len(jobs),
                     commits=sorted({job.commit or "unknown" for job in jobs}),
-                    schedulers=sorted({"SLURM" if job.slurm else "none" for job in jobs}),
+                    schedulers=sorted({"SLURM" if job.slurm else "no SLURM" for job in jobs}),
                     images=sorted({_image_name(made, job) for job in jobs if job.container}),
                     versions=_versions(jobs),
                 )
