@@ -14,6 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from probunet.files import sha256
 from probunet.manifest import Manifest, Series, SliceFile
 from probunet.outlines import Annotation, LesionSlice, Scan, read_lesions, read_scans
+from probunet.prepare import parts
 
 SAMPLE = Path(__file__).parents[2] / "../shared/lidc-sample"
 
@@ -69,6 +70,12 @@ def sample_manifest(sample, tmp_path_factory) -> Path:
     manifest = tmp_path_factory.mktemp("sample") / "manifest.json"
     _manifest(sample, listed).write(manifest)
     return manifest
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run the tasks here and now: what is tested is what they do, not Dask."""
+    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
 
 
 @pytest.fixture

@@ -17,53 +17,14 @@ from probunet.prepare import parts
 from probunet.prepare.cityscapes import plan_scenes
 from probunet.prepare.scene import read_scene
 from probunet.scene_manifest import (
-    SceneFile,
-    SceneImage,
     SceneLeftOut,
     SceneManifest,
     SceneReason,
 )
 from probunet.store import SHARD, open_data, open_scenes, verify
 
-SIZE = (8, 16)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Run the tasks here and now: what is tested is what they do, not Dask."""
-    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
-
-
-def write_tree(root: Path, cities: dict[str, int], left_out=()) -> Path:
-    """Write so many scenes of each city, 32 x 64 pixels, and return their manifest."""
-    random, scenes = np.random.default_rng(0), []
-    for city, count in cities.items():
-        for i in range(count):
-            frame = f"{i:06}_000019"
-            picture, label = root / f"{city}_{frame}_a.png", root / f"{city}_{frame}_b.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            colours = random.integers(0, 256, (32, 64, 3)).astype(np.uint8)
-            ids = np.repeat(np.repeat(random.choice([*range(34), 255], SIZE), 4, 0), 4, 1)
-            Image.fromarray(colours).save(picture)
-            Image.fromarray(ids.astype(np.uint8)).save(label)
-            images = {"picture": entry(picture), "label": entry(label)}
-            scenes.append(SceneFile(city=city, frame=frame, **images))
-    made = SceneManifest(
-        dataset="cityscapes",
-        source="test",
-        synthetic=True,
-        root=str(root),
-        licence="none",
-        scenes=tuple(reversed(scenes)),
-        left_out=tuple(left_out),
-    )
-    path = root.with_name("manifest.json")
-    made.write(path)
-    return path
-
-
-def entry(path: Path) -> SceneImage:
-    return SceneImage(path=path.name, bytes=path.stat().st_size, sha256=sha256(path))
+from .folder import files_of
+from .scene_tree import SIZE, entry, write_tree
 
 
 def make(manifest: Path, output: Path, on_error: str = "stop"):
@@ -211,9 +172,3 @@ def test_the_bytes_do_not_depend_on_the_workers(in_this_process, tmp_path):
         output = tmp_path / f"{workers}.zarr"
         subprocess.run([sys.executable, script, manifest, output, str(workers)], check=True)
         assert files_of(output) == files_of(tmp_path / "here.zarr")
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
-    }

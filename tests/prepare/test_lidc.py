@@ -22,11 +22,7 @@ from probunet.prepare.crop import AIR, SPACING
 from probunet.prepare.lidc import plan_crops
 from probunet.store import SIZE, open_crops, verify
 
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Run the tasks here and now: what is tested is what they do, not Dask."""
-    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
+from .folder import files_of
 
 
 def make(manifest: Path, output: Path, on_error: str = "stop"):
@@ -231,12 +227,6 @@ def prepare_in_a_process(manifest: Path, output: Path, workers: int = 1) -> subp
         text=True,
         start_new_session=True,
     )
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
-    }
 
 
 @pytest.mark.slow

@@ -100,8 +100,7 @@ def fill_store(client: "Client", plan: Plan[I], store: Path, on_error: str = "st
     planned = store / "planned"
     bad = _read_images(client, plan, plan.items, planned)
     made = plan.without(bad)
-    made.check(on_error)
-    made.create(store)
+    _create(made, store, on_error)
     if bad:
         _copy_images(client, [(planned, usable(plan.items, bad))], store)
         remove(planned)
@@ -112,9 +111,10 @@ def fill_store(client: "Client", plan: Plan[I], store: Path, on_error: str = "st
 
 def fill_part(client: "Client", plan: Plan[I], path: Path, part: int, parts: int) -> None:
     """Make and seal a part with the workers of `client`; as `prepare_part` otherwise."""
+    described = plan.attributes().model_dump(mode="json")
     share = shares(plan.items, parts)[part]
     bad = _read_images(client, plan, plan.items[share], path)
-    seal_part(path, _attributes(plan, part, parts, bad))
+    seal_part(path, PartAttributes(part=part, parts=parts, store=described, left_out=tuple(bad)))
 
 
 def join_parts(
@@ -124,8 +124,7 @@ def join_parts(
     bad = [item for part in parts for item in part.attributes.left_out]
     _warn(plan, bad)
     made = plan.without(bad)
-    made.check(on_error)
-    made.create(store)
+    _create(made, store, on_error)
     of_parts = [plan.items[share] for share in shares(plan.items, len(parts))]
     rows = [usable(items, bad) for items in of_parts]
     paths = [part.path for part in parts]
@@ -164,6 +163,14 @@ def _read_shard(path: Path, read: Read[I], shard: tuple[int, Sequence[I]]) -> li
     return bad
 
 
+def _create(made: Plan[I], store: Path, on_error: str) -> None:
+    made.check(on_error)
+    if made.lost:
+        names = ", ".join(made.lost)
+        logger.warning("%s without one usable %s: %s", made.subjects, made.noun, names)
+    made.create(store)
+
+
 def _copy_images(client: "Client", parts: Sequence[tuple[Path, list[int]]], store: Path) -> None:
     """Write rows of parts, one after the other, to an unsealed store of as many images."""
     rows = [(path, row) for path, chosen in parts for row in chosen]
@@ -192,26 +199,21 @@ def _open_parts(plan: Plan[I], paths: Sequence[Path]) -> list[Part]:
                 f"{part.path}: is one of {part.attributes.parts} parts, and {len(parts)} were "
                 "given; give all of them, made with the same `--parts`."
             )
-    for number, part in enumerate(parts):
+    expected = plan.attributes().model_dump(mode="json")
+    for number, (part, share) in enumerate(zip(parts, shares(plan.items, len(parts)), strict=True)):
         if part.attributes.part != number:
             raise ProbunetError(
                 f"{part.path}: is part {part.attributes.part} where part {number} is missing; give "
                 "each part once."
             )
-        expected = _attributes(plan, number, len(parts), []).store
-        other = [key for key, value in expected.items() if part.attributes.store.get(key) != value]
-        share = shares(plan.items, len(parts))[number]
+        own = part.attributes.store
+        other = [key for key, value in expected.items() if own.get(key) != value]
         if other or part.images != share.stop - share.start:
             raise ProbunetError(
-                f"{part.path}: was made for another store; what differs is its "
-                f"{' and '.join(other) or 'number of images'}; {MAKE_AGAIN}"
+                f"{part.path}: was made for another store, of another "
+                f"{', '.join(other) or 'number of images'}; {MAKE_AGAIN}"
             )
     return parts
-
-
-def _attributes(plan: Plan[I], part: int, parts: int, bad: Sequence[Unusable]) -> PartAttributes:
-    described = plan.attributes().model_dump(mode="json")
-    return PartAttributes(part=part, parts=parts, store=described, left_out=tuple(bad))
 
 
 def _warn(plan: Plan[I], bad: Sequence[Unusable]) -> None:

@@ -1,6 +1,5 @@
 """What is to be made of a manifest, known before any image is read: the same in every job."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,6 @@ from probunet.errors import ProbunetError
 from probunet.manifest import Unusable
 from probunet.prepare.left_out import advice_on_lost, told
 from probunet.store import Attributes
-
-logger = logging.getLogger(__name__)
 
 
 class Item(Protocol):
@@ -84,9 +81,6 @@ class Plan(ABC, Generic[I]):
         if not self.items:
             of_it = told(self.left_out, self.noun)
             raise ProbunetError(f"{self.manifest}: not one {self.noun} of it can be used{of_it}.")
-        if self.lost:
-            names = ", ".join(self.lost)
-            logger.warning("%s without one usable %s: %s", self.subjects, self.noun, names)
 
 
 def usable(items: Sequence[Item], bad: Iterable[Unusable]) -> list[int]:
