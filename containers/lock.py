@@ -28,7 +28,11 @@ def main() -> None:
             cuda = [text for name, text in pinned.items() if CUDA.match(name)]
             write(ROOT / "containers/cuda.lock", cuda)
         write(ROOT / f"containers/{kind}.lock", list(host.values()))
-        (ROOT / f"envs/{kind}.yaml").write_text(environment(kind, host))
+        twin = f"The conda twin of containers/{kind}.def"
+        (ROOT / f"envs/{kind}.yaml").write_text(environment(kind, twin, host))
+    what = "What builds the images, beside Apptainer itself"
+    text = environment("image", what, compile_lock(["build", "image"]))
+    (ROOT / "envs/image.yaml").write_text(text)
 
 
 def compile_lock(extras: list[str]) -> dict[str, str]:
@@ -49,12 +53,12 @@ def write(path: Path, pins: list[str]) -> None:
     path.write_text(HEAD + "\n".join(pins) + "\n")
 
 
-def environment(kind: str, pins: dict[str, str]) -> str:
-    """Return the conda environment that holds what an image's lock holds."""
+def environment(kind: str, what: str, pins: dict[str, str]) -> str:
+    """Return a conda environment that holds what a lock holds."""
     versions = [re.match(r"\S+", pin)[0] for pin in pins.values()]
     lines = [
-        HEAD + f"# The conda twin of containers/{kind}.def; its {kind}.post-deploy.sh adds the",
-        "# package itself. All by pip: conda-forge builds torch in its own way and has no pylidc.",
+        HEAD + f"# {what}; {kind}.post-deploy.sh adds the package.",
+        "# All by pip: conda-forge builds torch in its own way and has no pylidc.",
         f"name: probunet-{kind}",
         "channels:",
         "  - conda-forge",

@@ -75,13 +75,12 @@ def let_containers_see(folders, variables):
 
     Both jobs and the workflow itself read this file, so that a job hands on what it was given.
     """
-    inside = [Path.cwd(), *map(Path, ("/tmp", "/var/tmp"))]
     outside = [
         next(path for path in (folder, *folder.parents) if path.exists())
         for folder in folders
-        if not any(folder.is_relative_to(path) for path in inside)
+        if not folder.is_relative_to(Path.cwd())
     ]
-    outside = [path for path in outside if path != Path("/")]
+    outside = [path for path in outside if path.name]  # not the root of all
     for program in ("APPTAINER", "SINGULARITY"):
         bound = [os.environ.get(f"{program}_BIND"), *map(str, outside)]
         os.environ[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, bound)))
@@ -90,6 +89,7 @@ def let_containers_see(folders, variables):
                 os.environ[f"{program}ENV_{name}"] = os.environ[name]
 
 
+os.environ["PROBUNET_PROJECT"] = str(workflow.basedir)  # for envs/*.post-deploy.sh
 if not workflow.is_main_process:
     check_containers()
 if IN_CONTAINERS and not HAS_APPTAINER:  # a dry run needs none; see onstart
@@ -217,6 +217,11 @@ def settings(*names):
         return json.dumps(chosen)
 
     return of_run
+
+
+def fetch_group():
+    """The group of `fetch`: it shares a job with `prepare`, unless several jobs prepare."""
+    return "prepare" if plan.prepare.jobs == 1 else "fetch"
 
 
 def lidc_options():

@@ -11,6 +11,8 @@ rule image:
         "benchmarks/image/{kind}.tsv"
     wildcard_constraints:
         kind="data|torch",
+    conda:
+        "../../envs/image.yaml"
     container:
         None
     threads: 2

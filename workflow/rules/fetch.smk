@@ -8,6 +8,8 @@ rule fetch_lidc:
         "logs/fetch/lidc.log",
     benchmark:
         "benchmarks/fetch/lidc.tsv"
+    group:
+        fetch_group()
     conda:
         "../../envs/data.yaml"
     container:
@@ -32,6 +34,8 @@ rule fetch_cityscapes:
         "logs/fetch/cityscapes.log",
     benchmark:
         "benchmarks/fetch/cityscapes.tsv"
+    group:
+        fetch_group()
     conda:
         "../../envs/data.yaml"
     container:

@@ -37,6 +37,8 @@ rule prepare_lidc:
         "logs/prepare/lidc.log",
     benchmark:
         "benchmarks/prepare/lidc.tsv"
+    group:
+        "prepare"
     conda:
         "../../envs/data.yaml"
     container:
@@ -95,6 +97,8 @@ rule prepare_cityscapes:
         "logs/prepare/cityscapes.log",
     benchmark:
         "benchmarks/prepare/cityscapes.tsv"
+    group:
+        "prepare"
     conda:
         "../../envs/data.yaml"
     container:
@@ -125,6 +129,8 @@ rule prepare_folds:
         "logs/prepare/{dataset}.folds.log",
     benchmark:
         "benchmarks/prepare/{dataset}.folds.tsv"
+    group:
+        "prepare"
     conda:
         "../../envs/data.yaml"
     container:

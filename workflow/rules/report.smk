@@ -22,6 +22,8 @@ rule report:
         "logs/report/report.log",
     benchmark:
         "benchmarks/report/report.tsv"
+    group:
+        "report"
     conda:
         "../../envs/data.yaml"
     container:

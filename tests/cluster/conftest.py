@@ -1,0 +1,96 @@
+"""One cluster, one pair of images, one undisturbed study, for all of the cluster's tests."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from . import apptainer
+from .slurm import Slurm, missing_packages
+from .study import ROOT, Study
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "probunet-cluster"
+
+
+@pytest.fixture(scope="session")
+def machine() -> dict[str, str]:
+    """The environment with which Apptainer runs here; what is missing is an error, not a skip."""
+    if os.geteuid() != 0:
+        pytest.exit("the cluster's tests start daemons of their own: run them as root.", 2)
+    if missing := missing_packages():
+        pytest.exit(f"Debian packages missing: {' '.join(missing)}: make test-cluster.", 2)
+    return dict(os.environ) | apptainer.environment(CACHE)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """Two nodes of eight cores, the first with two GPUs made of plain files."""
+    with Slurm(tmp_path_factory.mktemp("slurm"), KillWait=10) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def env(machine: dict[str, str], cluster: Slurm, poison: Path) -> dict[str, str]:
+    """The user's environment: sees the cluster, and holds what must not reach the containers."""
+    path = f"{machine['PATH']}:{cluster.env['PATH']}"
+    home = {"HOME": str(poison / "home"), "PYTHONPATH": str(poison / "python")}
+    return machine | {"SLURM_CONF": cluster.env["SLURM_CONF"], "PATH": path} | home
+
+
+@pytest.fixture(scope="session")
+def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages that every step imports and that fail on import: on PYTHONPATH, and in ~/.local.
+
+    Snakemake itself imports none of them.
+    """
+    folder = tmp_path_factory.mktemp("poison")
+    for place in ("python", "home/.local/lib/python3.11/site-packages"):
+        for package in ("zarr", "torch", "pandas"):
+            init = folder / place / package / "__init__.py"
+            init.parent.mkdir(parents=True)
+            init.write_text(f"raise ImportError('poisoned {package}')\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(machine: dict[str, str]) -> Path:
+    """What a site adds to config.yaml: here, a base image without a registry."""
+    file = CACHE / "site.yaml"
+    settings = apptainer.build_settings(apptainer.base_image(CACHE))
+    file.write_text(yaml.safe_dump({"containers": "build", "container_build": settings}))
+    return file
+
+
+@pytest.fixture(scope="session")
+def images(machine: dict[str, str], site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both images, built by the workflow, or kept if nothing in them has changed."""
+    kept = CACHE / "images"
+    builder = Study(tmp_path_factory.mktemp("images") / "project", machine, site)
+    if kept.exists():
+        for file in kept.iterdir():
+            shutil.copy2(file, builder.folder / "containers")
+            os.utime(builder.folder / "containers" / file.name, (0, 0))  # the rule has to look
+    done = builder.run("--cores", "2", "images", seconds=1200)
+    logs = [file.read_text() for file in sorted((builder.folder / "logs/image").glob("*.log"))]
+    assert done.returncode == 0, done.stdout + "\n".join(logs)
+    kept.mkdir(exist_ok=True)
+    for kind in ("data", "torch"):
+        for suffix in ("json", "sif"):
+            shutil.copy2(builder.folder / f"containers/{kind}.{suffix}", kept)
+    return kept
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    env: dict[str, str], images: Path, site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Study:
+    """A study that ran on the cluster from the first step to the report."""
+    study = Study(tmp_path_factory.mktemp("undisturbed") / "project", env, site)
+    for file in images.iterdir():
+        shutil.copy2(file, study.folder / "containers")
+    done = study.slurm()
+    assert done.returncode == 0, done.stdout
+    return study
