@@ -35,6 +35,7 @@ rule all:
     default_target: True
     input:
         results("report.html"),
+        results("ro-crate-metadata.json"),
         results("scores.csv"),
         results("summary.csv"),
         results("comparison.csv"),
