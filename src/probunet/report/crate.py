@@ -13,7 +13,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +27,7 @@ from probunet.files import sha256, written_whole
 from probunet.job import Job, code_commit
 from probunet.report.made import Made, Step
 from probunet.run import Run
-from probunet.store import Crops, Scenes, open_data, open_samples
+from probunet.store import Crops, Scenes, open_data
 from probunet.store.samples import KIND, SampleAttributes
 from probunet.store.sealed import open_sealed
 
@@ -80,7 +79,7 @@ class Study:
     report: Path
     runs: Sequence[Path]
     stores: Sequence[Path]
-    manifests: Sequence[Path]  # of the raw data; one that is not there is left out
+    manifests: Sequence[Path]  # of the raw data; one that no store was made from is left out
     config: Mapping[str, Any]
     workflow: Path  # the folder of the Snakefile
     engine: str  # Snakemake's version
@@ -108,12 +107,12 @@ def write_crate(output: Path, study: Study, made: Made) -> None:
         within reach.
     """
     root = output.parent
+    stores = [open_data(path) for path in study.stores]
     with written_whole(root / COPIES) as aside:
-        _copy(study, made, aside)
+        _copy(study, made, stores, aside)
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(f"{_TERMS}/context")
-    stores = [open_data(path) for path in study.stores]
-    _describe(crate, study, made, stores)
+    _describe(crate, root, study, made, stores)
     workflow = _add_workflow(crate, root, study.engine)
     for store in stores:
         _add_store(crate, store)
@@ -157,7 +156,7 @@ class _Links:
         return tables, [self.study.report.name]
 
 
-def _copy(study: Study, made: Made, folder: Path) -> None:
+def _copy(study: Study, made: Made, stores: Sequence[Crops | Scenes], folder: Path) -> None:
     """Copy into `folder` what the crate refers to and what lies outside of it."""
     folder.mkdir()
     snakefile = study.workflow / "Snakefile"
@@ -170,8 +169,9 @@ def _copy(study: Study, made: Made, folder: Path) -> None:
         target = folder / file.relative_to(study.workflow)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
+    made_from = {store.attributes.manifest_sha256 for store in stores}
     for manifest in study.manifests:
-        with suppress(FileNotFoundError):
+        if manifest.exists() and sha256(manifest) in made_from:
             shutil.copyfile(manifest, folder / manifest.name)
     (folder / "config.json").write_text(json.dumps(study.config, indent=1) + "\n")
     for kind, record in made.images.items():
@@ -179,34 +179,42 @@ def _copy(study: Study, made: Made, folder: Path) -> None:
             (folder / f"image-{kind}.json").write_text(record.model_dump_json(indent=1) + "\n")
 
 
-def _describe(crate: ROCrate, study: Study, made: Made, stores: Sequence[Crops | Scenes]) -> None:
+def _describe(
+    crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Crops | Scenes]
+) -> None:
     """Say what the crate is as a whole."""
     profiles = [
         _add(crate, url, "CreativeWork", name=name, version=url.rsplit("/", 1)[1])
         for url, name in _PROFILES.items()
     ]
     jobs = [job for step in made.steps for job in step.tries]
-    images = sorted({Path(job.container).name for job in jobs if job.container is not None})
+    inside = [Path(job.container).name for job in jobs if job.container is not None]
     absent = [step.log.as_posix() for step in made.steps if not step.tries]
     told = [
         "Weights, samples, scores and report of models that segment ambiguous images.",
         f"The report was made by probunet {__version__}, commit {code_commit() or 'unknown'}.",
-        f"Jobs ran in the container images {', '.join(images)}."
-        if images
+        f"{len(inside)} of {len(jobs)} recorded tries of jobs ran in a container: "
+        f"{', '.join(sorted(set(inside)))}."
+        if inside
         else "No container was used, as far as logs tell.",
+    ]
+    told += [
+        f"{path.as_posix()} is left out: it is not there, or not what the store was made from."
+        for path in study.manifests
+        if not (root / COPIES / path.name).exists()
     ]
     if any(store.attributes.synthetic for store in stores):
         told.append("Synthetic data: the figures say nothing about the real ones.")
     if absent:
         told.append(f"Without a record, for want of a log: {', '.join(absent)}.")
-    root = crate.root_dataset
-    root["name"] = study.title
-    root["description"] = " ".join(told)
-    root["license"] = "Images: " + "; ".join(
+    whole = crate.root_dataset
+    whole["name"] = study.title
+    whole["description"] = " ".join(told)
+    whole["license"] = "Images: " + "; ".join(
         f"{store.attributes.dataset}: {store.attributes.licence}" for store in stores
     )
-    root["datePublished"] = _now()
-    root["conformsTo"] = profiles
+    whole["datePublished"] = _now()
+    whole["conformsTo"] = profiles
 
 
 def _add_workflow(crate: ROCrate, root: Path, engine: str) -> ComputationalWorkflow:
@@ -321,13 +329,15 @@ def _drawn_with(crate: ROCrate, study: Study, root: Path) -> dict[str, list[str]
     weights = {}
     for folder in study.runs:
         try:
-            named = open_samples(folder / "samples.zarr").attributes.weights_sha256
+            _, samples, _ = open_sealed(folder / "samples.zarr", KIND, SampleAttributes)
         except ProbunetError:
             continue
         parts = (folder, *sorted(folder.glob("member-*")))
         ids = [_inside(root, part / name) for part in parts for name in TRAINED]
         found = [entity for name in ids if (entity := crate.get(name)) is not None]
-        weights[_run_of(folder)] = [item.id for item in found if item["sha256"] in named]
+        weights[_run_of(folder)] = [
+            item.id for item in found if item["sha256"] in samples.weights_sha256
+        ]
     return weights
 
 
