@@ -21,7 +21,7 @@ from probunet.files import locked, remove, written_whole
 from probunet.manifest import Unusable
 from probunet.prepare.cluster import local_client, run_tasks
 from probunet.prepare.left_out import told
-from probunet.prepare.plan import I, Item, Plan, Read, usable
+from probunet.prepare.plan import Item, ItemT, Plan, Read, usable
 from probunet.store import (
     MAKE_AGAIN,
     SHARD,
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def prepare(plan: Plan[I], output: Path, workers: int = 1, on_error: str = "stop") -> None:
+def prepare(plan: Plan[ItemT], output: Path, workers: int = 1, on_error: str = "stop") -> None:
     """Make the store of a plan in one job.
 
     An image that cannot be used is left out and counted by reason in the store's attributes.
@@ -69,7 +69,7 @@ def prepare(plan: Plan[I], output: Path, workers: int = 1, on_error: str = "stop
         fill_store(client, plan, aside, on_error)
 
 
-def prepare_part(plan: Plan[I], output: Path, part: int, parts: int, workers: int = 1) -> None:
+def prepare_part(plan: Plan[ItemT], output: Path, part: int, parts: int, workers: int = 1) -> None:
     """Make one of several parts of the store, number `part` from 0 on.
 
     What cannot be used is noted in the part; a subject that is lost by it is the joining job's.
@@ -81,7 +81,7 @@ def prepare_part(plan: Plan[I], output: Path, part: int, parts: int, workers: in
 
 
 def join(
-    plan: Plan[I], parts: Sequence[Path], output: Path, workers: int = 1, on_error: str = "stop"
+    plan: Plan[ItemT], parts: Sequence[Path], output: Path, workers: int = 1, on_error: str = "stop"
 ) -> None:
     """Make the store from all of its parts, without reading an image again; as `prepare` does.
 
@@ -95,7 +95,7 @@ def join(
         join_parts(client, plan, opened, aside, on_error)
 
 
-def fill_store(client: "Client", plan: Plan[I], store: Path, on_error: str = "stop") -> None:
+def fill_store(client: "Client", plan: Plan[ItemT], store: Path, on_error: str = "stop") -> None:
     """Make and seal the store with the workers of `client`; as `prepare` otherwise."""
     planned = store / "planned"
     bad = _read_images(client, plan, plan.items, planned)
@@ -109,7 +109,7 @@ def fill_store(client: "Client", plan: Plan[I], store: Path, on_error: str = "st
     seal(store)
 
 
-def fill_part(client: "Client", plan: Plan[I], path: Path, part: int, parts: int) -> None:
+def fill_part(client: "Client", plan: Plan[ItemT], path: Path, part: int, parts: int) -> None:
     """Make and seal a part with the workers of `client`; as `prepare_part` otherwise."""
     described = plan.attributes().model_dump(mode="json")
     share = shares(plan.items, parts)[part]
@@ -118,7 +118,7 @@ def fill_part(client: "Client", plan: Plan[I], path: Path, part: int, parts: int
 
 
 def join_parts(
-    client: "Client", plan: Plan[I], parts: Sequence[Part], store: Path, on_error: str = "stop"
+    client: "Client", plan: Plan[ItemT], parts: Sequence[Part], store: Path, on_error: str = "stop"
 ) -> None:
     """Make and seal the store from parts 0 to the last; as `join` otherwise."""
     bad = [item for part in parts for item in part.attributes.left_out]
@@ -144,7 +144,9 @@ def shares(items: Sequence[Item], parts: int) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(cuts)]
 
 
-def _read_images(client: "Client", plan: Plan[I], items: Sequence[I], path: Path) -> list[Unusable]:
+def _read_images(
+    client: "Client", plan: Plan[ItemT], items: Sequence[ItemT], path: Path
+) -> list[Unusable]:
     """Write the images of `items` to an unsealed part; return what cannot be used."""
     create_part(path, len(items), plan.create_images)
     task = partial(_read_shard, path, plan.read)
@@ -156,14 +158,16 @@ def _read_images(client: "Client", plan: Plan[I], items: Sequence[I], path: Path
     return once
 
 
-def _read_shard(path: Path, read: Read[I], shard: tuple[int, Sequence[I]]) -> list[Unusable]:
+def _read_shard(
+    path: Path, read: Read[ItemT], shard: tuple[int, Sequence[ItemT]]
+) -> list[Unusable]:
     number, items = shard
     images, bad = read(items)
     write_shard(path, number, **images)
     return bad
 
 
-def _create(made: Plan[I], store: Path, on_error: str) -> None:
+def _create(made: Plan[ItemT], store: Path, on_error: str) -> None:
     made.check(on_error)
     if made.lost:
         names = ", ".join(made.lost)
@@ -190,7 +194,7 @@ def _shards(rows: Sequence[T]) -> list[tuple[int, Sequence[T]]]:
     return [(first // SHARD, rows[first : first + SHARD]) for first in range(0, len(rows), SHARD)]
 
 
-def _open_parts(plan: Plan[I], paths: Sequence[Path]) -> list[Part]:
+def _open_parts(plan: Plan[ItemT], paths: Sequence[Path]) -> list[Part]:
     """Return the parts in their order; all must be there, and made for the plan's store."""
     parts = sorted((open_part(path) for path in paths), key=lambda part: part.attributes.part)
     for part in parts:
@@ -216,6 +220,6 @@ def _open_parts(plan: Plan[I], paths: Sequence[Path]) -> list[Part]:
     return parts
 
 
-def _warn(plan: Plan[I], bad: Sequence[Unusable]) -> None:
+def _warn(plan: Plan[ItemT], bad: Sequence[Unusable]) -> None:
     if bad:
         logger.warning("%ss left out%s", plan.noun, told(bad, plan.noun))

@@ -29,17 +29,17 @@ class Item(Protocol):
         """The files that it is made of, relative to the manifest's root."""
 
 
-I = TypeVar("I", bound=Item)  # noqa: E741
+ItemT = TypeVar("ItemT", bound=Item)
 # arrays with a row for each item, and what cannot be used: its rows mean nothing
-Read = Callable[[Sequence[I]], tuple[dict[str, NDArray[Any]], list[Unusable]]]
+Read = Callable[[Sequence[ItemT]], tuple[dict[str, NDArray[Any]], list[Unusable]]]
 
 
 @dataclass(frozen=True)
-class Plan(ABC, Generic[I]):
+class Plan(ABC, Generic[ItemT]):
     """A data set's images in the store's order, those of a subject one after the other."""
 
     manifest: Path
-    items: Sequence[I]
+    items: Sequence[ItemT]
     left_out: Sequence[Unusable]  # what cannot be used, as far as it is known
 
     noun: ClassVar[str]  # for what is left out
@@ -48,7 +48,7 @@ class Plan(ABC, Generic[I]):
 
     @property
     @abstractmethod
-    def read(self) -> Read[I]:
+    def read(self) -> Read[ItemT]:
         """Makes images; can be sent to a worker."""
 
     @abstractmethod
