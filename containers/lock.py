@@ -1,8 +1,8 @@
 """`make lock`: the exact versions, with hashes, of the images and of their conda twins.
 
 The versions are those of requirements.lock. Written are, in containers/, `data.lock` and
-`torch.lock` (all that an image holds; pip checks the hashes), `cuda.lock` (what torch needs of
-CUDA, left out of an image built with `accelerator=cpu`), and in envs/ the environments.
+`torch.lock` (what an image holds; pip checks the hashes), `cuda.lock` and `cpu.lock` (torch with
+and without CUDA's packages: an image's `accelerator` says which), and in envs/ the environments.
 """
 
 import re
@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 PYTHON = "3.11"
 KINDS = {"data": [], "torch": ["torch"]}  # the extras that a kind of step needs besides
 CUDA = re.compile(r"(nvidia|cuda|triton)\b")
-# torch's build for CPUs has the same version and another file: Linux x86-64, CPython 3.11
-CPU_TORCH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+# of torch's build for CPUs: Linux x86-64, CPython 3.11
+CPU_HASH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
 HEAD = "# Made by `make lock` from pyproject.toml and requirements.lock; not to be edited.\n"
 
 
@@ -23,11 +23,13 @@ def main() -> None:
     for kind, extras in KINDS.items():
         pinned = compile_lock(["build", *extras])
         host = {name: text for name, text in pinned.items() if not CUDA.match(name)}
+        always = [text for name, text in host.items() if name != "torch"]
+        write(ROOT / f"containers/{kind}.lock", always)
         if "torch" in host:
-            host["torch"] += f" \\\n    --hash={CPU_TORCH}"
+            version = host["torch"].split()[0]
             cuda = [text for name, text in pinned.items() if CUDA.match(name)]
-            write(ROOT / "containers/cuda.lock", cuda)
-        write(ROOT / f"containers/{kind}.lock", list(host.values()))
+            write(ROOT / "containers/cuda.lock", [host["torch"], *cuda])
+            write(ROOT / "containers/cpu.lock", [f"{version}+cpu \\\n    --hash={CPU_HASH}"])
         twin = f"The conda twin of containers/{kind}.def"
         (ROOT / f"envs/{kind}.yaml").write_text(environment(kind, twin, host))
     what = "What builds the images, beside Apptainer itself"

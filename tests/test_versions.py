@@ -45,21 +45,30 @@ def pins(name: str) -> dict[str, str]:
 KINDS = pytest.mark.parametrize(("kind", "extra"), [("data", []), ("torch", EXTRAS["torch"])])
 
 
+def image(kind: str, accelerator: str = "cuda") -> dict[str, str]:
+    """Return the versions in an image."""
+    return pins(f"{kind}.lock") | (pins(f"{accelerator}.lock") if kind == "torch" else {})
+
+
+def is_cuda(name: str) -> bool:
+    return bool(re.match("nvidia|cuda|triton", name))
+
+
 @KINDS
 def test_image_is_pinned_as_the_lock(kind: str, extra: list[str]) -> None:
-    pinned, locked = pins(f"{kind}.lock"), lock()
-    assert {name: locked[name] for name in pinned} == pinned
+    pinned = {name: text for name, text in image(kind).items() if not is_cuda(name)}
+    assert {name: lock()[name] for name in pinned} == pinned
     wanted = PROJECT["dependencies"] + EXTRAS["build"] + extra
     assert {canonicalize_name(Requirement(text).name) for text in wanted} <= pinned.keys()
     assert f"{kind}.lock /build" in (ROOT / f"containers/{kind}.def").read_text()
 
 
-def test_only_the_image_of_torch_holds_torch_and_only_its_own_lock_cuda() -> None:
-    assert "torch" not in pins("data.lock")
-    assert "torch" in pins("torch.lock")
-    cuda = re.compile("nvidia|cuda|triton")
-    assert all(cuda.match(name) for name in pins("cuda.lock"))
-    assert not any(cuda.match(name) for name in pins("torch.lock"))
+def test_torch_is_in_its_own_image_with_cuda_or_without() -> None:
+    assert not any(is_cuda(name) for name in image("data"))
+    assert "torch" not in image("data")
+    assert any(is_cuda(name) for name in image("torch", "cuda"))
+    assert not any(is_cuda(name) for name in image("torch", "cpu"))
+    assert image("torch", "cpu")["torch"] == image("torch", "cuda")["torch"] + "+cpu"
 
 
 @KINDS
@@ -67,7 +76,7 @@ def test_conda_environment_is_pinned_as_the_image(kind: str, extra: list[str]) -
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
     requirements = [Requirement(text) for text in environment["dependencies"][-1]["pip"]]
     versions = {pin.name: str(pin.specifier).removeprefix("==") for pin in requirements}
-    assert versions == pins(f"{kind}.lock")
+    assert versions == {name: text for name, text in image(kind).items() if not is_cuda(name)}
 
 
 @KINDS

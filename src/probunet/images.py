@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 # what of the project goes into every image, besides its definition and locks
 SOURCE = ("pyproject.toml", "README.md", "LICENSE", "src/probunet")
-LOCKS = {"data": ("data.lock",), "torch": ("torch.lock", "cuda.lock")}
+LOCKS = {"data": ("data.lock",), "torch": ("torch.lock", "cuda.lock", "cpu.lock")}
 
 
 class Ingredients(BaseModel):
