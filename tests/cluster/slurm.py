@@ -186,9 +186,10 @@ class Slurm:
         return found
 
     def submit(self, script: str, *options: str) -> str:
-        """Submit a batch script; return its job's number."""
+        """Submit a batch script; return its job's number. Its output goes into `folder`."""
         text = f"#!/bin/sh\n{script}\n"
-        return self.command("sbatch", "--parsable", *options, input=text).strip()
+        output = f"--output={self.folder}/job.%j.out"
+        return self.command("sbatch", "--parsable", output, *options, input=text).strip()
 
     def cancel(self, job: str, *options: str) -> None:
         """Cancel a job, as its user would."""
