@@ -408,6 +408,9 @@ def image(
     kind: Annotated[Kind, typer.Argument(help="Of which steps: those with torch, or the others.")],
     output: Annotated[Path, typer.Option(help="The image to write, <kind>.sif.")],
     project: Annotated[Path, typer.Option(help="The project's root.")] = Path(),
+    cache: Annotated[Path, typer.Option(help="Keeps the last image of each kind.")] = Path(
+        "containers/cache"
+    ),
     argument: Annotated[
         list[str] | None, typer.Option(help="Of the definition, name=value; repeatable.")
     ] = None,
@@ -422,7 +425,7 @@ def image(
     if bad := [name for name, equals, _ in pairs if not equals]:
         raise ProbunetError(f"--argument {bad[0]}: is not name=value.")
     arguments = {name: value for name, _, value in pairs}
-    build_image(kind, project, output, arguments, bind or [])
+    build_image(kind, project, output, cache, arguments, bind or [])
 
 
 def main() -> None:

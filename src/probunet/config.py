@@ -171,6 +171,10 @@ class ContainerBuild(Section):
         description="Arguments of containers/*.def that differ from their defaults: `base` and "
         "`bootstrap` (where the base image comes from), `accelerator` (`cuda` or `cpu`).",
     )
+    cache: str = Field(
+        "containers/cache",
+        description="Keeps the last image of each kind; several studies can share it.",
+    )
     bind: tuple[str, ...] = Field(
         (),
         description="What of this machine the build sees, as `apptainer build --bind` takes it; "

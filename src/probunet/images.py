@@ -26,7 +26,7 @@ LOCKS = {"data": ("data.lock",), "torch": ("torch.lock", "cuda.lock", "cpu.lock"
 
 
 class Ingredients(BaseModel):
-    """All that an image is made of; equal ingredients are not built twice."""
+    """All that an image is made of; of the same ingredients none is built twice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,11 +48,12 @@ class ImageRecord(Ingredients):
 
 
 def build_image(
-    kind: str, project: Path, output: Path, arguments: dict[str, str], bind: list[str]
+    kind: str, project: Path, output: Path, cache: Path, arguments: dict[str, str], bind: list[str]
 ) -> None:
     """Build the image of a kind of step, and its record beside it.
 
-    If the image that is there was made of the same, and is still what was built, it is kept.
+    The cache keeps the last image of each kind: of the same ingredients, it is taken from there.
+    (Snakemake removes the output of a rule before it runs.)
 
     Parameters
     ----------
@@ -61,7 +62,9 @@ def build_image(
     project
         The project's root, whose package goes into the image.
     output
-        The image to write, a SIF file.
+        The image to write, a SIF file; `<kind>.json` beside it is its record.
+    cache
+        A folder for images that several studies can share.
     arguments
         The definition's arguments that differ from its defaults: `base`, `bootstrap`, ...
     bind
@@ -72,42 +75,36 @@ def build_image(
     ProbunetError
         If there is no Apptainer, or the build fails; its output says why.
     """
-    record = output.with_suffix(".json")
     ingredients = _ingredients(kind, project, arguments)
-    with locked(output):
-        if _is_made_of(output, record, ingredients):
-            logger.info("%s: was built of the same definition, lock and code; kept", output)
-            output.touch()
-            return
-        record.unlink(missing_ok=True)  # it would describe another image, were this one killed
-        commit = code_commit()
-        with written_whole(output) as aside:
-            version = _build(kind, project, aside, arguments | {"commit": str(commit)}, bind)
-            digest = sha256(aside)
-        made = ImageRecord(
-            **ingredients.model_dump(),
-            kind=kind,
-            image=output.name,
-            sha256=digest,
-            commit=commit,
-            apptainer=version,
-            built=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        with written_whole(record) as aside:
-            aside.write_text(made.model_dump_json(indent=2) + "\n")
+    digest = hashlib.sha256(ingredients.model_dump_json().encode()).hexdigest()
+    kept = cache / f"{kind}-{digest[:16]}.sif"
+    with locked(cache / f"{kind}.sif"):
+        if _is_whole(kept):
+            logger.info("%s: is of the same definition, locks and code; taken", kept)
+        else:
+            for old in cache.glob(f"{kind}-*"):
+                old.unlink()
+            _build_with_record(kind, project, kept, ingredients, bind)
+        for file, suffix in ((kept, ".sif"), (kept.with_suffix(".json"), ".json")):
+            with written_whole(output.with_suffix(suffix)) as aside:
+                _link(file, aside)
 
 
-def ingredient_files(kind: str, project: Path) -> list[Path]:
-    """Return the project's files that go into the image of a kind of step."""
-    names = (f"{kind}.def", *LOCKS[kind])
-    return [project / "containers" / name for name in names] + _source_files(project)
+def recipe_files(kind: str, project: Path) -> list[Path]:
+    """Return the definition and the locks of the image of a kind of step."""
+    return [project / "containers" / name for name in (f"{kind}.def", *LOCKS[kind])]
+
+
+def source_digest(project: Path) -> str:
+    """Return one sha256 over all of the project's own that goes into images."""
+    return _digest(project, _source_files(project))
 
 
 def _ingredients(kind: str, project: Path, arguments: dict[str, str]) -> Ingredients:
     return Ingredients(
         definition_sha256=sha256(project / f"containers/{kind}.def"),
         lock_sha256=_digest(project, [project / "containers" / lock for lock in LOCKS[kind]]),
-        source_sha256=_digest(project, _source_files(project)),
+        source_sha256=source_digest(project),
         arguments=arguments,
     )
 
@@ -124,14 +121,40 @@ def _digest(project: Path, files: list[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _is_made_of(image: Path, record: Path, ingredients: Ingredients) -> bool:
+def _is_whole(image: Path) -> bool:
     try:
-        found = ImageRecord.model_validate_json(record.read_text())
+        record = ImageRecord.model_validate_json(image.with_suffix(".json").read_text())
     except (FileNotFoundError, ValidationError):
         return False
-    names = set(Ingredients.model_fields)
-    same = found.model_dump(include=names) == ingredients.model_dump()
-    return same and image.exists() and sha256(image) == found.sha256
+    return image.exists() and sha256(image) == record.sha256
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(file)
+    except OSError:  # on another file system
+        shutil.copyfile(file, target)
+
+
+def _build_with_record(
+    kind: str, project: Path, image: Path, ingredients: Ingredients, bind: list[str]
+) -> None:
+    commit = code_commit()
+    arguments = ingredients.arguments | {"commit": str(commit)}
+    with written_whole(image) as aside:
+        version = _build(kind, project, aside, arguments, bind)
+        digest = sha256(aside)
+    made = ImageRecord(
+        **ingredients.model_dump(),
+        kind=kind,
+        image=f"{kind}.sif",
+        sha256=digest,
+        commit=commit,
+        apptainer=version,
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with written_whole(image.with_suffix(".json")) as aside:
+        aside.write_text(made.model_dump_json(indent=2) + "\n")
 
 
 def _build(
@@ -156,7 +179,8 @@ def _build(
         (context / "source/src/probunet/_commit").write_text(arguments["commit"] + "\n")
         for name in (f"{kind}.def", *LOCKS[kind]):
             _copy(project / "containers" / name, context / "containers" / name)
-        options = ["--fakeroot"]
+        # the least of gzip's levels: a good deal faster, and hardly larger
+        options = ["--fakeroot", "--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
         options += [word for item in bind for word in ("--bind", item)]
         for name, value in arguments.items():
             options += ["--build-arg", f"{name}={value}"]

@@ -1,7 +1,6 @@
 """One cluster, one pair of images, one undisturbed study, for all of the cluster's tests."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import yaml
 
 from . import apptainer
 from .slurm import Slurm, missing_packages
-from .study import ROOT, Study
+from .study import DEMO, Study
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "probunet-cluster"
 
@@ -42,13 +41,13 @@ def env(machine: dict[str, str], cluster: Slurm, poison: Path) -> dict[str, str]
 
 @pytest.fixture(scope="session")
 def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages that every step imports and that fail on import: on PYTHONPATH, and in ~/.local.
+    """Packages that the steps import and that fail on import: on PYTHONPATH, and in ~/.local.
 
     Snakemake itself imports none of them.
     """
     folder = tmp_path_factory.mktemp("poison")
     for place in ("python", "home/.local/lib/python3.11/site-packages"):
-        for package in ("zarr", "torch", "pandas"):
+        for package in ("zarr", "torch", "scipy", "pydicom"):
             init = folder / place / package / "__init__.py"
             init.parent.mkdir(parents=True)
             init.write_text(f"raise ImportError('poisoned {package}')\n")
@@ -60,27 +59,19 @@ def site(machine: dict[str, str]) -> Path:
     """What a site adds to config.yaml: here, a base image without a registry."""
     file = CACHE / "site.yaml"
     settings = apptainer.build_settings(apptainer.base_image(CACHE))
+    settings["cache"] = str(CACHE / "images")
     file.write_text(yaml.safe_dump({"containers": "build", "container_build": settings}))
     return file
 
 
 @pytest.fixture(scope="session")
-def images(machine: dict[str, str], site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both images, built by the workflow, or kept if nothing in them has changed."""
-    kept = CACHE / "images"
-    builder = Study(tmp_path_factory.mktemp("images") / "project", machine, site)
-    if kept.exists():
-        for file in kept.iterdir():
-            shutil.copy2(file, builder.folder / "containers")
-            os.utime(builder.folder / "containers" / file.name, (0, 0))  # the rule has to look
+def images(env: dict[str, str], site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both images, as `make images` leaves them."""
+    builder = Study(tmp_path_factory.mktemp("images") / "project", env, *DEMO, site)
     done = builder.run("--cores", "2", "images", seconds=1200)
     logs = [file.read_text() for file in sorted((builder.folder / "logs/image").glob("*.log"))]
     assert done.returncode == 0, done.stdout + "\n".join(logs)
-    kept.mkdir(exist_ok=True)
-    for kind in ("data", "torch"):
-        for suffix in ("json", "sif"):
-            shutil.copy2(builder.folder / f"containers/{kind}.{suffix}", kept)
-    return kept
+    return builder.folder / "containers"
 
 
 @pytest.fixture(scope="session")
@@ -88,9 +79,16 @@ def undisturbed(
     env: dict[str, str], images: Path, site: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Study:
     """A study that ran on the cluster from the first step to the report."""
-    study = Study(tmp_path_factory.mktemp("undisturbed") / "project", env, site)
-    for file in images.iterdir():
-        shutil.copy2(file, study.folder / "containers")
+    study = Study(tmp_path_factory.mktemp("undisturbed") / "project", env, *DEMO, site)
     done = study.slurm()
+    assert done.returncode == 0, done.stdout
+    return study
+
+
+@pytest.fixture(scope="session")
+def local(machine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The same study on this machine, without SLURM and without containers."""
+    study = Study(tmp_path_factory.mktemp("local") / "project", machine, *DEMO)
+    done = study.run("--cores", "2")
     assert done.returncode == 0, done.stdout
     return study

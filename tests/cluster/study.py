@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("workflow", "slurm", "envs", "containers", "src")
 FILES = ("Snakefile", "config.yaml", "pyproject.toml", "README.md", "LICENSE")
-OVERLAY = Path(__file__).with_name("study.yaml")
+# the demonstration's configuration in short, and one of a single data set with longer trainings
+DEMO = (ROOT / "workflow/demo.yaml", Path(__file__).with_name("study.yaml"))
+LONG = (Path(__file__).with_name("long.yaml"),)
 # what a user may set too: status is asked for at once, since jobs last seconds
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10")
 # the same number of threads everywhere: sums depend on it in their last digits
@@ -29,13 +31,13 @@ class Study:
     env
         The environment of all commands.
     configs
-        Overlays after workflow/demo.yaml and the tests' own.
+        Given with `--configfile`, later ones over earlier ones.
     """
 
     def __init__(self, folder: Path, env: Mapping[str, str], *configs: Path) -> None:
         self.folder = folder
         self.env = dict(env)
-        self.configs = [ROOT / "workflow/demo.yaml", OVERLAY, *configs]
+        self.configs = configs
         folder.mkdir(parents=True, exist_ok=True)
         built = shutil.ignore_patterns("__pycache__", "*.sif", "data.json", "torch.json", ".*")
         for part in FOLDERS:

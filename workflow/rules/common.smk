@@ -13,7 +13,7 @@ from snakemake.utils import validate
 from probunet.config import Config, check
 from probunet.driver import cancel_orphans, claim, sign
 from probunet.errors import ProbunetError
-from probunet.images import ingredient_files
+from probunet.images import recipe_files, source_digest
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
 
 try:
@@ -89,7 +89,7 @@ def let_containers_see(folders, variables):
                 os.environ[f"{program}ENV_{name}"] = os.environ[name]
 
 
-os.environ["PROBUNET_PROJECT"] = str(workflow.basedir)  # for envs/*.post-deploy.sh
+os.environ.update(PROBUNET_PROJECT=str(workflow.basedir))  # for envs/*.post-deploy.sh
 if not workflow.is_main_process:
     check_containers()
 if IN_CONTAINERS and not HAS_APPTAINER:  # a dry run needs none; see onstart
@@ -181,10 +181,10 @@ def built(kind):
     return ancient(image(kind)) if IN_CONTAINERS and plan.containers == "build" else []
 
 
-def image_files(wildcards):
-    """All that goes into an image: its definition, its locks and the package."""
+def image_recipe(wildcards):
+    """An image's definition and locks."""
     root = Path(workflow.basedir)
-    return [str(file) for file in ingredient_files(wildcards.kind, root)]
+    return [str(file) for file in recipe_files(wildcards.kind, root)]
 
 
 def image_options():
@@ -193,7 +193,7 @@ def image_options():
     options = [
         ("--argument", f"{name}={value}") for name, value in build.arguments.items()
     ]
-    options += [("--bind", item) for item in build.bind]
+    options += [("--bind", item) for item in build.bind] + [("--cache", build.cache)]
     return [word for option in options for word in option]
 
 

@@ -1,7 +1,7 @@
 rule image:
     """The container image of a kind of step, with this version of the package inside."""
     input:
-        files=image_files,
+        recipe=image_recipe,
     output:
         image="containers/{kind}.sif",
         record="containers/{kind}.json",
@@ -21,6 +21,8 @@ rule image:
         runtime=60,
     params:
         project=workflow.basedir,
+        # the package's files, in short: another digest, another image
+        source=source_digest(Path(workflow.basedir)),
         options=image_options(),
     shell:
         "probunet image {wildcards.kind} --project {params.project:q} {params.options:q}"
