@@ -6,7 +6,6 @@ An image is whole or absent, and is made again only if something that goes into 
 import contextlib
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -161,7 +160,7 @@ def _build(
     kind: str, project: Path, image: Path, arguments: dict[str, str], bind: list[str]
 ) -> str:
     """Build in a copy of what goes in, so that nothing else does; return Apptainer's version."""
-    from spython.main import Client
+    from spython.utils import run_command
 
     program = shutil.which("apptainer") or shutil.which("singularity")
     if program is None:
@@ -169,35 +168,31 @@ def _build(
             "neither `apptainer` nor `singularity` is on this machine's PATH; load its module or "
             "install it, or name ready images with `containers` in config.yaml."
         )
+    # the least of gzip's levels: a good deal faster, and hardly larger
+    command = [program, "build", "--fakeroot", "--warn-unused-build-args"]
+    command += ["--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
+    command += [word for item in bind for word in ("--bind", item)]
+    for name, value in arguments.items():
+        command += ["--build-arg", f"{name}={value}"]
+    command += [str(image.resolve()), f"containers/{kind}.def"]
     with tempfile.TemporaryDirectory(prefix="probunet-") as folder:
         context = Path(folder)
-        (context / "bin").mkdir()
-        (context / "bin/singularity").symlink_to(program)  # the one name that spython calls
-        os.environ["PATH"] = f"{context / 'bin'}:{os.environ['PATH']}"
         for file in _source_files(project):
             _copy(file, context / "source" / file.relative_to(project))
         (context / "source/src/probunet/_commit").write_text(arguments["commit"] + "\n")
-        for name in (f"{kind}.def", *LOCKS[kind]):
-            _copy(project / "containers" / name, context / "containers" / name)
-        # the least of gzip's levels: a good deal faster, and hardly larger
-        options = ["--fakeroot", "--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
-        options += [word for item in bind for word in ("--bind", item)]
-        for name, value in arguments.items():
-            options += ["--build-arg", f"{name}={value}"]
-        target = image.resolve()
+        for file in recipe_files(kind, project):
+            _copy(file, context / file.relative_to(project))
         with contextlib.chdir(context):
-            # it returns no name if the build failed, and raises nothing
-            built = Client.build(
-                recipe=f"containers/{kind}.def", image=str(target), sudo=False, options=options
-            )
-            version = str(Client.version())
-    if built is None or not target.exists():
+            # not spython's Client.build: it does not look how the build ends
+            done = run_command(command, capture=False, quiet=True)
+    print(*done["message"], sep="\n")
+    if done["return_code"] or not image.exists():
         raise ProbunetError(
             f"containers/{kind}.def: Apptainer could not build it; the lines above say why. "
             "Without an entry in /etc/subuid, or without network, build it on another machine and "
             "name its folder with `containers` in config.yaml."
         )
-    return version
+    return str(run_command([program, "--version"], quiet=True)["message"][0]).strip()
 
 
 def _copy(file: Path, target: Path) -> None:
