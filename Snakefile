@@ -21,6 +21,7 @@ include: "workflow/rules/report.smk"
 onstart:
     sign(Path.cwd())
     check_containers()
+    check_cluster()
     cancel_orphans(Path.cwd())
 
 

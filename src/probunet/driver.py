@@ -1,7 +1,8 @@
-"""One Snakemake to a folder: it is refused beside another, and clears up after one that was killed.
+"""What the workflow does before its first job: is it alone here, and will SLURM take its jobs?
 
-Snakemake keeps its own lock, but cannot tell whether who left it is alive; and the SLURM jobs of a
-Snakemake that was killed run on, with nobody who knows of them.
+Snakemake keeps its own lock, but cannot tell whether who left it is alive. The SLURM jobs of a
+Snakemake that was killed run on, with nobody who knows of them. And of a group of steps that SLURM
+refuses, Snakemake does not say why.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -92,6 +94,81 @@ def cancel_orphans(folder: Path, wait: float = 600) -> None:
                 f"cancel them (scancel {' '.join(jobs)}) and run the same command again."
             )
         time.sleep(1)
+
+
+def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
+    """Ask SLURM whether it would take jobs, without submitting any.
+
+    Parameters
+    ----------
+    requests
+        Resources of a job by its rule, as Snakemake names them.
+
+    Raises
+    ------
+    ProbunetError
+        If SLURM refuses any for a reason that is known here; of others only a warning tells.
+    """
+    if shutil.which("sbatch") is None:
+        raise ProbunetError(
+            "there is no `sbatch` on this machine's PATH: start the workflow on a login node of "
+            "the cluster, or without `--profile slurm` to run on this machine alone."
+        )
+    refused: dict[str, list[str]] = {}
+    for rule, resources in requests.items():
+        command = ["sbatch", "--test-only", *_sbatch_options(resources), "--wrap", "true"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            refused.setdefault(done.stderr.strip(), []).append(rule)
+    problems = []
+    for message, rules in refused.items():
+        advice = next((text for known, text in ADVICE.items() if known in message.lower()), None)
+        if advice is None:
+            logger.warning("SLURM may refuse jobs of %s: %s", ", ".join(rules), message)
+        else:
+            example = dict(requests[rules[0]])
+            asked = " ".join(_sbatch_options(example))
+            problems.append(
+                f"SLURM would refuse {', '.join(rules)}: {message.splitlines()[-1]}\n"
+                f"  asked for: {asked}\n  {advice}"
+            )
+    if problems:
+        raise ProbunetError("\n".join(problems))
+
+
+# part of what sbatch says, in lower case: what to do
+ADVICE = {
+    "account": "Give your account: `slurm_account` under `default-resources` in slurm/config.yaml. "
+    "`sacctmgr show user $USER withassoc` lists yours.",
+    "partition": "Correct `slurm_partition` in slurm/config.yaml: under `default-resources`, or "
+    "under `set-resources` for single rules. `sinfo -s` lists the partitions.",
+    "node configuration is not available": "No node of the partition has all of this. Name another "
+    "partition (`slurm_partition` under `set-resources`, `train:` for the GPUs), or ask for less "
+    "(`gpu`, `mem_mb` there, or `set-threads`) in slurm/config.yaml. `sinfo -o '%P %c %m %G'` "
+    "lists cores, memory (MB) and GPUs.",
+    "time limit": "Lower `runtime` (minutes) under `set-resources` in slurm/config.yaml: training "
+    "saves itself before the limit, and its next try goes on. `sinfo -o '%P %l'` lists the limits.",
+    "qos": "Correct `qos` in slurm/config.yaml.",
+}
+
+
+def _sbatch_options(resources: Mapping[str, object]) -> list[str]:
+    """Return the options with which the SLURM executor asks for these resources."""
+    options = {
+        "slurm_account": "--account",
+        "slurm_partition": "--partition",
+        "qos": "--qos",
+        "constraint": "--constraint",
+        "gres": "--gres",
+        "_cores": "--cpus-per-task",
+        "mem_mb": "--mem",
+        "runtime": "--time",
+    }
+    asked = [f"{option}={resources[name]}" for name, option in options.items() if name in resources]
+    if "gpu" in resources and "gres" not in resources:
+        model = f"{resources['gpu_model']}:" if "gpu_model" in resources else ""
+        asked.append(f"--gpus={model}{resources['gpu']}")
+    return asked
 
 
 def _jobs_of(folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ import yaml
 
 from . import apptainer
 from .slurm import Slurm, missing_packages
-from .study import DEMO, Study
+from .study import DEMO, LONG, Study
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "probunet-cluster"
 
@@ -92,3 +92,20 @@ def local(machine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     done = study.run("--cores", "2")
     assert done.returncode == 0, done.stdout
     return study
+
+
+@pytest.fixture(scope="session")
+def ready(undisturbed: Study, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with the undisturbed study's data, and the images that are there."""
+    file = tmp_path_factory.mktemp("ready") / "ready.yaml"
+    data = {"paths": {"data": str(undisturbed.folder / "data")}}
+    file.write_text(yaml.safe_dump(data | {"containers": str(images)}))
+    return file
+
+
+@pytest.fixture
+def study(env: dict[str, str], ready: Path, cluster: Slurm, tmp_path: Path) -> Iterator[Study]:
+    """A new one, with an empty queue before and after."""
+    cluster.wait_for(lambda: not cluster.squeue(), what="an empty queue")
+    yield Study(tmp_path / "project", env, *LONG, ready)
+    cluster.drain()

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from .slurm import Slurm
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("workflow", "slurm", "envs", "containers", "src")
 FILES = ("Snakefile", "config.yaml", "pyproject.toml", "README.md", "LICENSE")
@@ -100,3 +102,14 @@ def kill(driver: "subprocess.Popen[str]") -> None:
     """Kill a driver and all that it started on this machine, without warning."""
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
+
+
+def training_under_way(study: Study, cluster: Slurm) -> str:
+    """Wait until a training has saved a checkpoint in mid-run; return its SLURM job."""
+
+    def begun() -> bool:
+        return any((study.folder / "results").rglob("checkpoint/*"))
+
+    cluster.wait_for(begun, 120, f"a checkpoint in {study.folder}")
+    running = [row for row in cluster.squeue() if row["STATE"] == "RUNNING"]
+    return next(row["JOBID"] for row in running if row["COMMENT"].startswith("rule_train"))

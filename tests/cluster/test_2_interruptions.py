@@ -1,28 +1,17 @@
 """What befalls jobs on a cluster changes no result and repeats no finished step."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from probunet.files import sha256
 from probunet.job import Job, read_jobs
 
 from .slurm import Slurm
-from .study import LONG, Study, kill
+from .study import LONG, Study, kill, training_under_way
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def ready(undisturbed: Study, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration with the undisturbed study's data, and the images that are there."""
-    file = tmp_path_factory.mktemp("ready") / "ready.yaml"
-    data = {"paths": {"data": str(undisturbed.folder / "data")}}
-    file.write_text(yaml.safe_dump(data | {"containers": str(images)}))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +21,6 @@ def expected(env: dict[str, str], ready: Path, tmp_path_factory: pytest.TempPath
     done = study.slurm()
     assert done.returncode == 0, done.stdout
     return study
-
-
-@pytest.fixture
-def study(env: dict[str, str], ready: Path, cluster: Slurm, tmp_path: Path) -> Iterator[Study]:
-    """A new one, with an empty queue before and after."""
-    cluster.wait_for(lambda: not cluster.squeue(), what="an empty queue")
-    yield Study(tmp_path / "project", env, *LONG, ready)
-    cluster.drain()
 
 
 def test_cancelled_training(study: Study, expected: Study, cluster: Slurm) -> None:
@@ -99,17 +80,6 @@ def test_driver_killed_and_its_jobs_end_before_the_next(
     done = study.slurm()
     assert done.returncode == 0, done.stdout
     assert_same(study, expected)
-
-
-def training_under_way(study: Study, cluster: Slurm) -> str:
-    """Wait until a training has saved a checkpoint in mid-run; return its SLURM job."""
-
-    def begun() -> bool:
-        return any((study.folder / "results").rglob("checkpoint/*"))
-
-    cluster.wait_for(begun, 120, f"a checkpoint in {study.folder}")
-    running = [row for row in cluster.squeue() if row["STATE"] == "RUNNING"]
-    return next(row["JOBID"] for row in running if row["COMMENT"].startswith("rule_train"))
 
 
 def tries(study: Study) -> list[Job]:

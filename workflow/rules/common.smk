@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from probunet.config import Config, check
-from probunet.driver import cancel_orphans, claim, sign
+from probunet.driver import cancel_orphans, check_requests, claim, sign
 from probunet.errors import ProbunetError
 from probunet.images import recipe_files, source_digest
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
@@ -68,6 +68,17 @@ def check_containers():
                     f"{image(kind)}: no such image. Build it there, correct `containers` in "
                     "config.yaml, or set `containers: build`."
                 )
+
+
+def check_cluster():
+    """Raise an error if SLURM would refuse jobs, before any is submitted."""
+    by_site = os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+    if workflow.executor_plugin.name != "slurm":
+        return
+    if by_site or workflow.executor_settings.partition_config:
+        return  # the executor chooses each job's partition
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    check_requests({job.rule.name: dict(job.resources.items()) for job in jobs})
 
 
 def let_containers_see(folders, variables):
