@@ -12,7 +12,7 @@ CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nv
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo images test test-fast lint format bench schema lock
+.PHONY: help demo images test test-fast test-cluster lint format bench schema lock
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ test: .venv/installed ## All tests, the slow ones too.
 
 test-fast: .venv/installed ## The tests that take seconds.
 	pytest -m "not slow"
+
+test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
+	sh tests/cluster/install.sh
+	pytest -m cluster tests/cluster
 
 lint: .venv/installed ## Format, style, types, and Snakemake's own best practices.
 	ruff format --check

@@ -128,3 +128,65 @@ def test_without_slurm_there_are_no_orphans(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     driver.cancel_orphans(tmp_path)
+
+
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:
+    """A program that refuses jobs with GPUs; return the file that tells how it was called."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    calls = programs / "calls"
+    (programs / "sbatch").write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n'
+        f'case "$*" in *--gpus*) echo "sbatch: error: {says}" >&2; exit 1;; esac\n'
+    )
+    (programs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return calls
+
+
+TRAIN = {"_cores": 4, "_nodes": 1, "mem_mb": 16000, "runtime": 1440, "gpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("says", "advice"),
+    [
+        ("Batch job submission failed: Invalid account or account/partition", "slurm_account"),
+        ("invalid partition specified: nowhere", "slurm_partition"),
+        ("Requested node configuration is not available", "for the GPUs"),
+        ("Requested time limit is invalid (missing or exceeds some limit)", "Lower `runtime`"),
+    ],
+)
+def test_what_slurm_would_refuse_is_told_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, advice: str
+) -> None:
+    calls = sbatch(tmp_path, monkeypatch, says)
+    requests = {"train": TRAIN, "sample": {"_cores": 4, "mem_mb": 8000, "gpu": 0}}
+    with pytest.raises(ProbunetError) as caught:
+        driver.check_requests(requests)
+    message = str(caught.value)
+    assert says in message
+    assert advice in message
+    assert "refuse train:" in message
+    assert "--cpus-per-task=4 --mem=16000 --time=1440 --gpus=1" in message
+    assert all(line.startswith("--test-only ") for line in calls.read_text().splitlines())
+
+
+def test_an_unknown_refusal_is_only_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sbatch(tmp_path, monkeypatch, "the site's own plugin is in a bad mood")
+    driver.check_requests({"train": TRAIN})
+    assert "SLURM may refuse jobs of train: sbatch: error: the site's own" in caplog.text
+
+
+def test_a_site_s_names_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = sbatch(tmp_path, monkeypatch, "no")
+    site = {"slurm_account": "a", "slurm_partition": "p", "gpu": 0, "gres": "gpu:x:1"}
+    driver.check_requests({"train": site})
+    assert "--account=a --partition=p --gres=gpu:x:1 --wrap true" in calls.read_text()
+
+
+def test_without_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProbunetError, match="start the workflow on a login node"):
+        driver.check_requests({"train": TRAIN})

@@ -47,6 +47,12 @@ def test_frequencies_are_those_measured() -> None:
 
 def test_files_that_it_names_are_there() -> None:
     pictures = ["docs/demo.png", "docs/scenes.png"]
-    for name in [*pictures, "docs/differences.md", "docs/architecture.md", "CITATION.cff"]:
+    for name in [
+        *pictures,
+        "docs/differences.md",
+        "docs/architecture.md",
+        "docs/cluster.md",
+        "CITATION.cff",
+    ]:
         assert name in README
         assert (ROOT / name).is_file()

@@ -165,7 +165,7 @@ def _sbatch_options(resources: Mapping[str, object]) -> list[str]:
         "runtime": "--time",
     }
     asked = [f"{option}={resources[name]}" for name, option in options.items() if name in resources]
-    if "gpu" in resources and "gres" not in resources:
+    if resources.get("gpu"):
         model = f"{resources['gpu_model']}:" if "gpu_model" in resources else ""
         asked.append(f"--gpus={model}{resources['gpu']}")
     return asked
