@@ -22,7 +22,7 @@ onstart:
     sign(Path.cwd())
     check_containers()
     check_cluster()
-    cancel_orphans(Path.cwd())
+    cancel_orphans(Path.cwd(), ORPHANS)
 
 
 localrules:

@@ -88,13 +88,18 @@ def test_a_dry_run_does_not_sign(folder: Path) -> None:
     assert signed["pid"] == os.getpid()
 
 
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool) -> Path:
+def slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool, ended: str = ""
+) -> Path:
     """Programs that answer as SLURM's do; return the file that tells what was cancelled."""
     programs = tmp_path / "bin"
     programs.mkdir()
     queue, cancelled = programs / "queue", programs / "cancelled"
     queue.write_text(rows)
-    (programs / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
+    (programs / "ended").write_text(ended)
+    (programs / "squeue").write_text(
+        f'#!/bin/sh\ncase "$*" in *--states*) cat {programs}/ended;; *) cat {queue};; esac\n'
+    )
     clear = f": > {queue}" if cancels else ":"
     (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" > {cancelled}\n{clear}\n')
     for name in ("squeue", "scancel"):
@@ -110,9 +115,18 @@ def test_only_jobs_that_snakemake_sent_from_this_folder_are_cancelled(
         f"7|rule_train_wildcards_lidc|{tmp_path}\n8|(null)|{tmp_path}\n"
         f"9|rule_train|{tmp_path}/other\n11_2|rule_sample|{tmp_path}\n"
     )
-    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True)
-    driver.cancel_orphans(tmp_path)
-    assert cancelled.read_text().split() == ["7", "11_2"]
+    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True, ended="7||CANCELLED\n")
+    seen = driver.jobs_left(tmp_path)
+    driver.cancel_orphans(tmp_path, seen)
+    assert cancelled.read_text().split() == seen == ["7", "11_2"]
+
+
+def test_a_job_that_ends_well_after_snakemake_has_looked_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(tmp_path, monkeypatch, "", cancels=True, ended="7||COMPLETED\n8||FAILED\n")
+    with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of .* run the same command again"):
+        driver.cancel_orphans(tmp_path, ["7", "8"])
 
 
 def test_jobs_that_do_not_end_stop_the_start(
@@ -120,14 +134,15 @@ def test_jobs_that_do_not_end_stop_the_start(
 ) -> None:
     slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=False)
     with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of an earlier Snakemake .*scancel 7"):
-        driver.cancel_orphans(tmp_path, wait=0)
+        driver.cancel_orphans(tmp_path, ["7"], wait=0)
 
 
 def test_without_slurm_there_are_no_orphans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    driver.cancel_orphans(tmp_path)
+    assert driver.jobs_left(tmp_path) == []
+    driver.cancel_orphans(tmp_path, [])
 
 
 def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:

@@ -70,30 +70,72 @@ def sign(folder: Path) -> None:
     (folder / ".snakemake" / "driver.json").write_text(json.dumps(signature))
 
 
-def cancel_orphans(folder: Path, wait: float = 600) -> None:
+def cancel_orphans(folder: Path, seen: list[str], wait: float = 600) -> None:
     """Cancel the SLURM jobs that a killed Snakemake left in this folder, and wait for their end.
 
     Trainings among them save themselves; their next try goes on from there.
 
+    Parameters
+    ----------
+    folder
+        Where both Snakemakes were started.
+    seen
+        The jobs that were there before Snakemake looked at what is done.
+    wait
+        Seconds for them to end in.
+
     Raises
     ------
     ProbunetError
-        If they do not end in `wait` seconds.
+        If they do not end; or if one of `seen` ended well meanwhile, by itself: Snakemake would do
+        its step again.
     """
-    jobs = _jobs_of(folder)
-    if not jobs:
-        return
-    names = ", ".join(jobs)
-    logger.warning("SLURM jobs of a Snakemake that was killed are cancelled: %s", names)
-    subprocess.run(["scancel", *jobs], check=False)
+    jobs = jobs_left(folder)
+    if jobs:
+        names = ", ".join(jobs)
+        logger.warning("SLURM jobs of a Snakemake that was killed are cancelled: %s", names)
+        subprocess.run(["scancel", *jobs], check=False)
     deadline = time.monotonic() + wait
-    while _jobs_of(folder):
+    while jobs_left(folder):
         if time.monotonic() > deadline:
             raise ProbunetError(
                 f"SLURM jobs {names} of an earlier Snakemake still run in this folder; "
                 f"cancel them (scancel {' '.join(jobs)}) and run the same command again."
             )
         time.sleep(1)
+    if done := _ended_well(seen):
+        raise ProbunetError(
+            f"SLURM jobs {', '.join(done)} of a Snakemake that was killed have ended just now, "
+            "well; run the same command again, and what they did counts."
+        )
+
+
+def jobs_left(folder: Path) -> list[str]:
+    """Return this user's SLURM jobs that were submitted from a folder by Snakemake."""
+    if shutil.which("squeue") is None:
+        return []
+    rows = _squeue("--user", str(os.getuid()), "--format", "%i|%k|%Z")
+    here = folder.resolve()
+    # the executor's comment names the rule
+    return [
+        job
+        for job, comment, where in rows
+        if comment.startswith("rule_") and Path(where).resolve() == here
+    ]
+
+
+def _ended_well(jobs: list[str]) -> list[str]:
+    if not jobs:
+        return []
+    rows = _squeue("--states", "all", "--jobs", ",".join(jobs), "--format", "%i|%k|%T")
+    return [job for job, _, state in rows if state == "COMPLETED"]
+
+
+def _squeue(*options: str) -> list[list[str]]:
+    """Return squeue's rows of three fields."""
+    command = ["squeue", "--noheader", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [line.split("|", 2) for line in done.stdout.splitlines()]
 
 
 def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
@@ -169,23 +211,6 @@ def _sbatch_options(resources: Mapping[str, object]) -> list[str]:
         model = f"{resources['gpu_model']}:" if "gpu_model" in resources else ""
         asked.append(f"--gpus={model}{resources['gpu']}")
     return asked
-
-
-def _jobs_of(folder: Path) -> list[str]:
-    """Return this user's SLURM jobs that Snakemake submitted from a folder."""
-    if shutil.which("squeue") is None:
-        return []
-    command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%i|%k|%Z"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    rows = [line.split("|", 2) for line in done.stdout.splitlines()]
-    # the executor's comment names the rule
-    return [
-        job for job, comment, where in rows if comment.startswith("rule_") and _same(where, folder)
-    ]
-
-
-def _same(where: str, folder: Path) -> bool:
-    return Path(where).resolve() == folder.resolve()
 
 
 def _read(handle: IO[str]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from probunet.config import Config, check
-from probunet.driver import cancel_orphans, check_requests, claim, sign
+from probunet.driver import cancel_orphans, check_requests, claim, jobs_left, sign
 from probunet.errors import ProbunetError
 from probunet.images import recipe_files, source_digest
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
@@ -22,8 +22,10 @@ except ProbunetError as error:
     raise WorkflowError(str(error))
 validate(config, "../schemas/config.schema.json", set_default=False)
 
+ORPHANS = []
 if workflow.is_main_process:
     claim(Path.cwd())
+    ORPHANS = jobs_left(Path.cwd())
 
 IN_CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method

@@ -11,6 +11,7 @@ from types import FrameType
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_START = 120.0  # seconds at most that a job's start may have taken, before this process began
 _SAVING = 5.0  # seconds that writing a checkpoint may take, until one was timed
 
 
@@ -20,12 +21,15 @@ class Stopper:
     Parameters
     ----------
     time_limit
-        Seconds from now that everything must be over in; None for no limit.
+        Seconds that the job has, of which a tenth, at most two minutes, may have gone into starting
+        it (a container, imports); None for no limit.
     """
 
     def __init__(self, time_limit: float | None) -> None:
         self.reason: str | None = None
-        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._deadline = None
+        if time_limit is not None:
+            self._deadline = time.monotonic() + time_limit - min(_START, time_limit / 10)
         self._asked: float | None = None
         self._between: deque[float] = deque(maxlen=100)  # seconds from one question to the next
         self._saving = _SAVING

@@ -1,0 +1,26 @@
+"""When training stops for its time limit."""
+
+import pytest
+
+from probunet.train import stopping
+from probunet.train.stopping import Stopper
+
+
+@pytest.mark.parametrize(("limit", "start"), [(60.0, 6.0), (86400.0, 120.0)])
+def test_stops_early_enough_for_the_job_s_start_and_for_saving(
+    monkeypatch: pytest.MonkeyPatch, limit: float, start: float
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
+    stopper = Stopper(limit)
+    latest = 1000.0 + limit - start - 2 * 5.0  # twice the time that saving may take
+    now = latest - 0.5
+    assert not stopper()
+    now = latest + 0.5
+    assert stopper()
+    assert stopper.reason == "the time limit draws near"
+
+
+def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopper = Stopper(None)
+    assert not stopper()
