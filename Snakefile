@@ -9,6 +9,7 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/site.smk"
 include: "workflow/rules/containers.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/prepare.smk"
@@ -18,15 +19,8 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
 
 
-onstart:
-    sign(Path.cwd())
-    check_containers()
-    check_cluster()
-    cancel_orphans(Path.cwd(), ORPHANS)
-
-
 localrules:
-    image,  # compute nodes often have no network
+    image,
     images,
     all,
 

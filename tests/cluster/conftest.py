@@ -109,3 +109,12 @@ def study(env: dict[str, str], ready: Path, cluster: Slurm, tmp_path: Path) -> I
     cluster.wait_for(lambda: not cluster.squeue(), what="an empty queue")
     yield Study(tmp_path / "project", env, *LONG, ready)
     cluster.drain()
+
+
+@pytest.fixture(scope="session")
+def expected(env: dict[str, str], ready: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study, left alone."""
+    study = Study(tmp_path_factory.mktemp("expected") / "project", env, *LONG, ready)
+    done = study.slurm()
+    assert done.returncode == 0, done.stdout
+    return study

@@ -1,14 +1,18 @@
 """A whole study on the cluster: each step in its container, a GPU for each training, no other."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from probunet.files import sha256
 from probunet.images import ImageRecord
 from probunet.job import read_jobs
 
+from .conftest import CACHE
 from .slurm import Slurm
 from .study import Study
 
@@ -73,11 +77,28 @@ def test_scores_equal_those_of_a_local_run(undisturbed: Study, local: Study) -> 
     assert local.table("summary.csv") == undisturbed.table("summary.csv")
 
 
-def test_nothing_is_left_to_do_and_newer_images_repeat_no_step(undisturbed: Study) -> None:
+def test_nothing_is_left_to_do(undisturbed: Study) -> None:
     again = undisturbed.slurm("--dry-run")
     assert "Nothing to be done" in again.stdout, again.stdout
-    definition = undisturbed.folder / "containers/data.def"
-    definition.touch()
-    again = undisturbed.slurm("--dry-run", "--quiet", "rules")
-    assert "image" in again.stdout
-    assert "train" not in again.stdout
+
+
+def test_another_image_is_built_and_repeats_no_step(undisturbed: Study, tmp_path: Path) -> None:
+    """It is built into a copy of the cache, which keeps only the last image of each kind."""
+    shutil.copytree(CACHE / "images", tmp_path / "cache", copy_function=os.link)
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump({"container_build": {"cache": str(tmp_path / "cache")}}))
+    undisturbed.configs = (*undisturbed.configs, other)
+    before = json.loads((undisturbed.folder / "containers/data.json").read_text())
+    with (undisturbed.folder / "containers/data.def").open("a") as definition:
+        definition.write("# another\n")
+    report = undisturbed.folder / "results/report.html"
+    report.unlink()
+    again = undisturbed.slurm(seconds=600)
+    assert again.returncode == 0, again.stdout
+    after = json.loads((undisturbed.folder / "containers/data.json").read_text())
+    assert after["definition_sha256"] != before["definition_sha256"]
+    assert report.exists()
+    for log, tries in jobs(undisturbed).items():
+        assert len(tries) == 1, log
+    made = json.dumps((undisturbed.folder / "results/ro-crate-metadata.json").read_text())
+    assert after["sha256"] in made

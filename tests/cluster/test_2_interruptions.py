@@ -1,7 +1,6 @@
 """What befalls jobs on a cluster changes no result and repeats no finished step."""
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -9,18 +8,9 @@ from probunet.files import sha256
 from probunet.job import Job, read_jobs
 
 from .slurm import Slurm
-from .study import LONG, Study, kill, training_under_way
+from .study import Study, kill, training_under_way
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def expected(env: dict[str, str], ready: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The study, left alone."""
-    study = Study(tmp_path_factory.mktemp("expected") / "project", env, *LONG, ready)
-    done = study.slurm()
-    assert done.returncode == 0, done.stdout
-    return study
 
 
 def test_cancelled_training(study: Study, expected: Study, cluster: Slurm) -> None:

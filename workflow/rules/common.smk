@@ -2,16 +2,13 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from snakemake import __version__ as ENGINE
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from probunet.config import Config, check
-from probunet.driver import cancel_orphans, check_requests, claim, jobs_left, sign
 from probunet.errors import ProbunetError
 from probunet.images import recipe_files, source_digest
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
@@ -22,15 +19,6 @@ except ProbunetError as error:
     raise WorkflowError(str(error))
 validate(config, "../schemas/config.schema.json", set_default=False)
 
-ORPHANS = []
-if workflow.is_main_process:
-    claim(Path.cwd())
-    ORPHANS = jobs_left(Path.cwd())
-
-IN_CONTAINERS = (
-    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
-)
-HAS_APPTAINER = bool(shutil.which("apptainer") or shutil.which("singularity"))
 STUDIES = {dataset: plan.of(dataset) for dataset in plan.datasets.names}
 ENSEMBLES = ["unet_ensemble"]  # their members are trained, each in a job of its own
 RUNS = [
@@ -41,81 +29,6 @@ RUNS = [
     for fold in range(plan.folds_of(dataset))
     for seed in study.seeds
 ]
-
-
-def named_folders():
-    """Folders that jobs use and that may lie outside the working directory."""
-    sections = [plan.datasets.lidc, plan.datasets.cityscapes]
-    found = [workflow.basedir, plan.paths.data, plan.paths.results]
-    for section in filter(None, sections):
-        found += [section.path, section.folds_file and Path(section.folds_file).parent]
-    return [Path(folder).absolute() for folder in found if folder]
-
-
-def check_containers():
-    """Raise an error if what steps would run in is not there."""
-    if not IN_CONTAINERS:
-        return
-    if not HAS_APPTAINER:
-        raise WorkflowError(
-            "neither `apptainer` nor `singularity` is on the PATH of this machine "
-            f"({os.uname().nodename}), and the steps run in containers. Load its module, or "
-            "remove `software-deployment-method: apptainer` from slurm/config.yaml to use this "
-            "machine's own Python environment."
-        )
-    if plan.containers != "build" and "://" not in plan.containers:
-        for kind in ("data", "torch"):
-            if not Path(image(kind)).is_file():
-                raise WorkflowError(
-                    f"{image(kind)}: no such image. Build it there, correct `containers` in "
-                    "config.yaml, or set `containers: build`."
-                )
-
-
-def check_cluster():
-    """Raise an error if SLURM would refuse jobs, before any is submitted."""
-    by_site = os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
-    if workflow.executor_plugin.name != "slurm":
-        return
-    if by_site or workflow.executor_settings.partition_config:
-        return  # the executor chooses each job's partition
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    check_requests({job.rule.name: dict(job.resources.items()) for job in jobs})
-
-
-def let_containers_see(folders, variables):
-    """Bind folders and hand on variables; containers see nothing else of this machine.
-
-    Both jobs and the workflow itself read this file, so that a job hands on what it was given.
-    """
-    outside = [
-        next(path for path in (folder, *folder.parents) if path.exists())
-        for folder in folders
-        if not folder.is_relative_to(Path.cwd())
-    ]
-    outside = [path for path in outside if path.name]  # not the root of all
-    for program in ("APPTAINER", "SINGULARITY"):
-        bound = [os.environ.get(f"{program}_BIND"), *map(str, outside)]
-        os.environ[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, bound)))
-        for name in variables:
-            if name in os.environ:
-                os.environ[f"{program}ENV_{name}"] = os.environ[name]
-
-
-os.environ.update(PROBUNET_PROJECT=str(workflow.basedir))  # for envs/*.post-deploy.sh
-if not workflow.is_main_process:
-    check_containers()
-if IN_CONTAINERS and not HAS_APPTAINER:  # a dry run needs none; see onstart
-    workflow.deployment_settings.deployment_method -= {DeploymentMethod.APPTAINER}
-if IN_CONTAINERS:
-    let_containers_see(
-        named_folders(),
-        # the job's GPUs and its name in SLURM; what `fetch` needs of this machine
-        ["CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID"]
-        + ["SLURM_ARRAY_TASK_ID", "SLURM_CLUSTER_NAME"]
-        + ["CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD"]
-        + ["http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"],
-    )
 
 
 def one_of(names):
@@ -187,11 +100,6 @@ def image(kind):
 def image_records():
     """The folder of the images and of what was recorded when they were built."""
     return os.path.dirname(image("data"))
-
-
-def built(kind):
-    """The same as an input, if this workflow builds it; a newer one repeats no step."""
-    return ancient(image(kind)) if IN_CONTAINERS and plan.containers == "build" else []
 
 
 def image_recipe(wildcards):

@@ -1,7 +1,5 @@
 rule fetch_lidc:
     """LIDC-IDRI's slices that carry outlines: checked in place, or rendered (synthetic)."""
-    input:
-        image=built("data"),
     output:
         manifest=data("raw/lidc.manifest.json"),
     log:
@@ -26,8 +24,6 @@ rule fetch_lidc:
 
 rule fetch_cityscapes:
     """Cityscapes' pictures and labels: checked in place, or drawn (synthetic)."""
-    input:
-        image=built("data"),
     output:
         manifest=data("raw/cityscapes.manifest.json"),
     log:

@@ -1,7 +1,6 @@
 rule prepare_lidc_part:
     """Some of the crops: what one of several jobs makes of them."""
     input:
-        image=built("data"),
         manifest=data("raw/lidc.manifest.json"),
     output:
         part=temp(directory(data("lidc.parts/{part}-of-{parts}.zarr"))),
@@ -28,7 +27,6 @@ rule prepare_lidc_part:
 rule prepare_lidc:
     """Crops of protocol kohl2018 in one Zarr store."""
     input:
-        image=built("data"),
         manifest=data("raw/lidc.manifest.json"),
         parts=parts_of("lidc"),
     output:
@@ -59,7 +57,6 @@ rule prepare_lidc:
 rule prepare_cityscapes_part:
     """Some of the scenes: what one of several jobs makes of them."""
     input:
-        image=built("data"),
         manifest=data("raw/cityscapes.manifest.json"),
     output:
         part=temp(directory(data("cityscapes.parts/{part}-of-{parts}.zarr"))),
@@ -88,7 +85,6 @@ rule prepare_cityscapes_part:
 rule prepare_cityscapes:
     """Scenes of one size in one Zarr store."""
     input:
-        image=built("data"),
         manifest=data("raw/cityscapes.manifest.json"),
         parts=parts_of("cityscapes"),
     output:
@@ -120,7 +116,6 @@ rule prepare_cityscapes:
 rule prepare_folds:
     """Folds over subjects; nobody stands on two sides."""
     input:
-        image=built("data"),
         store=data("{dataset}.zarr"),
         given=given_folds,
     output:

@@ -1,7 +1,6 @@
 rule report:
     """One HTML file that opens offline, and beside it an RO-Crate that says how all was made."""
     input:
-        image=built("data"),
         scores=results("scores.csv"),
         summary=results("summary.csv"),
         comparison=results("comparison.csv"),

@@ -1,7 +1,6 @@
 rule sample:
     """Segmentation hypotheses for the fold's test images."""
     input:
-        image=built("torch"),
         weights=chosen_weights,
         store=data("{dataset}.zarr"),
         folds=results("{dataset}/folds.json"),

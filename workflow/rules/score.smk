@@ -1,7 +1,6 @@
 rule score_run:
     """GED and all other scores of one run's samples, per test image."""
     input:
-        image=built("data"),
         samples=run("samples.zarr"),
         store=data("{dataset}.zarr"),
     output:
@@ -30,7 +29,6 @@ rule score_run:
 rule score_table:
     """All runs in one table; over folds with intervals; and pairs on the same patients."""
     input:
-        image=built("data"),
         scores=all_runs("scores.parquet"),
     output:
         scores=report(

@@ -1,7 +1,6 @@
 rule train:
     """One model on one fold, with one beta and one seed; a restart resumes."""
     input:
-        image=built("torch"),
         store=data("{dataset}.zarr"),
         folds=results("{dataset}/folds.json"),
     output:

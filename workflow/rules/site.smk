@@ -1,0 +1,149 @@
+"""The machine that the workflow runs on: what is looked at before the first job, and what containers
+see of it. Jobs read this file too, on their nodes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
+
+from probunet.driver import cancel_orphans, check_requests, claim, jobs_left, sign
+from probunet.errors import ProbunetError
+
+IN_CONTAINERS = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
+HAS_APPTAINER = bool(shutil.which("apptainer") or shutil.which("singularity"))
+# what of the environment containers see: the job's GPUs, its name in SLURM, and what `fetch` needs
+HANDED_ON = [
+    "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_CLUSTER_NAME",
+    "CITYSCAPES_USERNAME",
+    "CITYSCAPES_PASSWORD",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+]
+
+
+def named_folders():
+    """Folders that jobs use and that may lie outside the working directory."""
+    sections = [plan.datasets.lidc, plan.datasets.cityscapes]
+    found = [workflow.basedir, plan.paths.data, plan.paths.results]
+    for section in filter(None, sections):
+        found += [section.path, section.folds_file and Path(section.folds_file).parent]
+    return [Path(folder).absolute() for folder in found if folder]
+
+
+def let_containers_see(folders, variables):
+    """Bind folders, or what of their paths exists yet, and hand on variables."""
+    outside = [
+        next(path for path in (folder, *folder.parents) if path.exists())
+        for folder in folders
+        if not folder.is_relative_to(Path.cwd())
+    ]
+    outside = [path for path in outside if path.name]  # not the root of all
+    for program in ("APPTAINER", "SINGULARITY"):
+        bound = [os.environ.get(f"{program}_BIND"), *map(str, outside)]
+        os.environ[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, bound)))
+        for name in variables:
+            if name in os.environ:
+                os.environ[f"{program}ENV_{name}"] = os.environ[name]
+
+
+def check_apptainer():
+    """Raise an error if steps would run in containers, and nothing here can run them."""
+    if IN_CONTAINERS and not HAS_APPTAINER:
+        raise WorkflowError(
+            "neither `apptainer` nor `singularity` is on the PATH of this machine "
+            f"({os.uname().nodename}), and the steps run in containers. Load its module, or "
+            "remove `software-deployment-method: apptainer` from slurm/config.yaml to use this "
+            "machine's own Python environment."
+        )
+
+
+def prepare_images():
+    """Build the images that are missing or of other code; raise an error if ready ones miss.
+
+    Not by the DAG: with an image as `ancient` input, Snakemake 9.27 would only build an image that
+    has to be, and leave undone what else is to be done (DAG.update_needrun masks all that depends
+    on it, and then does not look at it again).
+    """
+    if not IN_CONTAINERS or "://" in plan.containers:
+        return
+    for kind in ("data", "torch"):
+        if plan.containers == "build":
+            build_image(kind)
+        elif not Path(image(kind)).is_file():
+            raise WorkflowError(
+                f"{image(kind)}: no such image. Build it there, correct `containers` in "
+                "config.yaml, or set `containers: build`."
+            )
+
+
+def build_image(kind):
+    """Build an image, or take it from the cache, as the rule `image` does."""
+    log = Path("logs/image") / f"{kind}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logger.info(f"Image {image(kind)}: is built if need be, in minutes; log: {log}")
+    program = Path(sys.executable).with_name("probunet")
+    command = [program, "image", kind, "--project", workflow.basedir]
+    command += [*image_options(), "--output", image(kind)]
+    with log.open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT)
+    if done.returncode:
+        end = "".join(log.read_text().splitlines(keepends=True)[-20:])
+        raise WorkflowError(
+            f"{image(kind)} could not be built; the end of {log}:\n{end}"
+        )
+
+
+def check_cluster(jobs):
+    """Raise an error if SLURM would refuse jobs, before any is submitted."""
+    chosen_by_executor = (
+        os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+        or workflow.executor_settings.partition_config
+    )
+    if not chosen_by_executor:
+        check_requests({job.rule.name: dict(job.resources.items()) for job in jobs})
+
+
+def before_the_first_job():
+    """Check this machine and SLURM, and clear up after a Snakemake that was killed here."""
+    sign(Path.cwd())
+    jobs = [job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)]
+    check_apptainer()
+    try:
+        if workflow.executor_plugin.name == "slurm":
+            check_cluster(jobs)
+        cancel_orphans(Path.cwd(), ORPHANS)
+    except ProbunetError as error:
+        raise WorkflowError(str(error))
+    if jobs:
+        prepare_images()
+
+
+if workflow.is_main_process:
+    claim(Path.cwd())
+    ORPHANS = jobs_left(Path.cwd())
+else:
+    check_apptainer()
+if IN_CONTAINERS and HAS_APPTAINER:
+    let_containers_see(named_folders(), HANDED_ON)
+elif IN_CONTAINERS:  # a dry run needs none; before the first job it is missed
+    workflow.deployment_settings.deployment_method -= {DeploymentMethod.APPTAINER}
+os.environ.update(PROBUNET_PROJECT=str(workflow.basedir))  # for envs/*.post-deploy.sh
+
+
+onstart:
+    before_the_first_job()
