@@ -127,6 +127,17 @@ def test_all_tries_in_one_log_are_read_whatever_stands_between(tmp_path: Path) -
     assert read_jobs(tmp_path / "absent") == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where stderr goes to")
+def test_tries_are_kept_though_snakemake_removes_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    assert run("sys.exit(75)", log)[0] == 75
+    log.unlink()
+    assert run("pass", log)[0] == 0
+    assert [found.exit_code for found in read_jobs(log)] == [75, 0]
+    log.unlink()
+    assert [found.exit_code for found in read_jobs(log)] == [75, 0]
+
+
 def test_a_record_that_cannot_be_written_does_not_hurt_the_job(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

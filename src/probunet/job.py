@@ -3,7 +3,8 @@
     job {"event": "start", "id": ..., "command": "train", "commit": ..., "started": ...}
     job {"event": "end", "id": ..., "exit_code": 0, "seconds": 812.5, "max_rss_mb": 2210.4, ...}
 
-A job that was killed leaves no last line. One log can hold several tries of the same job.
+A job that was killed leaves no last line. Snakemake removes a log before each try of a job, so the
+lines also go to a file beside it, `.tries` instead of `.log`, that keeps them all.
 """
 
 import json
@@ -26,6 +27,7 @@ from typing import Any
 from probunet import __version__
 
 PREFIX = "job "
+TRIES = ".tries"
 PACKAGE = Path(__file__).parent
 
 # what results depend on, by the name that is imported; a job names those that it used
@@ -95,12 +97,13 @@ def recorded(command: str) -> Iterator[None]:
 
 
 def read_jobs(log: Path) -> list[Job]:
-    """Return the tries of a job that its log tells of, in their order; none without a log."""
+    """Return the tries of a job that its log tells of, or the file beside it, in their order."""
     found: dict[str, dict[str, Any]] = {}
-    with suppress(OSError):
-        for line in log.read_text(errors="replace").splitlines():
-            record = _parse(line)
-            found.setdefault(str(record.get("id")), {}).update(record)
+    for file in (log.with_suffix(TRIES), log):
+        with suppress(OSError):
+            for line in file.read_text(errors="replace").splitlines():
+                record = _parse(line)
+                found.setdefault(str(record.get("id")), {}).update(record)
     known = {item.name for item in fields(Job)}
     jobs = []
     for record in found.values():
@@ -161,8 +164,13 @@ def _last(code: int, seconds: float) -> dict[str, Any]:
 def _write(event: str, job: str, content: Any) -> None:
     """Write a line; nothing that goes wrong with it may hurt the job."""
     try:
-        record = {"event": event, "id": job, **content()}
-        print(PREFIX + json.dumps(record), file=sys.stderr, flush=True)
+        line = PREFIX + json.dumps({"event": event, "id": job, **content()})
+        print(line, file=sys.stderr, flush=True)
+        with suppress(OSError):  # where stderr goes to, on Linux
+            log = Path("/proc/self/fd/2").readlink()
+            if log.suffix == ".log":
+                with log.with_suffix(TRIES).open("a") as tries:
+                    tries.write(line + "\n")
     except Exception:
         with suppress(Exception):
             traceback.print_exc()

@@ -55,7 +55,7 @@ class Study:
 
     def slurm(self, *words: object, seconds: float = 900) -> "subprocess.CompletedProcess[str]":
         """Run the workflow on the cluster, as the README says."""
-        return self.run("--profile", "slurm", "--cores", "64", *QUICK, *words, seconds=seconds)
+        return self.run(*words, "--profile", "slurm", "--cores", "64", *QUICK, seconds=seconds)
 
     def run(self, *words: object, seconds: float = 900) -> "subprocess.CompletedProcess[str]":
         """Run Snakemake to its end; stdout and stderr together in `stdout`."""
@@ -74,7 +74,7 @@ class Study:
         """Start the workflow on the cluster; its output goes to `driver.log`."""
         with (self.folder / "driver.log").open("a") as log:
             return subprocess.Popen(
-                self.command("--profile", "slurm", "--cores", "64", *QUICK, *words),
+                self.command(*words, "--profile", "slurm", "--cores", "64", *QUICK),
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
