@@ -121,7 +121,9 @@ def check_cluster(jobs):
 def before_the_first_job():
     """Check this machine and SLURM, and clear up after a Snakemake that was killed here."""
     sign(Path.cwd())
-    jobs = [job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)]
+    jobs = [
+        job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)
+    ]
     check_apptainer()
     try:
         if workflow.executor_plugin.name == "slurm":
