@@ -154,7 +154,9 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:
         f'#!/bin/sh\necho "$@" >> {calls}\n'
         f'case "$*" in *--gpus*) echo "sbatch: error: {says}" >&2; exit 1;; esac\n'
     )
-    (programs / "sbatch").chmod(0o755)
+    (programs / "sinfo").write_text("#!/bin/sh\n")
+    for name in ("sbatch", "sinfo"):
+        (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return calls
 
@@ -181,9 +183,39 @@ def test_what_slurm_would_refuse_is_told_with_advice(
     message = str(caught.value)
     assert says in message
     assert advice in message
-    assert "refuse train:" in message
+    assert "not run train:" in message
     assert "--cpus-per-task=4 --mem=16000 --time=1440 --gpus=1" in message
     assert all(line.startswith("--test-only ") for line in calls.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("limit", "partition", "refused"),
+    [
+        ("main*|23:59:59", {}, True),
+        ("main*|1-00:00:00", {}, False),
+        ("main*|30:00", {}, True),
+        ("main*|infinite", {}, False),
+        ("main*|n/a", {}, False),
+        ("main*|30:00\ngpu|2-00:00:00", {"slurm_partition": "gpu"}, False),
+        ("main*|2-00:00:00\ngpu|1:00:00", {"slurm_partition": "gpu"}, True),
+    ],
+)
+def test_a_time_limit_beyond_the_partition_s(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    partition: dict[str, str],
+    refused: bool,
+) -> None:
+    calls = sbatch(tmp_path, monkeypatch, "no")
+    (calls.parent / "sinfo").write_text(f"#!/bin/sh\necho '{limit}'\n")
+    (calls.parent / "sinfo").chmod(0o755)
+    requests = {"train": TRAIN | partition | {"gpu": 0}}
+    if refused:
+        with pytest.raises(ProbunetError, match="not run train: the time limit is beyond"):
+            driver.check_requests(requests)
+    else:
+        driver.check_requests(requests)
 
 
 def test_an_unknown_refusal_is_only_a_warning(

@@ -9,12 +9,14 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -156,8 +158,13 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
             "there is no `sbatch` on this machine's PATH: start the workflow on a login node of "
             "the cluster, or without `--profile slurm` to run on this machine alone."
         )
+    limits = _time_limits()
     refused: dict[str, list[str]] = {}
     for rule, resources in requests.items():
+        # such a job is mostly taken (EnforcePartLimits=NO), and then waits for ever
+        if _minutes(resources.get("runtime")) > limits.get(resources.get("slurm_partition"), inf):
+            refused.setdefault("the time limit is beyond the partition's", []).append(rule)
+            continue
         command = ["sbatch", "--test-only", *_sbatch_options(resources), "--wrap", "true"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -171,7 +178,7 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
             example = dict(requests[rules[0]])
             asked = " ".join(_sbatch_options(example))
             problems.append(
-                f"SLURM would refuse {', '.join(rules)}: {message.splitlines()[-1]}\n"
+                f"SLURM would not run {', '.join(rules)}: {message.splitlines()[-1]}\n"
                 f"  asked for: {asked}\n  {advice}"
             )
     if problems:
@@ -192,6 +199,32 @@ ADVICE = {
     "saves itself before the limit, and its next try goes on. `sinfo -o '%P %l'` lists the limits.",
     "qos": "Correct `qos` in slurm/config.yaml.",
 }
+
+
+def _time_limits() -> dict[object, float]:
+    """Return the partitions' limits in minutes by name; that of the default one under None too."""
+    command = ["sinfo", "--noheader", "--format", "%P|%l"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    limits: dict[object, float] = {}
+    for line in done.stdout.splitlines():
+        name, _, limit = line.partition("|")
+        limits[name.removesuffix("*")] = _parse_limit(limit)
+        if name.endswith("*"):
+            limits[None] = _parse_limit(limit)
+    return limits
+
+
+def _parse_limit(text: str) -> float:
+    """Return minutes of [days-]hours:minutes:seconds or minutes:seconds; inf of anything else."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if found is None:
+        return inf
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) + seconds / 60
+
+
+def _minutes(runtime: object) -> float:
+    return runtime if isinstance(runtime, int) else 0
 
 
 def _sbatch_options(resources: Mapping[str, object]) -> list[str]:

@@ -69,7 +69,7 @@ def nothing_was_submitted(site: Slurm) -> bool:
 
 def test_no_account(visitor: Study, bad_site: Slurm) -> None:
     said = refused(visitor)
-    assert "SLURM would refuse" in said
+    assert "SLURM would not run" in said
     assert "Invalid account" in said
     assert "`slurm_account` under `default-resources` in slurm/config.yaml" in said
     assert nothing_was_submitted(bad_site)
@@ -77,14 +77,15 @@ def test_no_account(visitor: Study, bad_site: Slurm) -> None:
 
 def test_partition_that_does_not_exist(visitor: Study, bad_site: Slurm) -> None:
     said = refused(visitor, "slurm_account=study", "slurm_partition=nowhere")
-    assert "invalid partition specified: nowhere" in said.lower()
+    assert "Invalid partition name specified" in said
+    assert "--partition=nowhere" in said
     assert "Correct `slurm_partition` in slurm/config.yaml" in said
     assert nothing_was_submitted(bad_site)
 
 
 def test_no_gpu_in_the_partition(visitor: Study, bad_site: Slurm) -> None:
     said = refused(visitor, "slurm_account=study")
-    assert "SLURM would refuse train: " in said
+    assert "SLURM would not run train: " in said
     assert "--gpus=1" in said
     assert "`slurm_partition` under `set-resources`, `train:` for the GPUs" in said
     assert nothing_was_submitted(bad_site)
@@ -92,6 +93,7 @@ def test_no_gpu_in_the_partition(visitor: Study, bad_site: Slurm) -> None:
 
 def test_time_limit_beyond_the_partition_s(visitor: Study, bad_site: Slurm) -> None:
     said = refused(visitor, "slurm_account=study", "slurm_partition=short")
+    assert "SLURM would not run train: the time limit is beyond the partition's" in said
     assert "Lower `runtime` (minutes) under `set-resources`" in said
     assert nothing_was_submitted(bad_site)
 
