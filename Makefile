@@ -25,11 +25,11 @@ images: .venv/installed ## Build the container images, here, for the cluster's n
 	snakemake --cores $(CORES) images
 
 test: .venv/installed ## All tests, the slow ones too.
-	pytest -m "not slow"
-	pytest -m slow
+	pytest -m "not slow and not cluster"
+	pytest -m "slow and not cluster"
 
 test-fast: .venv/installed ## The tests that take seconds.
-	pytest -m "not slow"
+	pytest -m "not slow and not cluster"
 
 test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
 	sh tests/cluster/install.sh

@@ -1,6 +1,8 @@
 """Weights that load again, and those that are refused."""
 
+import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,15 @@ def test_not_weights(tmp_path: Path) -> None:
     torch.save(torch.zeros(3), path)
     with pytest.raises(ProbunetError, match="holds no weights"):
         load_weights(path)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount the small file system that this needs")
+    try:
+        with pytest.raises(ProbunetError, match="the disk or quota is full"):
+            save_whole(tmp_path / "weights.pt", {"state": torch.zeros(100_000)})
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

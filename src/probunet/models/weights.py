@@ -1,5 +1,6 @@
 """Weights on disk, with what is needed to use them again: no code inside, whole or absent."""
 
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -70,7 +71,9 @@ def load_weights(path: Path) -> tuple[Model, WeightsInfo]:
 def save_whole(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values and tensors to `path`, whole or not at all."""
     with written_whole(path) as aside:
-        torch.save(dict(content), aside)
+        whole = io.BytesIO()  # to a file on a full disk, torch fails without saying that it is full
+        torch.save(dict(content), whole)
+        aside.write_bytes(whole.getbuffer())
 
 
 def load_plain(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
