@@ -18,7 +18,7 @@ FILES = ("Snakefile", "config.yaml", "pyproject.toml", "README.md", "LICENSE")
 DEMO = (ROOT / "workflow/demo.yaml", Path(__file__).with_name("study.yaml"))
 LONG = (Path(__file__).with_name("long.yaml"),)
 # what a user may set too: status is asked for at once, since jobs last seconds
-QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10")
+QUICK = ("--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "10")
 # the same number of threads everywhere: sums depend on it in their last digits
 THREADS = ("--set-threads", "train=1", "train_member=1", "sample=1")
 

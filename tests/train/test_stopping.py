@@ -1,5 +1,9 @@
 """When training stops for its time limit."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from probunet.train import stopping
@@ -24,3 +28,24 @@ def test_stops_early_enough_for_the_job_s_start_and_for_saving(
 def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     stopper = Stopper(None)
     assert not stopper()
+
+
+def test_one_wish_may_come_as_several_signals() -> None:
+    stopper = Stopper(None)
+    with stopper.listening():
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stopper()
+        assert stopper.reason in ("SIGTERM", "SIGINT")
+
+
+def test_a_person_need_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopper = Stopper(None)
+    with stopper.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        later = time.monotonic() + 1.5
+        monkeypatch.setattr(stopping.time, "monotonic", lambda: later)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

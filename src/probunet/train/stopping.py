@@ -1,6 +1,7 @@
 """When to stop early: a signal, or a time limit that draws near."""
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -33,6 +34,7 @@ class Stopper:
         self._asked: float | None = None
         self._between: deque[float] = deque(maxlen=100)  # seconds from one question to the next
         self._saving = _SAVING
+        self._told = math.inf  # when the first signal came
 
     def __call__(self) -> bool:
         """Return whether to stop now."""
@@ -56,7 +58,12 @@ class Stopper:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as the wish to stop; a second one ends the process at once."""
+        """Take SIGTERM and SIGINT as the wish to stop.
+
+        One wish often comes as several signals: SLURM sends SIGTERM to every process of a job, and
+        a container hands it on once more. So only SIGINT, a second or more later, ends the process
+        at once: a person who will not wait for the checkpoint. SLURM itself has SIGKILL for that.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may listen
             return
@@ -67,8 +74,12 @@ class Stopper:
                 signal.signal(number, handler)
 
         def note(number: int, frame: FrameType | None) -> None:
+            now = time.monotonic()
+            if number == signal.SIGINT and now - self._told >= 1:
+                restore()
+                raise KeyboardInterrupt
             self.reason = signal.Signals(number).name
-            restore()
+            self._told = min(self._told, now)
 
         for number in _SIGNALS:
             signal.signal(number, note)
