@@ -53,3 +53,9 @@ def test_a_users_mistake_is_one_line_and_no_traceback(
     assert first.startswith("job {")
     assert last.startswith("job {")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_image_refuses_an_argument_without_a_value(tmp_path: Path) -> None:
+    done = probunet("image", "data", "--output", str(tmp_path / "data.sif"), "--argument", "base")
+    assert done.returncode == 1
+    assert "--argument base: is not name=value." in done.stderr

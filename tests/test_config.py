@@ -193,3 +193,21 @@ def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_command_s_settings_need_not_fit_what_they_leave_out() -> None:
     assert read_settings('{"evaluation": {"samples": 4}}').evaluation.samples == 4
     assert read_settings('{"architecture": {"channels": [8, 8]}}').scales == 2
+
+
+@pytest.mark.parametrize(
+    ("containers", "torch"),
+    [
+        ("build", "containers/torch.sif"),
+        ("/shared/images/", "/shared/images/torch.sif"),
+        ("docker://host/probunet-{kind}:1.0", "docker://host/probunet-torch:1.0"),
+    ],
+)
+def test_images_of_both_kinds(containers: str, torch: str) -> None:
+    config = check(Config, PHANTOM | {"containers": containers}, "mine.yaml")
+    assert config.image_of("torch") == torch
+    assert config.image_of("data") == torch.replace("torch", "data")
+
+
+def test_one_address_for_both_images_is_refused() -> None:
+    assert "write {kind} where the addresses" in refused(containers="docker://host/probunet:1.0")
