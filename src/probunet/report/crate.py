@@ -325,19 +325,22 @@ def _add_samples(crate: ROCrate, root: Path, path: Path) -> None:
 
 
 def _drawn_with(crate: ROCrate, study: Study, root: Path) -> dict[str, list[str]]:
-    """Return by run the files of weights whose hash its samples name."""
+    """Return by run the files of weights whose hash its samples name, one of each training.
+
+    The best weights and the last ones are the same file twice if the last are the best.
+    """
     weights = {}
     for folder in study.runs:
         try:
             _, samples, _ = open_sealed(folder / "samples.zarr", KIND, SampleAttributes)
         except ProbunetError:
             continue
-        parts = (folder, *sorted(folder.glob("member-*")))
-        ids = [_inside(root, part / name) for part in parts for name in TRAINED]
-        found = [entity for name in ids if (entity := crate.get(name)) is not None]
-        weights[_run_of(folder)] = [
-            item.id for item in found if item["sha256"] in samples.weights_sha256
-        ]
+        used = []
+        for part in (folder, *sorted(folder.glob("member-*"))):
+            ids = [_inside(root, part / name) for name in TRAINED]
+            found = [entity for name in ids if (entity := crate.get(name)) is not None]
+            used += [item.id for item in found if item["sha256"] in samples.weights_sha256][:1]
+        weights[_run_of(folder)] = used
     return weights
 
 
