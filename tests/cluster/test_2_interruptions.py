@@ -16,12 +16,18 @@ pytestmark = pytest.mark.cluster
 
 
 def test_cancelled_training(study: Study, expected: Study, cluster: Slurm) -> None:
+    """SLURM tells every process, that which holds the image too: the training may not save itself.
+
+    Apptainer without setuid mounts images with squashfuse, whose end takes the image away. Then the
+    next try goes on from the last checkpoint that was due.
+    """
     driver = study.start()
     job = training_under_way(study, cluster)
     cluster.cancel(job)
     assert driver.wait(300) == 0, study.log
     assert_same(study, expected)
-    assert [one.exit_code for one in tries(study) if one.slurm["SLURM_JOB_ID"] == job] == [75]
+    (cancelled,) = (one for one in tries(study) if one.slurm["SLURM_JOB_ID"] == job)
+    assert cancelled.exit_code in (75, None)
 
 
 def test_training_that_reaches_its_time_limit(study: Study, ready: Path, tmp_path: Path) -> None:
