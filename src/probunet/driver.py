@@ -75,7 +75,7 @@ def sign(folder: Path) -> None:
 def cancel_orphans(folder: Path, seen: list[str], wait: float = 600) -> None:
     """Cancel the SLURM jobs that a killed Snakemake left in this folder, and wait for their end.
 
-    Trainings among them save themselves; their next try goes on from there.
+    The next try of a training among them goes on from its last checkpoint.
 
     Parameters
     ----------
