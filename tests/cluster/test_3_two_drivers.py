@@ -9,7 +9,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_the_second_is_refused_and_the_first_is_left_alone(study: Study, cluster: Slurm) -> None:
-    first = study.start()
+    first = study.start("--until", "train")
     training_under_way(study, cluster)
     second = study.slurm(seconds=60)
     assert second.returncode != 0
@@ -18,4 +18,4 @@ def test_the_second_is_refused_and_the_first_is_left_alone(study: Study, cluster
     dry = study.slurm("--dry-run", seconds=60)
     assert dry.returncode == 0, dry.stdout
     assert first.wait(300) == 0, study.log
-    assert study.rows()
+    assert list((study.folder / "results").rglob("weights.pt"))
