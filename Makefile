@@ -33,7 +33,7 @@ test-fast: .venv/installed ## The tests that take seconds.
 
 test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
 	sh tests/cluster/install.sh
-	pytest -m "cluster and not slow" tests/cluster
+	pytest -m cluster tests/cluster
 
 lint: .venv/installed ## Format, style, types, and Snakemake's own best practices.
 	ruff format --check

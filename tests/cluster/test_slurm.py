@@ -97,16 +97,6 @@ def test_cancelled_job_hears_term_first(cluster: Slurm, tmp_path: Path) -> None:
     assert "term" in text(tmp_path / "out")
 
 
-@pytest.mark.slow
-def test_job_at_its_time_limit_hears_term_first(cluster: Slurm, tmp_path: Path) -> None:
-    """No limit is shorter than a minute, and SLURM looks only twice a minute."""
-    job = cluster.submit(UNWILLING, "--time=1", f"--output={tmp_path}/out")
-    cluster.wait_for(lambda: state(cluster, job) == "gone" or not cluster.squeue(), 150, job)
-    row = rows(cluster, job)[job]
-    assert row["State"] == "TIMEOUT"
-    assert "term" in text(tmp_path / "out")
-
-
 def test_killed_slurmd_that_returns_in_time_costs_nothing(cluster: Slurm, tmp_path: Path) -> None:
     """The job's own processes live on; it ends as if nothing had been."""
     job = cluster.submit("sleep 4; echo done", "--nodelist=node2", f"--output={tmp_path}/out")
@@ -115,32 +105,6 @@ def test_killed_slurmd_that_returns_in_time_costs_nothing(cluster: Slurm, tmp_pa
     cluster.start_slurmd("node2")
     assert rows(cluster, job)[job]["State"] == "COMPLETED"
     assert text(tmp_path / "out") == "done\n"
-
-
-@pytest.mark.slow
-def test_lost_node(cluster: Slurm, tmp_path: Path) -> None:
-    """A node that stays away for longer than SlurmdTimeout is down, and its job goes back to wait.
-
-    Its row in the accounting says NODE_FAIL; it starts again, elsewhere or there, two minutes
-    later. Where only slurmd was gone, the job's old processes run on until slurmd is back.
-    """
-    job = cluster.submit("sleep 300", "--nodelist=node2", f"--output={tmp_path}/out")
-    cluster.wait_for(lambda: state(cluster, job) == "RUNNING")
-    cluster.power_off("node2")
-    cluster.wait_for(lambda: state(cluster, job) == "PENDING", 90, "the requeued job")
-    assert "down" in cluster.command("sinfo", "--noheader", "--nodes=node2", "--format=%T")
-    states = cluster.wait_for(
-        lambda: (
-            {row["State"] for row in cluster.sacct("--jobs", job) if row["JobID"] == job}
-            & {"NODE_FAIL"}
-        )
-    )
-    assert states
-    cluster.start_slurmd("node2")
-    cluster.wait_for(
-        lambda: "idle" in cluster.command("sinfo", "--noheader", "--nodes=node2", "--format=%T")
-    )
-    cluster.drain()
 
 
 def test_account_required_partitions_and_a_missing_gpu(tmp_path: Path) -> None:
