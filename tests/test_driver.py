@@ -212,8 +212,9 @@ def test_a_time_limit_beyond_the_partition_s(
     (calls.parent / "sinfo").chmod(0o755)
     requests = {"train": TRAIN | partition | {"gpu": 0}}
     if refused:
-        with pytest.raises(ProbunetError, match="not run train: the time limit is beyond"):
+        with pytest.raises(ProbunetError, match="not run train: the time limit is beyond") as told:
             driver.check_requests(requests)
+        assert "Lower `runtime` (minutes)" in str(told.value)
     else:
         driver.check_requests(requests)
 

@@ -187,6 +187,8 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
 
 # part of what sbatch says, in lower case: what to do
 ADVICE = {
+    "time limit": "Lower `runtime` (minutes) under `set-resources` in slurm/config.yaml: training "
+    "saves itself before the limit, and its next try goes on. `sinfo -o '%P %l'` lists the limits.",
     "account": "Give your account: `slurm_account` under `default-resources` in slurm/config.yaml. "
     "`sacctmgr show user $USER withassoc` lists yours.",
     "partition": "Correct `slurm_partition` in slurm/config.yaml: under `default-resources`, or "
@@ -195,8 +197,6 @@ ADVICE = {
     "partition (`slurm_partition` under `set-resources`, `train:` for the GPUs), or ask for less "
     "(`gpu`, `mem_mb` there, or `set-threads`) in slurm/config.yaml. `sinfo -o '%P %c %m %G'` "
     "lists cores, memory (MB) and GPUs.",
-    "time limit": "Lower `runtime` (minutes) under `set-resources` in slurm/config.yaml: training "
-    "saves itself before the limit, and its next try goes on. `sinfo -o '%P %l'` lists the limits.",
     "qos": "Correct `qos` in slurm/config.yaml.",
 }
 
