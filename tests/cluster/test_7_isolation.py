@@ -5,6 +5,7 @@ reached a step, it would have failed. Here is what happens without the profile's
 """
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,7 @@ def test_image_cannot_be_written(undisturbed: Study, torch: Path) -> None:
 def test_home_is_the_working_folder_and_the_user_s_own_is_not_there(
     undisturbed: Study, torch: Path
 ) -> None:
-    own = Path("~root").expanduser()
-    hidden = [f"{own}/.cache", str(ROOT / "tests")]
-    assert all(Path(folder).exists() for folder in hidden)
-    done = inside(undisturbed, torch, "sh", "-c", f"ls -d {' '.join(hidden)}; echo $HOME; ls -d .")
+    with tempfile.NamedTemporaryFile(dir=Path("~root").expanduser()) as secret:
+        done = inside(undisturbed, torch, "sh", "-c", f"ls {secret.name}; echo $HOME; ls -d .")
     assert done.stdout.split() == [str(undisturbed.folder), "."]
+    assert "No such file" in done.stderr
