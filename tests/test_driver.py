@@ -23,6 +23,9 @@ time.sleep(60)
 """
 
 
+ALONE = driver.Claim(True, "")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / ".snakemake/locks").mkdir(parents=True)
@@ -52,7 +55,9 @@ def test_a_living_one_is_named_and_its_lock_is_left(
 ) -> None:
     with hold(folder) as other:
         (folder / ".snakemake/locks/0.output.lock").touch()
-        driver.claim(folder)
+        claimed = driver.claim(folder)
+        with pytest.raises(ProbunetError, match="another Snakemake runs here: process"):
+            driver.refuse_beside_another(folder, claimed)
         other.kill()
     assert f"process {other.pid} on {socket.gethostname()}, since 20" in caplog.text
     assert len(locks(folder)) == 1
@@ -62,14 +67,16 @@ def test_the_lock_of_a_killed_one_is_removed(folder: Path) -> None:
     with hold(folder) as other:
         other.kill()
     (folder / ".snakemake/locks/0.output.lock").touch()
-    driver.claim(folder)
+    assert driver.claim(folder).alone
     assert locks(folder) == []
 
 
 def test_a_lock_from_another_machine_is_left(folder: Path) -> None:
     signature = {"host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
     (folder / ".snakemake/driver.json").write_text(json.dumps(signature))
-    driver.claim(folder)
+    claimed = driver.claim(folder)
+    assert claimed.alone is None
+    driver.refuse_beside_another(folder, claimed)  # that is Snakemake's lock's to do
     assert len(locks(folder)) == 1
 
 
@@ -117,7 +124,7 @@ def test_only_jobs_that_snakemake_sent_from_this_folder_are_cancelled(
     )
     cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True, ended="7||CANCELLED\n")
     seen = driver.jobs_left(tmp_path)
-    driver.cancel_orphans(tmp_path, seen)
+    driver.cancel_orphans(tmp_path, ALONE, seen)
     assert cancelled.read_text().split() == seen == ["7", "11_2"]
 
 
@@ -126,7 +133,18 @@ def test_a_job_that_ends_well_after_snakemake_has_looked_stops_the_start(
 ) -> None:
     slurm(tmp_path, monkeypatch, "", cancels=True, ended="7||COMPLETED\n8||FAILED\n")
     with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of .* run the same command again"):
-        driver.cancel_orphans(tmp_path, ["7", "8"])
+        driver.cancel_orphans(tmp_path, ALONE, ["7", "8"])
+
+
+@pytest.mark.parametrize("alone", [False, None])
+def test_jobs_of_one_that_may_be_alive_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool | None
+) -> None:
+    cancelled = slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=True)
+    claimed = driver.Claim(alone, "process 3 on elsewhere, since yesterday")
+    with pytest.raises(ProbunetError, match=r"jobs 7 of another .*process 3 on .*scancel 7"):
+        driver.cancel_orphans(tmp_path, claimed, ["7"])
+    assert not cancelled.exists()
 
 
 def test_jobs_that_do_not_end_stop_the_start(
@@ -134,7 +152,7 @@ def test_jobs_that_do_not_end_stop_the_start(
 ) -> None:
     slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=False)
     with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of an earlier Snakemake .*scancel 7"):
-        driver.cancel_orphans(tmp_path, ["7"], wait=0)
+        driver.cancel_orphans(tmp_path, ALONE, ["7"], wait=0)
 
 
 def test_without_slurm_there_are_no_orphans(
@@ -142,7 +160,7 @@ def test_without_slurm_there_are_no_orphans(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert driver.jobs_left(tmp_path) == []
-    driver.cancel_orphans(tmp_path, [])
+    driver.cancel_orphans(tmp_path, ALONE, [])
 
 
 def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from probunet.errors import ProbunetError
 
@@ -27,13 +27,19 @@ logger = logging.getLogger(__name__)
 _held: list[IO[str]] = []  # open, hence locked, until this process ends, however it ends
 
 
-def claim(folder: Path) -> None:
-    """Claim a working folder for this process, or tell who has it.
+class Claim(NamedTuple):
+    """Whether this process is the only Snakemake in a folder; None if that cannot be told."""
+
+    alone: bool | None
+    other: str  # who else is, or was the last to be, there
+
+
+def claim(folder: Path) -> Claim:
+    """Claim a working folder for this process.
 
     Whoever gets it knows that the last one to have it has ended. Snakemake's lock, if it is still
     there, is then one that nobody will remove, and is removed; unless the last one ran on another
-    machine, since not every shared file system tells one machine of another's locks. Then, and if
-    another process has the folder, Snakemake itself refuses to run here.
+    machine, since not every shared file system tells one machine of another's locks.
 
     Parameters
     ----------
@@ -45,23 +51,31 @@ def claim(folder: Path) -> None:
     handle = (state / "driver.json").open("a+")
     handle.seek(0)
     last = _read(handle)
+    other = f"process {last.get('pid')} on {last.get('host')}, since {last.get('started')}"
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        logger.warning(
-            "%s: another Snakemake runs here: process %s on %s, since %s. Wait for it to end, or "
-            "stop it there.",
-            *(folder, last.get("pid"), last.get("host"), last.get("started")),
-        )
         handle.close()
-        return
+        logger.warning("%s", _refusal(folder, other))
+        return Claim(False, other)
     except OSError:  # a file system without locks: Snakemake's own has to do
         handle.close()
-        return
+        return Claim(None, other)
     _held.append(handle)
-    if last.get("host") == socket.gethostname():
+    here = last.get("host") == socket.gethostname()
+    if here:
         for lock in (state / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
+    return Claim(True if here or not last else None, other)
+
+
+def refuse_beside_another(folder: Path, claimed: Claim) -> None:
+    """Raise ProbunetError if another Snakemake runs here.
+
+    Snakemake's own lock is on files, and lets in who asks for others.
+    """
+    if claimed.alone is False:
+        raise ProbunetError(_refusal(folder, claimed.other))
 
 
 def sign(folder: Path) -> None:
@@ -72,7 +86,7 @@ def sign(folder: Path) -> None:
     (folder / ".snakemake" / "driver.json").write_text(json.dumps(signature))
 
 
-def cancel_orphans(folder: Path, seen: list[str], wait: float = 600) -> None:
+def cancel_orphans(folder: Path, claimed: Claim, seen: list[str], wait: float = 600) -> None:
     """Cancel the SLURM jobs that a killed Snakemake left in this folder, and wait for their end.
 
     The next try of a training among them goes on from its last checkpoint.
@@ -81,6 +95,8 @@ def cancel_orphans(folder: Path, seen: list[str], wait: float = 600) -> None:
     ----------
     folder
         Where both Snakemakes were started.
+    claimed
+        The claim to it: jobs of one that may be alive are left alone.
     seen
         The jobs that were there before Snakemake looked at what is done.
     wait
@@ -89,12 +105,18 @@ def cancel_orphans(folder: Path, seen: list[str], wait: float = 600) -> None:
     Raises
     ------
     ProbunetError
-        If they do not end; or if one of `seen` ended well meanwhile, by itself: Snakemake would do
-        its step again.
+        If jobs are there, and perhaps a Snakemake that they belong to; if they do not end; or if
+        one of `seen` ended well meanwhile, by itself: Snakemake would do its step again.
     """
     jobs = jobs_left(folder)
+    names = ", ".join(jobs)
+    if jobs and not claimed.alone:
+        raise ProbunetError(
+            f"SLURM jobs {names} of another Snakemake are in this folder; it cannot be told from "
+            f"here whether that one is alive (the last was {claimed.other}). If it is not, cancel "
+            f"them (scancel {' '.join(jobs)}) and run the same command again."
+        )
     if jobs:
-        names = ", ".join(jobs)
         logger.warning("SLURM jobs of a Snakemake that was killed are cancelled: %s", names)
         subprocess.run(["scancel", *jobs], check=False)
     deadline = time.monotonic() + wait
@@ -244,6 +266,10 @@ def _sbatch_options(resources: Mapping[str, object]) -> list[str]:
         model = f"{resources['gpu_model']}:" if "gpu_model" in resources else ""
         asked.append(f"--gpus={model}{resources['gpu']}")
     return asked
+
+
+def _refusal(folder: Path, other: str) -> str:
+    return f"{folder}: another Snakemake runs here: {other}. Wait for it to end, or stop it there."
 
 
 def _read(handle: IO[str]) -> dict[str, object]:

@@ -12,7 +12,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
-from probunet.driver import cancel_orphans, check_requests, claim, jobs_left, sign
+from probunet.driver import (
+    cancel_orphans,
+    check_requests,
+    claim,
+    jobs_left,
+    refuse_beside_another,
+    sign,
+)
 from probunet.errors import ProbunetError
 
 IN_CONTAINERS = (
@@ -120,15 +127,16 @@ def check_cluster(jobs):
 
 def before_the_first_job():
     """Check this machine and SLURM, and clear up after a Snakemake that was killed here."""
-    sign(Path.cwd())
     jobs = [
         job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)
     ]
     check_apptainer()
     try:
+        refuse_beside_another(Path.cwd(), CLAIM)
+        sign(Path.cwd())
         if workflow.executor_plugin.name == "slurm":
             check_cluster(jobs)
-        cancel_orphans(Path.cwd(), ORPHANS)
+        cancel_orphans(Path.cwd(), CLAIM, ORPHANS)
     except ProbunetError as error:
         raise WorkflowError(str(error))
     if jobs:
@@ -136,7 +144,7 @@ def before_the_first_job():
 
 
 if workflow.is_main_process:
-    claim(Path.cwd())
+    CLAIM = claim(Path.cwd())
     ORPHANS = jobs_left(Path.cwd())
 else:
     check_apptainer()
