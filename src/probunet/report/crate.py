@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rocrate.model import ComputationalWorkflow, ContextEntity, Entity
 from rocrate.rocrate import ROCrate
@@ -454,11 +455,10 @@ def _add_tool(crate: ROCrate, command: str, job: Job | None) -> Entity:
 
 
 def _add_package(crate: ROCrate, name: str, number: str) -> Entity:
-    page = "https://www.python.org/" if name == "python" else f"https://pypi.org/project/{name}/"
-    identifier = f"#python-{number}" if name == "python" else f"{page}{number.split('+')[0]}/"
-    return _add(
-        crate, identifier, "SoftwareApplication", name=name, softwareVersion=number, url=page
-    )
+    # a package URL: https://github.com/package-url/purl-spec
+    kind = "generic" if name == "python" else "pypi"
+    identifier = f"pkg:{kind}/{name}@{quote(number)}"
+    return _add(crate, identifier, "SoftwareApplication", name=name, softwareVersion=number)
 
 
 def _add_image(crate: ROCrate, job: Job, made: Made) -> Entity:

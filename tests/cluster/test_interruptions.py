@@ -1,6 +1,7 @@
 """What befalls jobs on a cluster changes no result and repeats no finished step."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,20 +47,14 @@ def test_training_that_reaches_its_time_limit(study: Study, ready: Path, tmp_pat
     assert {job.exit_code for job in tries(study)} == {0, 75}
 
 
-def test_node_daemon_killed_and_back(study: Study, expected: Study, cluster: Slurm) -> None:
+@pytest.mark.parametrize("befalls", [Slurm.kill_slurmd, Slurm.power_off])
+def test_node_back(
+    study: Study, expected: Study, cluster: Slurm, befalls: Callable[[Slurm, str], None]
+) -> None:
+    """Only SLURM's daemon on the node is killed, or all that runs there."""
     driver = study.start("--until", "train")
     training_under_way(study, cluster)
-    cluster.kill_slurmd("node1")
-    time.sleep(2)
-    cluster.start_slurmd("node1")
-    assert driver.wait(300) == 0, study.log
-    assert_same_weights(study, expected)
-
-
-def test_node_lost_and_back(study: Study, expected: Study, cluster: Slurm) -> None:
-    driver = study.start("--until", "train")
-    training_under_way(study, cluster)
-    cluster.power_off("node1")
+    befalls(cluster, "node1")
     time.sleep(2)
     cluster.start_slurmd("node1")
     assert driver.wait(400) == 0, study.log

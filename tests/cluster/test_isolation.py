@@ -54,7 +54,7 @@ def test_packages_of_the_home_folder_do_not_leak_in(
 
 
 def test_image_cannot_be_written(undisturbed: Study, torch: Path) -> None:
-    done = inside(undisturbed, torch, "touch", "/opt/probunet/written")
+    done = inside(undisturbed, torch, "touch", "/usr/local/probunet/written")
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr
 
