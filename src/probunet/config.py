@@ -182,6 +182,31 @@ class ContainerBuild(Section):
     )
 
 
+class Fetch(Section):
+    """How images are downloaded; what arrives does not depend on it."""
+
+    here: bool = Field(
+        True,
+        description="Downloads run on the machine that drives the workflow, as nodes of a cluster "
+        "often reach no other network; `false` runs them in jobs.",
+    )
+    jobs: Positive = Field(
+        1, le=100, description="Jobs that download LIDC-IDRI side by side, a share each."
+    )
+    connections: Positive = Field(
+        32, le=256, description="Connections that a download keeps open at once."
+    )
+    megabytes_per_second: int = Field(
+        0, ge=0, description="What a download may take at most of the network; 0 is no limit."
+    )
+    retries: int = Field(
+        8, ge=0, le=100, description="Tries in a row that may fail before a download gives up."
+    )
+    timeout: Positive = Field(
+        30, le=3600, description="Seconds without a byte that make a connection a broken one."
+    )
+
+
 class Prepare(Section):
     """How stores are made; their bytes do not depend on it."""
 
@@ -527,6 +552,7 @@ class Config(Study):
         AllOverrides(), description="What is different for single data sets."
     )
     paths: Paths = Field(Paths(), description="Folders.")
+    fetch: Fetch = Field(Fetch(), description="How images are downloaded.")
     prepare: Prepare = Field(Prepare(), description="How stores are made.")
     containers: str = Field(
         "build",

@@ -14,7 +14,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLossless
 
 from probunet.errors import ProbunetError
 from probunet.fetch import tree as tree_module
-from probunet.fetch.local import _matched, fetch_local
+from probunet.fetch.local import fetch_local
+from probunet.fetch.matching import match
 from probunet.fetch.tree import DicomFile
 from probunet.files import locked, sha256
 from probunet.manifest import LeftOut, Manifest, Reason
@@ -325,7 +326,7 @@ def test_each_outlined_z_is_accounted_for_once(
     found = [
         DicomFile(Path(f"{i}.dcm"), "1.2", float(z), reason) for i, (z, reason) in enumerate(files)
     ]
-    matches = _matched(scan, sorted(float(z) for z in zs), found)
+    matches = match(scan, sorted(float(z) for z in zs), found)
     assert [z for _, z, _ in matches] == sorted(zs)
     for _, z, file in matches:
         good = [i for i, (at, reason) in enumerate(files) if at == z and reason is None]
