@@ -1,6 +1,7 @@
 """CT slices as DICOM files: what a slice must be to be used, and its Hounsfield units."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from probunet.manifest import Reason
 Z_TOLERANCE = 0.05
 
 _PIXEL_DATA = 0x7FE00010
+_LAST_NEEDED = 0x00280030  # PixelSpacing, of what a header is read for
 _LARGE = 4096  # bytes of an element that stays in the file until it is asked for
 
 # what decodes a transfer syntax whose name has this in it; the last serves the older JPEGs
@@ -49,22 +51,27 @@ class Header:
     shape: tuple[int, int]
 
 
-def read_header(path: Path, series: str | None = None) -> Header:
+def read_header(file: Path | BytesIO, series: str | None = None, cut: bool = False) -> Header:
     """Return a slice's header, checked, without reading its pixels.
 
     Parameters
     ----------
-    path
-        The DICOM file.
+    file
+        The DICOM file, or the bytes that it begins with.
     series
         The series UID that the file must carry; any if None.
+    cut
+        Whether the bytes may end within the header.
 
     Raises
     ------
     BadSliceError
-        If the slice cannot be used.
+        If the slice cannot be used, or its header is cut.
     """
-    dataset = _read(path, stop_before_pixels=True)
+    dataset = _read(file, stop_before_pixels=True)
+    # pydicom takes a value that is cut for a shorter one: what is needed must not be the last
+    if cut and max(dataset.keys()) <= _LAST_NEEDED:
+        raise BadSliceError(Reason.TRUNCATED, "the header is longer")
     return _checked_header(dataset, series)
 
 
@@ -161,22 +168,26 @@ class _Plain:
         return stored.reshape(-1, columns)
 
 
-def _read(path: Path, *, stop_before_pixels: bool) -> pydicom.FileDataset:
+def _read(file: Path | BytesIO, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
+        dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
     except FileNotFoundError:
         raise BadSliceError(Reason.MISSING, "the file is gone") from None
     except InvalidDicomError:
-        empty = path.stat().st_size == 0
+        empty = _is_empty(file)
         raise BadSliceError(Reason.EMPTY if empty else Reason.NOT_DICOM) from None
     except OSError as error:
-        raise ProbunetError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise ProbunetError(f"{file}: cannot be read ({error.strerror}).") from error
     except Exception as error:  # on garbage pydicom raises nearly anything
-        empty = path.stat().st_size == 0
+        empty = _is_empty(file)
         raise BadSliceError(Reason.EMPTY if empty else Reason.TRUNCATED, str(error)) from None
     if not len(dataset):  # pydicom gives up all elements where the file ends within one
         raise BadSliceError(Reason.TRUNCATED, "it ends in the middle")
     return dataset
+
+
+def _is_empty(file: Path | BytesIO) -> bool:
+    return not (file.getbuffer().nbytes if isinstance(file, BytesIO) else file.stat().st_size)
 
 
 def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:

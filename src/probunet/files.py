@@ -13,10 +13,17 @@ from probunet.errors import ProbunetError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Yield a path aside of `path`; on success it takes `path`'s place, on failure it is removed.
 
     Serves files and folders alike. What a killed process left aside is removed by the next one.
+
+    Parameters
+    ----------
+    path
+        The file or folder to write.
+    lasting
+        Whether it must survive a power cut as it is. What is checked before it is used need not.
 
     Raises
     ------
@@ -28,11 +35,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(aside)
         yield aside
-        _flush(aside)
+        if lasting:
+            _flush(aside)
         if aside.is_dir():
             remove(path)  # a folder cannot be renamed over another
         aside.replace(path)
-        _flush_entry(path.parent)
+        if lasting:
+            _flush_entry(path.parent)
     except OSError as error:
         remove(aside)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -55,11 +64,15 @@ def locked(path: Path) -> Iterator[None]:
     Raises
     ------
     ProbunetError
-        If another process holds it.
+        If another process holds it, or its folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
-    with lock.open("w") as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise ProbunetError(f"{path}: cannot be written ({error.strerror}).") from None
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     SLICE_LOCATION = "|SliceLocation| differs from |z|"
     GEOMETRY = "spacing, orientation or position missing or not axial"
     CANNOT_DECODE = "compressed pixel data that no installed decoder reads"
+    DAMAGED = "not what the publisher's list or checksum says"
     CHANGED = "file changed since it was fetched"
 
 

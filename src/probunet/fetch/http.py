@@ -4,6 +4,7 @@ Threads and requests, not an asynchronous client: the server's words must be hea
 206 or 200, ETag), which S3 libraries keep to themselves, and one layer serves all publishers.
 """
 
+import errno
 import logging
 import os
 import random
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,6 +61,8 @@ class Client:
     ----------
     received
         Bytes of bodies so far.
+    requests
+        Requests so far.
     ranges_ignored
         Whether a server has sent whole files where parts were asked for.
     """
@@ -70,6 +74,7 @@ class Client:
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
         self.received = 0
+        self.requests = 0
         self.ranges_ignored = False
         self._lock = threading.Lock()
         self._throttle = _Throttle(settings.megabytes_per_second)
@@ -102,46 +107,56 @@ class Client:
             If all tries fail.
         """
         got = bytearray()
-        answer: dict[str, requests.Response] = {}
+        answers: list[requests.Response] = []
 
         def one_try() -> Iterator[int]:
-            with self._ask(url, first + len(got), last, headers) as response:
-                answer["last"] = response
-                for piece in self._pieces(response, first + len(got), last):
+            at = first + len(got)
+            with self._ask(url, at, last, headers) as response:
+                answers.append(response)
+                if got and _is_another(answers, at):
+                    got.clear()
+                    raise _CutError("the file has changed while it was read")
+                for piece in self._pieces(response, at, last):
                     got.extend(piece)
                     yield len(piece)
 
         self._until_done(url, one_try)
-        response = answer["last"]
-        return Body(bytes(got), first, _total(response), response.headers)
+        return Body(bytes(got), first, _total(answers[-1]), answers[-1].headers)
 
     def save(self, url: str, part: Path, headers: Mapping[str, str] | None = None) -> None:
         """Append to `part` what it lacks of a file; what is there already is not asked for again.
+
+        A part that is longer than the file is begun anew. Whether a part of an earlier run is of
+        the same file, the server tells if `headers` have its ETag as If-Match (status 412).
 
         Raises
         ------
         StatusError
             If the server refuses, and would again.
         ProbunetError
-            If all tries fail. What has come by then stays in `part`.
+            If all tries fail, or the disk is full. What has come by then stays in `part`.
         """
+        answers: list[requests.Response] = []
 
         def one_try() -> Iterator[int]:
             there = part.stat().st_size if part.exists() else 0
-            with self._ask(url, there, None, headers) as response, part.open("ab") as file:
-                if response.status_code == 416:  # nothing lies behind what is there
-                    if _total(response) not in (None, there):
-                        part.unlink()  # more than the file has: not of this file
-                        raise _CutError("the part is longer than the file")
-                    return
-                for piece in self._pieces(response, there, None):
-                    file.write(piece)
-                    yield len(piece)
-                file.flush()
-                os.fsync(file.fileno())
+            with self._ask(url, there, None, headers) as response:
+                answers.append(response)
+                if there and _is_another(answers, there):
+                    part.unlink()
+                    raise _CutError("the part that is there is of another file")
+                with part.open("ab") as file:
+                    for piece in self._pieces(response, there, None):
+                        file.write(piece)
+                        yield len(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
 
-        part.parent.mkdir(parents=True, exist_ok=True)
-        self._until_done(url, one_try)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            self._until_done(url, one_try)
+        except OSError as error:  # the network's errors are all caught by now
+            raise _disk_error(part, error) from error
 
     def _ask(
         self, url: str, first: int, last: int | None, headers: Mapping[str, str] | None
@@ -151,8 +166,10 @@ class Client:
         if first or last is not None:
             asked["Range"] = f"bytes={first}-{'' if last is None else last - 1}"
         timeout = self.settings.timeout
+        with self._lock:
+            self.requests += 1
         response = self.session.get(url, headers=asked, stream=True, timeout=timeout)
-        if response.ok or (response.status_code == 416 and first):
+        if response.ok or (response.status_code == 416 and "Range" in asked):
             return response
         response.close()
         if response.status_code in _PASSING:
@@ -161,25 +178,27 @@ class Client:
 
     def _pieces(self, response: requests.Response, first: int, last: int | None) -> Iterator[bytes]:
         """Yield the body from byte `first` up to `last` of the file; the body may begin before."""
-        start = _start(response)
-        if start != first and start != 0:
+        if response.status_code == 416:  # the file ends before `first`
+            return
+        start, end = _span(response)
+        if start not in (0, first):
             raise _CutError(f"asked for byte {first}, the server sends from {start} on")
-        length = response.headers.get("Content-Length")
-        end = None if length is None else start + int(length)
-        wanted = end if last is None else last if end is None else min(last, end)
-        if (first or last is not None) and start == 0 and (end is None or end > (last or 0)):
+        ranged = first or last is not None
+        if ranged and response.status_code == 200 and "Content-Range" not in response.headers:
             self._tell_of_ranges(response.url)
+        wanted = end if last is None else last if end is None else min(last, end)
         at = start
         while wanted is None or at < wanted:
+            # what is there at once: nothing that has come is lost if the connection breaks
             size = CHUNK if wanted is None else min(CHUNK, wanted - at)
-            self._throttle.take(size)
-            piece = response.raw.read(size, decode_content=False)
+            piece = response.raw.read1(size, decode_content=False)
             if not piece:
                 break
             with self._lock:
                 self.received += len(piece)
             yield piece[max(0, first - at) :]
             at += len(piece)
+            self._throttle.take(len(piece))
         if wanted is not None and at < wanted:
             raise _CutError(f"the connection ended {wanted - at} bytes early")
         if end is None or at < end:  # more would come: the connection cannot serve again
@@ -214,6 +233,8 @@ class Client:
                 ) from None
             except _BROKEN as error:
                 told, asked = _told(error), 0.0
+            except requests.RequestException as error:  # an address or a proxy that cannot be
+                raise ProbunetError(f"{url}: cannot be asked for: {_told(error)}.") from None
             failures = 1 if brought >= ENOUGH else failures + 1
             if failures > self.settings.retries or asked > LONGEST_ASKED:
                 wait = f"; it asks to wait {asked:.0f} s" if asked > LONGEST_ASKED else ""
@@ -249,6 +270,9 @@ _BROKEN = (
 )
 
 
+_OF_NETWORK = (OSError, HTTPException, urllib3.exceptions.HTTPError)
+
+
 class _Throttle:
     """Keeps all threads together below a rate."""
 
@@ -258,7 +282,7 @@ class _Throttle:
         self._lock = threading.Lock()
 
     def take(self, count: int) -> None:
-        """Return when so many more bytes may come."""
+        """Return when so many bytes that have come are paid for."""
         if not self._rate:
             return
         with self._lock:
@@ -268,14 +292,19 @@ class _Throttle:
         time.sleep(wait)
 
 
-def _start(response: requests.Response) -> int:
-    """Return the place in the file of the body's first byte.
+def _span(response: requests.Response) -> tuple[int, int | None]:
+    """Return the places in the file of the body's first byte and behind its last, if told.
 
     Some servers answer 200 and yet send the part that was asked for, as Content-Range tells.
     """
     unit, _, told = response.headers.get("Content-Range", "").partition(" ")
-    first = told.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdigit() else 0
+    first, _, last = told.partition("/")[0].partition("-")
+    if unit == "bytes" and first.isdigit() and last.isdigit():
+        return int(first), int(last) + 1
+    if response.status_code == 206:
+        raise _CutError("the server sends a part and does not say which")
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
 
 
 def _total(response: requests.Response) -> int | None:
@@ -283,12 +312,29 @@ def _total(response: requests.Response) -> int | None:
     _, _, total = response.headers.get("Content-Range", "").partition("/")
     if total:
         return int(total) if total.isdigit() else None
-    length = response.headers.get("Content-Length")
-    return int(length) if length and response.status_code == 200 else None
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() and response.status_code == 200 else None
+
+
+def _is_another(answers: list[requests.Response], at: int) -> bool:
+    """Return whether the last answer is not of the file whose bytes up to `at` have come."""
+    total = _total(answers[-1])
+    tags = {answer.headers.get("ETag") for answer in answers[-2:]}
+    ends_before = answers[-1].status_code == 416 if total is None else total < at
+    return ends_before or len(tags - {None}) > 1
 
 
 def _told(error: Exception) -> str:
-    """Return the innermost words of a chain of errors."""
-    while (inner := error.__cause__ or error.__context__) and str(inner):
-        error = inner  # type: ignore[assignment]
+    """Return the innermost words of a chain of the network's errors."""
+    while isinstance(inner := error.__cause__ or error.__context__, _OF_NETWORK) and str(inner):
+        error = inner
     return str(error) or type(error).__name__
+
+
+def _disk_error(part: Path, error: OSError) -> ProbunetError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ProbunetError(
+            f"{part}: the disk or quota is full; what has come so far is kept. Free some space "
+            "and run the same command again to go on from there."
+        )
+    return ProbunetError(f"{part}: cannot be written ({error.strerror}).")

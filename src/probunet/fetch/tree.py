@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -157,25 +158,27 @@ def _three_of(paths: list[Path]) -> set[Path]:
 
 
 def _read(paths: list[Path], processes: int, told: str) -> dict[Path, DicomFile]:
-    return {file.path: file for file in in_processes(_look, paths, processes, told)}
+    return {file.path: file for file in in_processes(look, paths, processes, told)}
 
 
-def _look(path: Path) -> DicomFile:
-    """Return what a file's header tells."""
+def look(path: Path, data: BytesIO | None = None) -> DicomFile:
+    """Return what the header of a file tells; `data` is its content, if it is at hand."""
     try:
-        header = read_header(path)
+        header = read_header(data or path)
     except BadSliceError as error:
-        series, z = _all_the_same(path)
+        series, z = _all_the_same(data or path)
         if series is None and error.reason is Reason.GEOMETRY:
             return DicomFile(path, None, z, Reason.TRUNCATED, "no series UID in its header")
         return DicomFile(path, series, z, error.reason, error.detail)
     return DicomFile(path, header.series, header.z)
 
 
-def _all_the_same(path: Path) -> tuple[str | None, float | None]:
+def _all_the_same(file: Path | BytesIO) -> tuple[str | None, float | None]:
     """Return series and z of a file that is no usable slice, where they can be read."""
+    if isinstance(file, BytesIO):
+        file.seek(0)
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True)
         series = str(dataset.SeriesInstanceUID)
     except Exception:  # why it is not usable is known already
         return None, None

