@@ -153,8 +153,8 @@ def test_first_patients_only(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(6):
         write_slice(tree / f"second/{number}.dcm", -90.0 + number, OTHER)
     looked: list[Path] = []
-    look = tree_module._look
-    monkeypatch.setattr(tree_module, "_look", lambda path: looked.append(path) or look(path))
+    look = tree_module.look
+    monkeypatch.setattr(tree_module, "look", lambda path: looked.append(path) or look(path))
     manifest = fetch(tree, patients=1)
     assert [series.patient for series in manifest.series] == [PATIENT]
     assert manifest.absent_patients == 873
