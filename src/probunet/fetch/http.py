@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -123,11 +124,29 @@ class Client:
         self._until_done(url, one_try)
         return Body(bytes(got), first, _total(answers[-1]), answers[-1].headers)
 
-    def save(self, url: str, part: Path, headers: Mapping[str, str] | None = None) -> None:
+    def save(
+        self,
+        url: str,
+        part: Path,
+        headers: Mapping[str, str] | None = None,
+        anew: bool = False,
+    ) -> None:
         """Append to `part` what it lacks of a file; what is there already is not asked for again.
 
         A part that is longer than the file is begun anew. Whether a part of an earlier run is of
         the same file, the server tells if `headers` have its ETag as If-Match (status 412).
+
+        Parameters
+        ----------
+        url
+            The file's address.
+        part
+            Where to write.
+        headers
+            Of the request.
+        anew
+            Whether each try begins anew, as is right for a file that the server makes while it
+            sends it: the next one has other bytes.
 
         Raises
         ------
@@ -139,6 +158,8 @@ class Client:
         answers: list[requests.Response] = []
 
         def one_try() -> Iterator[int]:
+            if anew:
+                part.unlink(missing_ok=True)
             there = part.stat().st_size if part.exists() else 0
             with self._ask(url, there, None, headers) as response:
                 answers.append(response)
@@ -148,7 +169,7 @@ class Client:
                 with part.open("ab") as file:
                     for piece in self._pieces(response, there, None):
                         file.write(piece)
-                        yield len(piece)
+                        yield 0 if anew else len(piece)  # what will not stay is no progress
                     file.flush()
                     os.fsync(file.fileno())
 
@@ -226,15 +247,16 @@ class Client:
                 raise
             except _PassingError as error:
                 told, asked = str(error), error.asked
-            except requests.exceptions.SSLError as error:
-                raise ProbunetError(
-                    f"{url}: the server's certificate is not trusted ({_told(error)}). If a proxy "
-                    "stands between, name its certificates in REQUESTS_CA_BUNDLE."
-                ) from None
             except _BROKEN as error:
-                told, asked = _told(error), 0.0
+                cause = _innermost(error)
+                if isinstance(cause, ssl.SSLCertVerificationError):
+                    raise ProbunetError(
+                        f"{url}: the server's certificate is not trusted ({cause}). If a proxy "
+                        "stands between, name its certificates in REQUESTS_CA_BUNDLE."
+                    ) from None
+                told, asked = str(cause) or type(cause).__name__, 0.0
             except requests.RequestException as error:  # an address or a proxy that cannot be
-                raise ProbunetError(f"{url}: cannot be asked for: {_told(error)}.") from None
+                raise ProbunetError(f"{url}: cannot be asked for: {error}.") from None
             failures = 1 if brought >= ENOUGH else failures + 1
             if failures > self.settings.retries or asked > LONGEST_ASKED:
                 wait = f"; it asks to wait {asked:.0f} s" if asked > LONGEST_ASKED else ""
@@ -324,11 +346,11 @@ def _is_another(answers: list[requests.Response], at: int) -> bool:
     return ends_before or len(tags - {None}) > 1
 
 
-def _told(error: Exception) -> str:
-    """Return the innermost words of a chain of the network's errors."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first of a chain of the network's errors, which tells best."""
     while isinstance(inner := error.__cause__ or error.__context__, _OF_NETWORK) and str(inner):
         error = inner
-    return str(error) or type(error).__name__
+    return error
 
 
 def _disk_error(part: Path, error: OSError) -> ProbunetError:
