@@ -4,6 +4,8 @@
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
+# of PyPI's idc-index-data: the index of the Imaging Data Commons
+INDEX := 25.0.5
 # CUDA's packages are torch's own pins and belong to the machine, not to the lock
 CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 \
 	nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
@@ -12,7 +14,7 @@ CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nv
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo images test test-fast test-cluster lint format bench schema lock
+.PHONY: help demo images test test-fast test-cluster lint format bench schema series lock
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +60,13 @@ bench: .venv/installed ## Ratios and times of what must be fast, into benchmarks
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
 	python -m probunet.config > workflow/schemas/config.schema.json
+
+series: ## Make the frozen table of LIDC-IDRI's CT series again, from the publisher's index.
+	@echo "idc-index-data==$(INDEX) into a virtual environment that is thrown away"
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+		"$$folder/bin/pip" install --quiet --disable-pip-version-check idc-index-data==$(INDEX) \
+			$$(grep '^pyarrow==' requirements.lock) && \
+		"$$folder/bin/python" workflow/scripts/lidc_series.py
 
 lock: .venv/installed ## Pin all versions again, for Python 3.11 and newer.
 	pip install --quiet uv
