@@ -40,6 +40,14 @@ _GARBAGE = (
 )
 
 
+class ArchiveError(ProbunetError):
+    """A zip that will not do, and why: another download of it may."""
+
+    def __init__(self, archive: Path, why: str) -> None:
+        self.why = why
+        super().__init__(f"{archive}: {why}. Remove it and run the same command again.")
+
+
 def unpack(
     archive: Path, folder: Path, wanted: Callable[[str], str | None], limit: int
 ) -> list[Path]:
@@ -65,10 +73,12 @@ def unpack(
 
     Raises
     ------
-    ProbunetError
+    ArchiveError
         If it is no zip or not a whole one, or a name, kind or size in it is refused: nothing has
         been written then. If a member's data are not what the zip declares: what has been written
         before it stays, and is whole.
+    ProbunetError
+        If the archive cannot be read or the folder not be written, or the disk is full.
     """
     _refuse_other_files(archive)
     with _open(archive) as file:
@@ -88,17 +98,15 @@ def _open(archive: Path) -> zipfile.ZipFile:
         raise _broken(archive, str(error)) from None
 
 
-def _broken(archive: Path, why: str) -> ProbunetError:
-    return ProbunetError(
-        f"{archive}: not a whole zip file ({why}). Remove it and run the same command again."
-    )
+def _broken(archive: Path, why: str) -> ArchiveError:
+    return ArchiveError(archive, f"not a whole zip file ({why})")
 
 
-def _refused(archive: Path, why: str, name: str | None = None) -> ProbunetError:
+def _refused(archive: Path, why: str, name: str | None = None) -> ArchiveError:
     member = "" if name is None else f"member {name!a} "
-    return ProbunetError(
-        f"{archive}: {member}{why}; nothing of it has been unpacked. This is not the publisher's "
-        "archive: remove it, and look where it came from."
+    return ArchiveError(
+        archive,
+        f"{member}{why}; nothing of it has been unpacked, for no publisher's archive is like this",
     )
 
 
@@ -115,9 +123,8 @@ def _refuse_other_files(archive: Path) -> None:
     if re.match(r"<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>\s*([^<]{1,80})", text, re.IGNORECASE)
         words = f' "{html.unescape(title[1]).strip()}"' if title else ""
-        raise ProbunetError(f"{archive}: a web page{words} instead of a zip file.")
-    what = "empty" if not head else "not a zip file"
-    raise ProbunetError(f"{archive}: {what}. Remove it and run the same command again.")
+        raise ArchiveError(archive, f"a web page{words} instead of a zip file")
+    raise ArchiveError(archive, "not a zip file" if head else "an empty file")
 
 
 def _check_all(archive: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -207,7 +214,8 @@ def _write(archive: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo, path: 
     # zipfile stops at the declared length without a word: asked for one byte more, it would go on
     longer = copy.copy(member)
     longer.file_size += 1
-    with written_whole(path) as aside:
+    # no fsync: after a power cut, the next run sees by the CRC whether it is whole
+    with written_whole(path, lasting=False) as aside:
         length = 0
         try:
             with file.open(longer) as data, aside.open("wb") as out:
