@@ -122,7 +122,7 @@ class Client:
                     yield len(piece)
 
         self._until_done(url, one_try)
-        return Body(bytes(got), first, _total(answers[-1]), answers[-1].headers)
+        return Body(bytes(got), first, total_of(answers[-1]), answers[-1].headers)
 
     def save(
         self,
@@ -130,6 +130,7 @@ class Client:
         part: Path,
         headers: Mapping[str, str] | None = None,
         anew: bool = False,
+        arrived: Callable[[int], None] | None = None,
     ) -> None:
         """Append to `part` what it lacks of a file; what is there already is not asked for again.
 
@@ -147,6 +148,8 @@ class Client:
         anew
             Whether each try begins anew, as is right for a file that the server makes while it
             sends it: the next one has other bytes.
+        arrived
+            Called with the number of bytes whenever some have been written.
 
         Raises
         ------
@@ -169,6 +172,8 @@ class Client:
                 with part.open("ab") as file:
                     for piece in self._pieces(response, there, None):
                         file.write(piece)
+                        if arrived:
+                            arrived(len(piece))
                         yield 0 if anew else len(piece)  # what will not stay is no progress
                     file.flush()
                     os.fsync(file.fileno())
@@ -178,6 +183,33 @@ class Client:
             self._until_done(url, one_try)
         except OSError as error:  # the network's errors are all caught by now
             raise _disk_error(part, error) from error
+
+    def post(self, url: str, form: Mapping[str, str]) -> requests.Response:
+        """Return the answer to a form, whatever it is, and do not go where it leads to.
+
+        The form is for `url` alone: it is in no address and no message.
+
+        Raises
+        ------
+        ProbunetError
+            If all tries fail.
+        """
+        answers: list[requests.Response] = []
+
+        def one_try() -> Iterator[int]:
+            with self._lock:
+                self.requests += 1
+            answers.append(
+                self.session.post(
+                    url, data=form, allow_redirects=False, timeout=self.settings.timeout
+                )
+            )
+            if answers[-1].status_code in _PASSING:
+                raise _PassingError(answers[-1])
+            yield 0
+
+        self._until_done(url, one_try)
+        return answers[-1]
 
     def _ask(
         self, url: str, first: int, last: int | None, headers: Mapping[str, str] | None
@@ -329,7 +361,7 @@ def _span(response: requests.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _total(response: requests.Response) -> int | None:
+def total_of(response: requests.Response) -> int | None:
     """Return the whole file's length, as far as the server tells."""
     _, _, total = response.headers.get("Content-Range", "").partition("/")
     if total:
@@ -340,7 +372,7 @@ def _total(response: requests.Response) -> int | None:
 
 def _is_another(answers: list[requests.Response], at: int) -> bool:
     """Return whether the last answer is not of the file whose bytes up to `at` have come."""
-    total = _total(answers[-1])
+    total = total_of(answers[-1])
     tags = {answer.headers.get("ETag") for answer in answers[-2:]}
     ends_before = answers[-1].status_code == 416 if total is None else total < at
     return ends_before or len(tags - {None}) > 1
