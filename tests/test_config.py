@@ -124,7 +124,27 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without() -> None:
             {"datasets": {"cityscapes": {"source": "phantom", "size": [100, 512]}}},
             "datasets.cityscapes.size: 100 is not a multiple of 64, which 7 scales need.",
         ),
-        ({"datasets": {"cityscapes": {}}}, "datasets.cityscapes: `source: local` needs `path`"),
+        (
+            {"datasets": {"cityscapes": {"source": "local"}}},
+            "datasets.cityscapes: `source: local` needs `path`",
+        ),
+        (
+            {"datasets": {"lidc": {"source": "idc", "path": "LIDC-IDRI"}}},
+            "datasets.lidc: `source: idc` downloads below `paths.data`; remove `path`",
+        ),
+        (
+            {"datasets": {"cityscapes": {"path": "cityscapes"}}},
+            "datasets.cityscapes: `source: official` downloads below `paths.data`; remove `path`",
+        ),
+        (
+            {"datasets": {"cityscapes": {"source": "idc"}}},
+            "datasets.cityscapes.source: Input should be 'official', 'phantom' or 'local'",
+        ),
+        ({"datasets": {"lidc": {"slices": "some"}}}, "datasets.lidc.slices: Input should be 'out"),
+        ({"datasets": {"lidc": {"bucket": "a/b"}}}, "datasets.lidc.bucket: String should match"),
+        ({"fetch": {"connections": 0}}, "fetch.connections: Input should be greater"),
+        ({"fetch": {"megabytes_per_second": -1}}, "fetch.megabytes_per_second: Input should be"),
+        ({"fetch": {"speed": 1}}, "fetch.speed: unknown key"),
         ({"augmentation": {"gamma": [2, 1]}}, "augmentation: gamma: 2.0 must not lie above 1.0"),
         ({"m_heads": {"rank": 3}}, "m_heads.rank: unknown key"),
         ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
@@ -141,6 +161,40 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without() -> None:
 )
 def test_a_mistake_is_named_with_its_key(keys: dict[str, object], message: str) -> None:
     assert message in refused(**keys)
+
+
+@pytest.mark.parametrize("dataset", ["lidc", "cityscapes"])
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3.example.org", "is not an address of the form http(s)://server[:port][/path]."),
+        ("s3://bucket", "is not an address"),
+        ("https://", "is not an address"),
+        ("https://example.org:port/", "is not an address"),
+        ("https://example.org/?token=s3cret", "is not an address"),
+        ("https://me:s3cret@example.org", "holds a user's name or password, which would stand"),
+        ("https://me:s3cret@example.org:port", "holds a user's name or password"),
+        ("s3cret@example.org", "holds a user's name"),
+        ("https://example.org/a b", "is not an address"),
+    ],
+)
+def test_an_endpoint_is_an_address_without_secrets(dataset: str, url: str, message: str) -> None:
+    told = refused(datasets={dataset: {"endpoint_url": url}})
+    assert told.startswith(f"datasets.{dataset}.endpoint_url: {message}")
+    assert "s3cret" not in told
+
+
+def test_an_endpoint_may_have_a_port_and_a_path() -> None:
+    for url in ("http://localhost:9000", "https://objects.example.org/mirrors/", "http://[::1]:80"):
+        datasets = {"lidc": {"endpoint_url": url}}
+        lidc = check(Config, {"datasets": datasets}, "").datasets.lidc
+        assert lidc is not None
+        assert (lidc.endpoint_url, lidc.source, lidc.slices) == (url, "idc", "outlined")
+
+
+def test_an_overlay_can_ask_for_synthetic_images_instead_of_any_other() -> None:
+    for below in ({"source": "local", "path": "mine"}, {"source": "idc", "slices": "all"}):
+        assert check(Config, {"datasets": {"lidc": below | {"source": "phantom"}}}, "").datasets
 
 
 def test_a_model_s_own_section_adds_to_the_architecture_and_goes_ahead_of_it() -> None:

@@ -4,17 +4,41 @@
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from probunet.errors import ProbunetError
 
 Beta = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[int, Field(ge=1)]
+_ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")
+
+
+def check_endpoint(url: str) -> str:
+    """Return a server's address; raise ValueError over one that is none, or tells a secret."""
+    if "@" in url:
+        raise ValueError(
+            "holds a user's name or password, which would stand in logs; the server must let "
+            "anybody read"
+        )
+    if not _ENDPOINT.fullmatch(url):
+        raise ValueError("is not an address of the form http(s)://server[:port][/path]")
+    return url
+
+
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 ModelName = Literal[
     "probabilistic_unet",
     "unet",
@@ -29,6 +53,12 @@ ModelName = Literal[
 WITHOUT_KL = frozenset(
     {"unet", "dropout_unet", "unet_ensemble", "m_heads", "stochastic_segmentation_network"}
 )
+# sources that are asked over the network
+DOWNLOADS = frozenset({"idc", "tcia", "official"})
+_PATH_OF_A_DOWNLOAD = (
+    "`source: {source}` downloads below `paths.data`; remove `path`, or use that folder with "
+    "`source: local`"
+)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -41,10 +71,12 @@ class Section(BaseModel):
 class Lidc(Section):
     """LIDC-IDRI: CT slices with the outlines of four readers."""
 
-    source: Literal["phantom", "local"] = Field(
-        "local",
-        description="Where the slices come from: `local` reads an existing LIDC-IDRI tree and "
-        "copies nothing; `phantom` renders synthetic chests around the real outlines.",
+    source: Literal["idc", "tcia", "phantom", "local"] = Field(
+        "idc",
+        description="Where the slices come from: `idc` downloads them from the Imaging Data "
+        "Commons, `tcia` from The Cancer Imaging Archive, in zips of whole series; `local` reads "
+        "an existing LIDC-IDRI tree and copies nothing; `phantom` renders synthetic chests around "
+        "the real outlines.",
     )
     path: str | None = Field(
         None, description="`local`: the folder that holds the LIDC-IDRI tree, searched in depth."
@@ -52,8 +84,23 @@ class Lidc(Section):
     patients: Positive | None = Field(
         None,
         le=875,
-        description="How many patients: `phantom` renders so many (24 if left out); `local` takes "
-        "the first so many in order of their ids (all if left out).",
+        description="How many patients: `phantom` renders so many (24 if left out); the others "
+        "take the first so many in order of their ids (all if left out).",
+    )
+    slices: Literal["outlined", "all"] = Field(
+        "outlined",
+        description="`idc`, `tcia`: keep `outlined` slices alone, which are all that is used, or "
+        "`all` of each series. `idc` downloads no others.",
+    )
+    endpoint_url: Endpoint | None = Field(
+        None,
+        description="`idc`, `tcia`: a server to ask instead of the publisher's. For `idc`, an S3 "
+        "server on which `bucket` can be read by anybody.",
+    )
+    bucket: str = Field(
+        "idc-open-data",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="`idc`: the bucket that holds the objects under the publisher's names.",
     )
     protocol: Literal["kohl2018"] = Field(
         "kohl2018",
@@ -76,27 +123,34 @@ class Lidc(Section):
         if self.source == "local" and self.path is None:
             raise ValueError(
                 "`source: local` needs `path`, the folder of your LIDC-IDRI tree; without one, "
-                "`source: phantom` renders synthetic scans"
+                "`source: idc` downloads the slices and `source: phantom` renders synthetic scans"
             )
+        if self.source in DOWNLOADS and self.path is not None:
+            raise ValueError(_PATH_OF_A_DOWNLOAD.format(source=self.source))
         return self
 
 
 class Cityscapes(Section):
     """Cityscapes: street scenes whose classes are flipped with known probabilities."""
 
-    source: Literal["phantom", "local"] = Field(
-        "local",
-        description="Where the scenes come from: `local` reads an existing tree with `leftImg8bit` "
-        "and `gtFine` and copies nothing; `phantom` draws synthetic street scenes.",
+    source: Literal["official", "phantom", "local"] = Field(
+        "official",
+        description="Where the scenes come from: `official` downloads them from the publisher, "
+        "with the account that CITYSCAPES_USERNAME and CITYSCAPES_PASSWORD of the environment "
+        "name; `local` reads an existing tree with `leftImg8bit` and `gtFine` and copies nothing; "
+        "`phantom` draws synthetic street scenes.",
     )
     path: str | None = Field(
         None, description="`local`: the folder that holds `leftImg8bit` and `gtFine`."
+    )
+    endpoint_url: Endpoint | None = Field(
+        None, description="`official`: a server to ask instead of the publisher's."
     )
     images: int = Field(
         120,
         ge=10,
         le=100_000,
-        description="`phantom`: how many scenes are drawn, of ten cities. `local` takes all.",
+        description="`phantom`: how many scenes are drawn, of ten cities. The others take all.",
     )
     phantom_size: tuple[Positive, Positive] = Field(
         (1024, 2048), description="`phantom`: height and width of the drawn pictures, pixels."
@@ -127,8 +181,10 @@ class Cityscapes(Section):
         if self.source == "local" and self.path is None:
             raise ValueError(
                 "`source: local` needs `path`, the folder of your Cityscapes tree; without one, "
-                "`source: phantom` draws synthetic scenes"
+                "`source: official` downloads it and `source: phantom` draws synthetic scenes"
             )
+        if self.source in DOWNLOADS and self.path is not None:
+            raise ValueError(_PATH_OF_A_DOWNLOAD.format(source=self.source))
         return self
 
 
@@ -711,7 +767,9 @@ def _advice(error: Any) -> str:
     if error["type"] == "too_short" and not error["input"]:
         return f"{key}: is empty; name at least {error['ctx']['min_length']}."
     given = error["input"]
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    # what is refused here, in our own words, may hold a secret
+    told = isinstance(given, str | int | float | bool) and error["type"] != "value_error"
+    shown = f" (given: {given!r})" if told else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
 
 
