@@ -17,6 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -71,6 +72,10 @@ class Client:
     def __init__(self, settings: Fetch, session: requests.Session | None = None) -> None:
         self.settings = settings
         self.session = session or requests.Session()
+        # the environment is read once, not for each request; passwords in .netrc are nobody's here
+        self.session.trust_env = False
+        certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self.session.verify = certificates or True
         adapter = HTTPAdapter(pool_maxsize=settings.connections, pool_block=True)
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
@@ -79,6 +84,7 @@ class Client:
         self.ranges_ignored = False
         self._lock = threading.Lock()
         self._throttle = _Throttle(settings.megabytes_per_second)
+        self._proxies_of: dict[tuple[str, str], dict[str, str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -221,13 +227,22 @@ class Client:
         timeout = self.settings.timeout
         with self._lock:
             self.requests += 1
-        response = self.session.get(url, headers=asked, stream=True, timeout=timeout)
+        response = self.session.get(
+            url, headers=asked, stream=True, timeout=timeout, proxies=self._proxies(url)
+        )
         if response.ok or (response.status_code == 416 and "Range" in asked):
             return response
         response.close()
         if response.status_code in _PASSING:
             raise _PassingError(response)
         raise StatusError(url, response)
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        """Return what `https_proxy`, `no_proxy` and the like say of a URL's scheme and host."""
+        scheme, host = urlsplit(url)[:2]
+        if (scheme, host) not in self._proxies_of:
+            self._proxies_of[scheme, host] = get_environ_proxies(f"{scheme}://{host}/")
+        return self._proxies_of[scheme, host]
 
     def _pieces(self, response: requests.Response, first: int, last: int | None) -> Iterator[bytes]:
         """Yield the body from byte `first` up to `last` of the file; the body may begin before."""
