@@ -43,6 +43,7 @@ class Bucket:
 
     def __init__(self, client: Client, endpoint: str, name: str) -> None:
         self._client = client
+        self.endpoint, self.name = endpoint.rstrip("/"), name
         self.url = f"{endpoint.rstrip('/')}/{name}"
 
     def list(self, prefix: str) -> list[StoredObject]:

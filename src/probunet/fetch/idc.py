@@ -35,7 +35,7 @@ from probunet.fetch.idc_plan import Slices, Wanted, index_of, keep_rate, missing
 from probunet.fetch.local import LICENCE
 from probunet.fetch.matching import check, match, series_of
 from probunet.fetch.tree import DicomFile, look
-from probunet.files import locked, written_whole
+from probunet.files import locked, remove, written_whole
 from probunet.manifest import LeftOut, Manifest, Reason, SliceFile, count_reasons
 from probunet.outlines import Scan
 
@@ -127,81 +127,87 @@ class _Job:
 
     def fetch(self, item: Wanted) -> list[tuple[Scan, SliceFile | LeftOut]]:
         """Return the manifest's entries of a series, once its slices are there."""
-        path = index_of(self.folder, item.row.series)
         try:
-            index = read_index(path, item.prefix) or self._index(item)
-            return self._entries(item, index)
+            return _Series(self, item).entries()
         except ChangedError as error:
             _log.warning("%s: %s; listing the series again", item.row.patient, error)
+        remove(index_of(self.folder, item.row.series))
         try:
-            return self._entries(item, self._index(item))
+            return _Series(self, item).entries()
         except ChangedError as error:
             raise ProbunetError(
                 f"{self.bucket.url}: {error}, again and again; run the same command later."
             ) from None
 
-    def _index(self, item: Wanted) -> SeriesIndex:
-        """List a series, see which slice each object is, and keep that."""
-        objects = list_series(self.bucket, item)
-        read = self._look_into if self.slices == "outlined" else self._get_and_look
-        known = self.requests.map(lambda stored: read(item, stored), objects)
+
+class _Series:
+    """A series on its way."""
+
+    def __init__(self, job: _Job, item: Wanted) -> None:
+        self._job, self._item = job, item
+        self._folder = job.folder / item.folder
+        self._faults: dict[str, str | None] = {}  # of the objects that were got
+
+    def entries(self) -> list[tuple[Scan, SliceFile | LeftOut]]:
+        """Return the manifest's entries, once the slices are there."""
+        item, job = self._item, self._job
+        path = index_of(job.folder, item.row.series)
+        index = read_index(path, item.prefix) or self._index(path)
+        tell_of_strange(index, item)
+        matches = match(item.scan, item.zs, [one.file(self._folder) for one in index.objects])
+        chosen = {file.path.name for _, _, file in matches if file.reason is None}
+        wanted = [one for one in index.objects if job.slices == "all" or one.name in chosen]
+        list(job.requests.map(self._get, [one.stored(item.prefix) for one in wanted]))
+        return [check(job.folder, (scan, z, self._told(file))) for scan, z, file in matches]
+
+    def _index(self, path: Path) -> SeriesIndex:
+        """List the series, see which slice each object is, and keep that."""
+        item, job = self._item, self._job
+        objects = list_series(job.bucket, item)
+        if job.slices == "all":
+            list(job.requests.map(self._get, objects))
+            known = [indexed(one, self._told(look(self._path(one)))) for one in objects]
+        else:
+            known = list(job.requests.map(self._look_into, objects))
         index = SeriesIndex(series=item.row.series, prefix=item.prefix, objects=tuple(known))
-        index.write(index_of(self.folder, item.row.series))
+        index.write(path)
         return index
 
-    def _look_into(self, item: Wanted, stored: StoredObject) -> IndexedObject:
-        one, moved = look_into(self.bucket, stored, self._path(item, stored))
-        self.progress.add(moved)
+    def _look_into(self, stored: StoredObject) -> IndexedObject:
+        one, moved = look_into(self._job.bucket, stored, self._path(stored))
+        self._job.progress.add(moved)
         return one
 
-    def _get_and_look(self, item: Wanted, stored: StoredObject) -> IndexedObject:
-        """Get an object whole, for all are wanted, and return what its header tells."""
-        fault = self._get(item, stored)
-        file = DicomFile(self._path(item, stored), reason=Reason.DAMAGED, detail=fault or "")
-        return indexed(stored, file if fault else look(file.path))
+    def _get(self, stored: StoredObject) -> None:
+        """Get an object if its file is not there and whole.
 
-    def _entries(self, item: Wanted, index: SeriesIndex) -> list[tuple[Scan, SliceFile | LeftOut]]:
-        """Get what is still missing of a series, and check what is there."""
-        tell_of_strange(index, item)
-        folder = self.folder / item.folder
-        matches = match(item.scan, item.zs, [one.file(folder) for one in index.objects])
-        chosen = {file.path.name for _, _, file in matches if file.reason is None}
-        stored = {
-            one.name: one.stored(item.prefix)
-            for one in index.objects
-            if one.name in chosen or self.slices == "all"
-        }
-        got = self.requests.map(lambda one: self._get(item, one), stored.values())
-        faults = {name: fault for name, fault in zip(stored, got, strict=True) if fault}
-        entries = []
-        for scan, z, file in matches:
-            if fault := faults.get(file.path.name) if file.reason is None else None:
-                file = replace(file, reason=Reason.DAMAGED, detail=fault)
-            entries.append(check(self.folder, (scan, z, file)))
-        return entries
-
-    def _get(self, item: Wanted, stored: StoredObject) -> str | None:
-        """Get an object if its file is not there and whole; return what is wrong with it if it is.
-
-        A file that differs is fetched twice at most: the second time may tell of the first one's
-        way here, a third one would not.
+        One that is not what the list says is got twice at most: the second time may tell that the
+        first one was hurt on its way, a third one would tell no more.
         """
-        path = self._path(item, stored)
+        path, job = self._path(stored), self._job
+        if path.name in self._faults:
+            return
         if path.is_file() and stored.fault_of(path.read_bytes()) is None:
-            self.progress.add(stored.size)
-            return None
+            job.progress.add(stored.size)
+            self._faults[path.name] = None
+            return
         for _ in range(2):
-            data = self.bucket.read(stored).data
-            self.progress.add(len(data))
-            if (fault := stored.fault_of(data)) is None:
+            data = job.bucket.read(stored).data
+            job.progress.add(len(data))
+            self._faults[path.name] = fault = stored.fault_of(data)
+            if fault is None:
                 # no fsync: after a power cut, the next run sees whether it is whole
                 with written_whole(path, lasting=False) as aside:
                     aside.write_bytes(data)
-                return None
-        return fault
+                return
 
-    def _path(self, item: Wanted, stored: StoredObject) -> Path:
-        return self.folder / item.folder / stored.key.removeprefix(item.prefix)
+    def _told(self, file: DicomFile) -> DicomFile:
+        """Return a file with what was wrong with its object, if anything was."""
+        fault = self._faults.get(file.path.name) if file.reason in (None, Reason.MISSING) else None
+        return replace(file, reason=Reason.DAMAGED, detail=fault) if fault else file
+
+    def _path(self, stored: StoredObject) -> Path:
+        return self._folder / stored.key.removeprefix(self._item.prefix)
 
 
 def _tell(folder: Path, made: Manifest) -> None:
