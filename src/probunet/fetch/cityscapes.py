@@ -1,4 +1,4 @@
-"""An existing Cityscapes tree: checked and listed; never copied, never written to."""
+"""A Cityscapes tree: checked and listed; never copied, never written to."""
 
 import hashlib
 import logging
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from probunet.cityscapes import LABEL_IDS, PLATE, UNLABELLED_CITIES
 from probunet.errors import ProbunetError
+from probunet.fetch.download import root_of
 from probunet.fetch.png import BadPngError, decode
 from probunet.fetch.tree import in_processes
 from probunet.files import locked
@@ -43,7 +45,12 @@ _SCENES_PER_PROCESS = 20  # fewer are read before another process has started
 _log = logging.getLogger(__name__)
 
 
-def fetch_scenes(tree: Path, manifest: Path, workers: int | None = None) -> SceneManifest:
+def fetch_scenes(
+    tree: Path,
+    manifest: Path,
+    workers: int | None = None,
+    source: Literal["local", "official"] = "local",
+) -> SceneManifest:
     """List a tree's scenes, each file decoded and hashed, and what had to be left out.
 
     Parameters
@@ -56,6 +63,8 @@ def fetch_scenes(tree: Path, manifest: Path, workers: int | None = None) -> Scen
         Where to write the manifest.
     workers
         Processes that read files; as many as there are processors if None.
+    source
+        Where the tree comes from: it is the user's own, or has just been downloaded.
 
     Raises
     ------
@@ -71,6 +80,8 @@ def fetch_scenes(tree: Path, manifest: Path, workers: int | None = None) -> Scen
             )
     with locked(manifest):
         made = _list(tree.resolve(), workers or len(os.sched_getaffinity(0)))
+        if source == "official":
+            made = made.model_copy(update={"source": source, "root": root_of(tree, manifest)})
         _tell(tree, made)
         made.write(manifest)
     return SceneManifest.read(manifest)
