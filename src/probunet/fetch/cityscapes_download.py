@@ -130,7 +130,6 @@ class _Site:
         self._endpoint = _checked_endpoint(endpoint_url or ENDPOINT)
         self._sizes: dict[str, int] = {}  # by URL
         session = requests.Session()
-        session.auth = _no_auth
         session.hooks["response"].append(self._refuse_pages)
         self._client = Client(settings, session)
 
@@ -260,11 +259,6 @@ def _checked_endpoint(url: str) -> str:
             "begins with https://."
         )
     return url.rstrip("/")
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stand where requests would look for an account in ~/.netrc; proxies stay as they are."""
-    return request
 
 
 class _Hidden(dict[str, str]):

@@ -206,13 +206,16 @@ class Client:
         def one_try() -> Iterator[int]:
             with self._lock:
                 self.requests += 1
-            answers.append(
-                self.session.post(
-                    url, data=form, allow_redirects=False, timeout=self.settings.timeout
-                )
+            answer = self.session.post(
+                url,
+                data=form,
+                allow_redirects=False,
+                timeout=self.settings.timeout,
+                proxies=self._proxies(url),
             )
-            if answers[-1].status_code in _PASSING:
-                raise _PassingError(answers[-1])
+            if answer.status_code in _PASSING:
+                raise _PassingError(answer)
+            answers.append(answer)
             yield 0
 
         self._until_done(url, one_try)
