@@ -147,6 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         proxy = self.asked_of
         with proxy.lock:
@@ -165,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 proxy.at_once -= 1
 
     def _from_upstream(self, asked: Asked, fault: Fault) -> tuple[int, dict[str, str], bytes]:
+        form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault.status is not None:
             return fault.status, {"Content-Length": str(len(fault.body))}, fault.body
         address = urlsplit(asked.path)
@@ -176,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             passed.pop("Range", None)
         connection = http.client.HTTPConnection(self.asked_of.upstream, timeout=60)
         try:
-            connection.request(asked.method, path, headers=passed)
+            connection.request(asked.method, path, form or None, passed)
             response = connection.getresponse()
             status, headers = response.status, dict(response.getheaders())
             body = response.read()
@@ -190,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers.pop("Accept-Ranges", None)
         elif "Content-Range" in headers and status == 200 and not fault.as_rclone:
             status = 206
-        if asked.method == "GET":
+        if asked.method != "HEAD":
             headers["Content-Length"] = str(len(body))
         return status, headers, body
 
