@@ -80,6 +80,17 @@ def read_scans() -> dict[str, Scan]:
         }
 
 
+def read_outlined() -> set[str]:
+    """Return the UIDs of the series that have outlines, 883."""
+    query = (
+        "SELECT DISTINCT series_instance_uid FROM contours "
+        "JOIN annotations ON annotation_id = annotations.id "
+        "JOIN scans ON scan_id = scans.id WHERE inclusion"
+    )
+    with _database() as database:
+        return {series for (series,) in database.execute(query)}
+
+
 def read_lesions(series: list[str] | None = None) -> dict[str, list[LesionSlice]]:
     """Return the lesions' slices of each series that has outlines, ordered by z.
 

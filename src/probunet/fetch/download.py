@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
-from probunet.outlines import Scan, read_lesions, read_scans
+from probunet.outlines import Scan, read_lesions, read_outlined, read_scans
 
 _EVERY = 30.0  # seconds between two lines of a log
 _T = TypeVar("_T")
@@ -32,10 +32,12 @@ def wanted_series(patients: int | None) -> dict[str, tuple[Scan, list[float]]]:
     patients
         Those of the first so many patients in order of their ids; all if None.
     """
-    lesions, scans = read_lesions(), read_scans()
-    ids = sorted({scans[series].patient for series in lesions})[:patients]
-    found = [scans[series] for series in lesions if scans[series].patient in set(ids)]
+    scans = read_scans()
+    outlined = [scans[series] for series in read_outlined()]
+    ids = set(sorted({scan.patient for scan in outlined})[:patients])
+    found = [scan for scan in outlined if scan.patient in ids]
     found.sort(key=lambda scan: (scan.patient, scan.series))
+    lesions = read_lesions([scan.series for scan in found])
     return {scan.series: (scan, sorted({le.z for le in lesions[scan.series]})) for scan in found}
 
 

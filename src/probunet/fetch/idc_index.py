@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from probunet.dicom import Z_TOLERANCE, BadSliceError, read_header
+from probunet.dicom import Z_TOLERANCE
 from probunet.errors import ProbunetError
 from probunet.fetch.bucket import Bucket, StoredObject
 from probunet.fetch.idc_plan import HEADER, Wanted
@@ -90,15 +90,16 @@ def look_into(bucket: Bucket, stored: StoredObject, path: Path) -> tuple[Indexed
     path
         The file that it is to become; used for its name alone.
     """
-    beginning, last = bucket.read(stored, HEADER), HEADER
-    moved = len(beginning.data)
-    while len(beginning.data) < stored.size and _is_cut(beginning.data):
-        last = min(16 * last, stored.size)
-        beginning = bucket.read(stored, last)
-        moved += len(beginning.data)
-        if len(beginning.data) < last:  # the object is shorter than listed: told when it comes
-            break
-    return indexed(stored, look(path, BytesIO(beginning.data))), moved
+    moved, last = 0, HEADER
+    while True:
+        data = bucket.read(stored, last).data
+        moved += len(data)
+        # shorter than asked for: a fault that is told when the object comes whole
+        cut = len(data) < stored.size and len(data) == last
+        file = look(path, BytesIO(data), cut)
+        if file.reason is None or not cut:
+            return indexed(stored, file), moved
+        last = min(16 * last, stored.size)  # a long header, or no slice at all
 
 
 def indexed(stored: StoredObject, file: DicomFile) -> IndexedObject:
@@ -112,15 +113,6 @@ def indexed(stored: StoredObject, file: DicomFile) -> IndexedObject:
         reason=file.reason,
         detail=file.detail,
     )
-
-
-def _is_cut(beginning: bytes) -> bool:
-    """Return whether a header may go on behind these bytes; what is no slice may, too."""
-    try:
-        read_header(BytesIO(beginning), cut=True)
-    except BadSliceError:
-        return True
-    return False
 
 
 def tell_of_strange(index: SeriesIndex, item: Wanted) -> None:

@@ -161,12 +161,12 @@ def _read(paths: list[Path], processes: int, told: str) -> dict[Path, DicomFile]
     return {file.path: file for file in in_processes(look, paths, processes, told)}
 
 
-def look(path: Path, data: BytesIO | None = None) -> DicomFile:
-    """Return what the header of a file tells; `data` is its content, if it is at hand."""
+def look(path: Path, beginning: BytesIO | None = None, cut: bool = False) -> DicomFile:
+    """Return what the header of a file tells, or its beginning, which may be `cut` within it."""
     try:
-        header = read_header(data or path)
+        header = read_header(beginning or path, cut=cut)
     except BadSliceError as error:
-        series, z = _all_the_same(data or path)
+        series, z = _all_the_same(beginning or path)
         if series is None and error.reason is Reason.GEOMETRY:
             return DicomFile(path, None, z, Reason.TRUNCATED, "no series UID in its header")
         return DicomFile(path, series, z, error.reason, error.detail)

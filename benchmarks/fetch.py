@@ -1,0 +1,210 @@
+"""What a download of LIDC-IDRI costs, from a real S3 server (rclone) on this machine's loopback.
+
+    python benchmarks/fetch.py --json out.json
+
+The slices are noise of 512 x 512 under the real series' UIDs and z, in the publisher's layout. Both
+sides share the processors. Rates against `s5cmd` are of the same objects, one run after the other,
+the shortest of several.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from probunet.config import Fetch
+from probunet.fetch.bucket import Bucket
+from probunet.fetch.http import Client
+from probunet.fetch.idc import BUCKET, fetch_idc
+from probunet.fetch.idc_index import look_into
+from probunet.fetch.idc_plan import Wanted, wanted
+
+PATIENTS = 10  # with a series each, of which 7.4 % carry outlines; of all 883 series, 6.8 %
+SERIES_AT_ONCE = 4
+HEADERS = 5_000
+BIN = Path(sys.executable).parent
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write the figures as well")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="probunet-") as scratch:
+        folder = Path(scratch)
+        series = wanted(PATIENTS)
+        for item in series:
+            write_series(folder / "s3" / BUCKET, item, side=512)
+        many = folder / "s3" / "headers"
+        write_headers(many)
+        with s3_server(folder / "s3") as endpoint:
+            figures = {
+                "outlined": outlined(folder, endpoint, series),
+                "headers": headers(endpoint),
+                "whole": whole(folder, endpoint, series[:SERIES_AT_ONCE], arguments.repeats),
+            }
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+
+
+def outlined(folder: Path, endpoint: str, series: list[Wanted]) -> dict[str, float]:
+    """Return the share of the series' bytes that a download of outlined slices moves."""
+    all_bytes = sum(size_of(folder / "s3" / BUCKET / item.prefix) for item in series)
+    received: list[int] = []
+    close = Client.__exit__
+
+    def count(client: Client, *error: object) -> None:
+        received.append(client.received)
+        close(client, *error)
+
+    Client.__exit__ = count
+    start = time.perf_counter()
+    fetch_idc(folder / "raw", folder / "manifest.json", PATIENTS, endpoint_url=endpoint)
+    seconds = time.perf_counter() - start
+    Client.__exit__ = close
+    return {
+        "series": len(series),
+        "slices": sum(len(item.scan.z) for item in series),
+        "outlined_slices": sum(len(item.zs) for item in series),
+        "series_mb": all_bytes / 1e6,
+        "moved_mb": received[0] / 1e6,
+        "moved_share": received[0] / all_bytes,
+        "seconds": seconds,
+    }
+
+
+def headers(endpoint: str) -> dict[str, float]:
+    """Return how many headers are read a second, and what memory that took."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with Client(Fetch()) as client, ThreadPoolExecutor(Fetch().connections) as requests:
+        bucket = Bucket(client, endpoint, "headers")
+        start = time.perf_counter()
+        objects = bucket.list("")
+        listed = time.perf_counter()
+        before = peak_mib()
+        found = list(requests.map(lambda one: look_into(bucket, one, Path(one.key)), objects))
+        seconds = time.perf_counter() - listed
+    assert len(found) == HEADERS and all(one.reason is None for one, _ in found)
+    return {
+        "objects": len(objects),
+        "list_s": listed - start,
+        "headers_per_second": len(objects) / seconds,
+        "more_memory_mib": peak_mib() - before,
+    }
+
+
+def whole(
+    folder: Path, endpoint: str, series: list[Wanted], repeats: int
+) -> dict[str, float | list[float]]:
+    """Return the rates of whole series by `fetch` and by `s5cmd cp`."""
+    size = sum(size_of(folder / "s3" / BUCKET / item.prefix) for item in series)
+    ours, theirs = [], []
+    for _ in range(repeats):
+        shutil.rmtree(folder / "raw.index", ignore_errors=True)
+        shutil.rmtree(folder / "raw", ignore_errors=True)
+        start = time.perf_counter()
+        fetch_idc(
+            folder / "raw", folder / "m.json", len(series), slices="all", endpoint_url=endpoint
+        )
+        ours.append(time.perf_counter() - start)
+        shutil.rmtree(folder / "s5cmd", ignore_errors=True)
+        lines = [f"cp 's3://{BUCKET}/{item.prefix}*' {folder}/s5cmd/" for item in series]
+        start = time.perf_counter()
+        subprocess.run(
+            [BIN / "s5cmd", "--no-sign-request", "--endpoint-url", endpoint, "run"],
+            input="\n".join(lines),
+            text=True,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        theirs.append(time.perf_counter() - start)
+    return {
+        "mb": size / 1e6,
+        "fetch_s": ours,
+        "s5cmd_s": theirs,
+        "rate_over_s5cmd": min(theirs) / min(ours),
+        "mb_per_second": size / 1e6 / min(ours),
+    }
+
+
+def write_series(bucket: Path, item: Wanted, side: int) -> None:
+    random = np.random.default_rng(0)
+    for z in item.scan.z:
+        name = f"{uuid.uuid5(uuid.NAMESPACE_OID, f'{item.row.series}/{z}')}.dcm"
+        write_slice(bucket / item.prefix / name, item.row.series, float(z), side, random)
+
+
+def write_headers(bucket: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(HEADERS):
+        write_slice(bucket / f"{number:05}.dcm", "1.2.3", float(number), 64, random)
+
+
+def write_slice(
+    path: Path, series: str, z: float, side: int, random: np.random.Generator
+) -> None:
+    slice_ = pydicom.Dataset()
+    slice_.SOPClassUID, slice_.SOPInstanceUID = CTImageStorage, f"2.25.{abs(hash(path))}"
+    slice_.SeriesInstanceUID, slice_.SliceLocation = series, f"{z:.6f}"
+    slice_.ImagePositionPatient = [0, 0, f"{z:.6f}"]
+    slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    slice_.PixelSpacing = [0.7, 0.7]
+    slice_.ImageComments = " " * 1000  # real headers are longer than this one
+    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+    slice_.Rows = slice_.Columns = side
+    slice_.BitsAllocated = slice_.BitsStored = 16
+    slice_.HighBit, slice_.PixelRepresentation = 15, 1
+    slice_.PixelData = random.bytes(2 * side * side)
+    slice_.file_meta = FileMetaDataset()
+    slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    path.parent.mkdir(parents=True, exist_ok=True)
+    slice_.save_as(path, enforce_file_format=True)
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [BIN / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", folder]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
