@@ -1,9 +1,13 @@
 import hashlib
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -435,6 +439,29 @@ def test_what_a_killed_run_left_does_no_harm(archive: Archive, tmp_path: Path, f
     (index / f"{first}.unpacked/00000099.dcm").write_bytes(b"old")
     (index / f"{first}.zip.part").write_bytes(b"PK\3\4 old")
     assert_complete(archive, tmp_path, fetch(archive, tmp_path))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(archive: Archive, tmp_path: Path) -> None:
+    archive.pause = 0.2
+    run = (
+        "import sys; from pathlib import Path; from probunet.fetch.tcia import fetch_tcia;"
+        "folder = Path(sys.argv[1]); print('begun', flush=True);"
+        "fetch_tcia(folder / 'lidc', folder / 'lidc.manifest.json', 2, endpoint_url=sys.argv[2])"
+    )
+    killed = 0
+    for seed in range(6):
+        folder = tmp_path / str(seed)
+        command = [sys.executable, "-c", run, folder, archive.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(random.Random(seed).uniform(0.1, 1.5))
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+        assert_complete(archive, folder, fetch(archive, folder))
+    assert killed > 0
 
 
 def test_the_store_is_that_of_the_same_files_at_hand(

@@ -34,6 +34,7 @@ ENDPOINT = "https://services.cancerimagingarchive.net/nbia-api/services/v1"
 _SERIES_AT_ONCE = 4  # the archive's server is slow, and others want it too
 _HASHES = "md5hashes.csv"
 _PREFIX = "tcia/"  # of an index's objects, so that no other source takes them for its own
+_MORE = 2**24  # bytes that a series may have beyond twice those of the table
 _SHOWN = 3  # faults in a line of the log
 
 _log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def _needed(folder: Path, series: list[Wanted], slices: Slices) -> int:
 class _Content:
     """What has come of a series, and what is wrong with it."""
 
-    files: list[Path]
+    files: Mapping[Path, str]  # slices, with their MD5s
     faults: Mapping[str, str]  # by names of files, those that are missing too
 
 
@@ -182,44 +183,48 @@ class _Job:
         return index
 
     def _download(self, item: Wanted, part: Path, aside: Path) -> _Content:
-        """Unpack a series' zip into `aside`; what is wrong with it is downloaded once more."""
+        """Unpack a series' zip into `aside`; one with faults is downloaded once more."""
         query = urlencode({"SeriesInstanceUID": item.row.series})
         url = f"{self.endpoint}/getImageWithMD5Hash?{query}"
-        for again in (True, False):
-            remove(aside)
-            try:
-                self.client.save(url, part, anew=True)
-                content = _unpacked(part, aside, 2 * item.row.bytes + 2**24)
-            except ArchiveError as error:
-                if not again:
-                    raise ProbunetError(
-                        f"{url}: what the server sends is {error.why}. Run the same command again "
-                        "later; if it stays so, correct `endpoint_url` in config.yaml or choose "
-                        "`source: idc`."
-                    ) from None
-                _log.warning("%s: %s; downloading it again", url, error.why)
-                continue
-            except StatusError as error:
-                if error.status != 400:
-                    raise ProbunetError(f"{error} (`endpoint_url` in config.yaml)") from None
-                content = _Content([], {"": "the server says that it has no such public series"})
-                again = False
-            if not content.faults or not again:
-                break
-            _log.warning("%s: %s; downloading it again", url, _told(content.faults))
+        limit = 2 * item.row.bytes + _MORE
+        try:
+            content = self._try(url, part, aside, limit)
+            if not content.faults:
+                return content
+            fault = _told(content.faults)
+        except ArchiveError as error:
+            fault = error.why
+        _log.warning("%s: %s; downloading it again", url, fault)
+        try:
+            content = self._try(url, part, aside, limit)
+        except ArchiveError as error:
+            raise ProbunetError(
+                f"{url}: what the server sends is {error.why}. Run the same command again later; "
+                "if it stays so, correct `endpoint_url` in config.yaml or choose `source: idc`."
+            ) from None
         if content.faults:
             _log.warning("%s: %s", url, _told(content.faults))
         return content
+
+    def _try(self, url: str, part: Path, aside: Path, limit: int) -> _Content:
+        remove(aside)
+        try:
+            self.client.save(url, part, anew=True)
+        except StatusError as error:
+            if error.status == 400:
+                return _Content({}, {"": "the server says that it has no such public series"})
+            raise ProbunetError(f"{error} (`endpoint_url` in config.yaml)") from None
+        return _unpacked(part, aside, limit)
 
 
 def _unpacked(part: Path, aside: Path, limit: int) -> _Content:
     """Unpack a series' zip, and compare its files with the publisher's MD5s."""
     if not part.stat().st_size:
-        return _Content([], {"": "an empty answer: the server has no such series"})
+        return _Content({}, {"": "an empty answer: the server has no such series"})
     paths = unpack(part, aside, _place_of, limit)
-    files = sorted(path for path in paths if path.name != _HASHES)
+    files = {path: _md5(path) for path in sorted(paths) if path.name != _HASHES}
     if not files:
-        return _Content([], {"": "a zip without slices: the server has no such series"})
+        return _Content({}, {"": "a zip without slices: the server has no such series"})
     if not (aside / _HASHES).is_file():
         names = [path.name for path in files]
         return _Content(files, dict.fromkeys(names, f"no {_HASHES} in the zip"))
@@ -254,26 +259,26 @@ def _read_hashes(path: Path) -> dict[str, str]:
     }
 
 
-def _faults(files: list[Path], hashes: Mapping[str, str]) -> dict[str, str]:
+def _faults(files: Mapping[Path, str], hashes: Mapping[str, str]) -> dict[str, str]:
     """Return what is wrong with a series, by the names of its files."""
     faults = {name: "in the list of MD5s, not in the zip" for name in hashes}
-    for path in files:
+    for path, md5 in files.items():
         faults.pop(path.name, None)
-        told, is_ = hashes.get(path.name), _md5(path)
+        told = hashes.get(path.name)
         if told is None:
             faults[path.name] = "not in the list of MD5s"
-        elif told not in ("", is_):
-            faults[path.name] = f"MD5 {is_} instead of {told}"
+        elif told not in ("", md5):
+            faults[path.name] = f"MD5 {md5} instead of {told}"
     return faults
 
 
 def _index_of(item: Wanted, content: _Content) -> SeriesIndex:
     """Return what a series holds, as its files' headers tell."""
     objects = []
-    for path in content.files:
+    for path, md5 in content.files.items():
         fault = content.faults.get(path.name)  # a header is not to be trusted then
         file = DicomFile(path, reason=Reason.DAMAGED, detail=fault) if fault else look(path)
-        stored = StoredObject(_PREFIX + path.name, path.stat().st_size, _md5(path))
+        stored = StoredObject(_PREFIX + path.name, path.stat().st_size, md5)
         objects.append(indexed(stored, file))
     return SeriesIndex(series=item.row.series, prefix=_PREFIX, objects=tuple(objects))
 
