@@ -106,12 +106,15 @@ def test_all_slices_of_the_series(
 
 @pytest.mark.slow
 def test_stores_of_outlined_and_of_all_slices_are_identical(
-    series: list[Wanted], endpoint: str, fetch: Fetching, tmp_path: Path
+    series: list[Wanted], bucket: Path, endpoint: str, fetch: Fetching, tmp_path: Path
 ) -> None:
+    for item in series:
+        lay_series(bucket.parent / "big", item.scan, size=512, crdc_uuid=item.row.crdc_uuid)
     stores = []
     for slices in ("outlined", "all"):
         raw = tmp_path / slices / "raw"
-        fetch_idc(raw / "lidc", raw / "manifest.json", slices=slices, endpoint_url=endpoint)
+        where = {"endpoint_url": endpoint, "bucket": "big"}
+        fetch_idc(raw / "lidc", raw / "manifest.json", slices=slices, **where)
         command = ["prepare", "lidc", "--manifest", raw / "manifest.json", "--output"]
         subprocess.run([PROBUNET, *command, raw / "lidc.zarr"], check=True)
         stores.append(files(raw / "lidc.zarr"))
