@@ -160,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             fault = (proxy.plan and proxy.plan(asked)) or Fault()
             status, headers, body = self._from_upstream(asked, fault)
-            headers = {key: value for key, value in headers.items() if key not in fault.without}
+            other = {key.lower() for key in (*fault.without, *fault.headers)}
+            headers = {key: value for key, value in headers.items() if key.lower() not in other}
             headers.update(fault.headers)
             self._send(asked, fault, status, headers, body)
         finally:

@@ -1,0 +1,597 @@
+"""What goes wrong between the bucket and the store is mended, or found and named."""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from probunet.config import Fetch
+from probunet.errors import ProbunetError
+from probunet.fetch import http, idc
+from probunet.fetch.idc import fetch_idc
+from probunet.fetch.idc_plan import Wanted, wanted
+from probunet.files import sha256
+from probunet.manifest import LeftOut, Manifest, Reason
+
+from .servers.misbehaving import Asked, Fault, Plan, Proxy, misbehaving, times
+from .servers.s3 import Laid, lay_series, s3_server, slice_bytes
+
+PATIENT = "LIDC-IDRI-0001"
+Z = -115.0  # of an outline
+OTHER_Z = -110.0
+BESIDE = -102.5  # of a slice without outlines
+FIRST, LAST = -127.5, BESIDE  # of the slices that most tests have in their bucket
+
+
+@pytest.fixture(autouse=True)
+def _wanted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idc, "wanted", cached)
+
+
+cached = cache(wanted)
+
+
+@pytest.fixture(scope="module")
+def only() -> Wanted:
+    """The first patient's one series."""
+    [series] = wanted(1)
+    assert (series.row.patient, Z in series.zs, BESIDE in series.zs) == (PATIENT, True, False)
+    return series
+
+
+@pytest.fixture(scope="module")
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the server serves."""
+    folder = tmp_path_factory.mktemp("s3") / "buckets"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upstream(buckets: Path) -> Iterator[str]:
+    with s3_server(buckets) as url:
+        yield url
+
+
+def lay(folder: Path, series: Wanted, size: int = 16, **fields: Any) -> Laid:
+    return lay_series(folder, series.scan, size, series.row.crdc_uuid, **fields)
+
+
+def few_of(series: Wanted) -> Wanted:
+    """The series as if it had just the slices around the outlines."""
+    z = series.scan.z
+    return replace(series, scan=replace(series.scan, z=z[(z >= FIRST) & (z <= LAST)]))
+
+
+@dataclass
+class Study:
+    """A bucket of one's own, and where its slices are to go."""
+
+    laid: Laid
+    bucket: str
+    endpoint: str
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder.with_name("lidc.manifest.json")
+
+    def fetch(self, **options: Any) -> Manifest:
+        settings = Fetch(retries=3, timeout=options.pop("timeout", 5), connections=4)
+        return fetch_idc(
+            self.folder,
+            self.manifest,
+            **{
+                "patients": 1,
+                "endpoint_url": self.endpoint,
+                "bucket": self.bucket,
+                "settings": settings,
+                **options,
+            },
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """The manifest and what lies below the folder."""
+        paths = [path for path in self.folder.rglob("*") if path.is_file()]
+        found = {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+        return found | {"manifest": self.manifest.read_bytes()}
+
+    def key(self, z: float) -> str:
+        return f"{self.laid.crdc_uuid}/{self.laid.paths[z].name}"
+
+
+@pytest.fixture
+def study(buckets: Path, upstream: str, only: Wanted, tmp_path: Path) -> Iterator[Study]:
+    bucket = f"b{len(list(buckets.iterdir()))}"
+    laid = lay(buckets / bucket, few_of(only))
+    yield Study(laid, bucket, upstream, tmp_path / "data" / "raw" / "lidc")
+    shutil.rmtree(buckets / bucket)
+    (buckets / bucket).mkdir()
+
+
+@pytest.fixture
+def proxied(study: Study) -> Iterator[Callable[[Plan | None], Proxy]]:
+    """Put the server that misbehaves between the study and its bucket."""
+    with misbehaving(study.endpoint) as proxy:
+
+        def start(plan: Plan | None = None) -> Proxy:
+            proxy.plan, study.endpoint = plan, proxy.url
+            return proxy
+
+        yield start
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waited: list[float] = []
+    monkeypatch.setattr(http.time, "sleep", waited.append)
+    return waited
+
+
+@pytest.fixture(scope="module")
+def whole(
+    buckets: Path, upstream: str, only: Wanted, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """What an undisturbed download leaves."""
+    laid = lay(buckets / "whole", few_of(only))
+    made = Study(laid, "whole", upstream, tmp_path_factory.mktemp("whole") / "raw" / "lidc")
+    manifest = made.fetch()
+    assert manifest.left_out == ()
+    assert [file.z for file in manifest.series[0].slices] == only.zs
+    for file in manifest.series[0].slices:
+        path = made.folder / file.path
+        assert path.read_bytes() == laid.paths[file.z].read_bytes()
+        assert (file.bytes, file.sha256) == (path.stat().st_size, sha256(path))
+    assert len(made.files()) == len(only.zs) + 1
+    return made.files()
+
+
+def left_out_at(manifest: Manifest, z: float, zs: list[float]) -> LeftOut:
+    """The one slice that was left out; the others are all there."""
+    [left_out] = manifest.left_out
+    assert (left_out.patient, left_out.z) == (PATIENT, z)
+    assert [file.z for file in manifest.series[0].slices] == [one for one in zs if one != z]
+    return left_out
+
+
+# ---- the connection -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_connections_cut_at_random_bytes(
+    study: Study,
+    proxied: Callable[[Plan], Proxy],
+    waits: list[float],
+    whole: dict[str, bytes],
+    seed: int,
+) -> None:
+    drawn = random.Random(seed)
+    cuts = {drawn.randrange(22): Fault(cut=drawn.randrange(1600)) for _ in range(3)}
+    proxy = proxied(lambda asked: cuts.get(asked.number))
+    study.fetch()
+    assert study.files() == whole
+    assert len(waits) <= 3
+    # headers and slices once each, and nothing more for all the cuts
+    asked = [one for one in proxy.asked if "prefix" not in one.path]
+    sizes = {path.name: path.stat().st_size for path in study.laid.paths.values()}
+    got = {name for name in sizes if any(name in path for path in whole)}
+    once = sum(min(4096, size) for size in sizes.values()) + sum(sizes[name] for name in got)
+    assert sum(one.sent for one in asked) == once
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503, body=b"<Error><Code>SlowDown</Code></Error>"),
+        Fault(status=429, headers={"Retry-After": "3"}),
+        Fault(cut=0, reset=True),
+        Fault(stall=3, stall_after=700),
+        Fault(stall=3),
+    ],
+)
+@pytest.mark.parametrize("where", ["prefix", ".dcm"])
+def test_what_passes_is_waited_for(
+    study: Study,
+    proxied: Callable[[Plan], Proxy],
+    waits: list[float],
+    whole: dict[str, bytes],
+    fault: Fault,
+    where: str,
+) -> None:
+    proxied(times(1 if fault.stall else 3, fault, where))
+    study.fetch(timeout=1)
+    assert study.files() == whole
+    assert 1 <= len(waits) <= 3
+    assert fault.status != 429 or min(waits) >= 3
+
+
+@pytest.mark.parametrize("where", ["prefix", ".dcm"])
+def test_what_does_not_pass_is_told_and_the_next_run_goes_on(
+    study: Study,
+    proxied: Callable[[Plan | None], Proxy],
+    waits: list[float],
+    whole: dict[str, bytes],
+    where: str,
+) -> None:
+    proxy = proxied(lambda asked: Fault(status=503) if where in asked.path else None)
+    with pytest.raises(ProbunetError, match=r"503.*run the same command again to go on from there"):
+        study.fetch()
+    assert not study.manifest.exists()
+    proxy.plan = None
+    study.fetch()
+    assert study.files() == whole
+
+
+def test_a_download_that_ends_half_way_goes_on_where_it_was(
+    study: Study,
+    proxied: Callable[[Plan | None], Proxy],
+    waits: list[float],
+    whole: dict[str, bytes],
+) -> None:
+    slices: list[str] = []
+
+    def plan(asked: Asked) -> Fault | None:
+        if "prefix" in asked.path or asked.range is not None:
+            return None
+        slices.append(asked.path)
+        return Fault(status=500) if len(slices) > 4 else None
+
+    proxy = proxied(plan)
+    with pytest.raises(ProbunetError, match="500"):
+        study.fetch()
+    there = {path.name for path in study.folder.rglob("*.dcm")}
+    assert len(there) == 4
+    proxy.plan = None
+    proxy.asked.clear()
+    study.fetch()
+    assert study.files() == whole
+    again = {asked.path.rpartition("/")[2] for asked in proxy.asked}
+    assert len(proxy.asked) == len(whole) - 1 - 4  # no list, no header, no slice again
+    assert not again & there
+
+
+@pytest.mark.parametrize("url", ["http://no-such-host.invalid", "http://127.0.0.1:9"])
+def test_nobody_at_the_address(study: Study, waits: list[float], url: str) -> None:
+    with pytest.raises(ProbunetError, match="run the same command again to go on") as error:
+        study.fetch(endpoint_url=url)
+    assert url in str(error.value)
+
+
+def test_a_server_that_ignores_ranges(
+    study: Study,
+    proxied: Callable[[Plan], Proxy],
+    whole: dict[str, bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxied(lambda asked: Fault(whole=True))
+    study.fetch()
+    assert study.files() == whole
+    assert sum("ignores ranges" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("page", [b"<html>Log in to the hotel's network</html>", b""])
+@pytest.mark.parametrize("where", ["prefix", ".dcm"])
+def test_a_page_in_place_of_an_object_is_not_kept(
+    study: Study,
+    proxied: Callable[[Plan | None], Proxy],
+    whole: dict[str, bytes],
+    page: bytes,
+    where: str,
+) -> None:
+    portal = Fault(status=200, body=page)
+    proxy = proxied(lambda asked: portal if where in asked.path else None)
+    if where == "prefix":
+        with pytest.raises(ProbunetError, match="does not answer as an S3 server"):
+            study.fetch()
+    else:
+        assert {left.z for left in study.fetch().left_out} == set(study.laid.paths) - {
+            FIRST,
+            LAST,
+        }
+    proxy.plan = None
+    study.fetch()
+    assert study.files() == whole
+
+
+# ---- the objects --------------------------------------------------------------------------------
+
+
+def referenced(number: int) -> pydicom.Dataset:
+    """Return an item of a sequence, some 70 bytes."""
+    item = pydicom.Dataset()
+    item.ReferencedSOPInstanceUID = f"2.25.{10**30 + number}"
+    item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    return item
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ImageComments": "x" * 9000},
+        {"ImageComments": "x" * 4096, "TextComments": "y" * 9000},
+        {"ReferencedImageSequence": [referenced(number) for number in range(1000)]},
+    ],
+)
+def test_a_header_longer_than_the_range(
+    study: Study, buckets: Path, only: Wanted, fields: dict[str, Any]
+) -> None:
+    shutil.rmtree(buckets / study.bucket)
+    study.laid = lay(buckets / study.bucket, few_of(only), **fields)
+    manifest = study.fetch()
+    assert manifest.left_out == ()
+    for file in manifest.series[0].slices:
+        assert (study.folder / file.path).read_bytes() == study.laid.paths[file.z].read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 60, 400, -100])
+def test_a_truncated_object(study: Study, only: Wanted, size: int) -> None:
+    path = study.laid.paths[Z]
+    path.write_bytes(path.read_bytes()[:size])
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert left_out.reason in (Reason.EMPTY, Reason.NOT_DICOM, Reason.TRUNCATED)
+    assert path.name in (left_out.path or "") + left_out.detail
+
+
+@pytest.mark.parametrize("whole_as_well", [False, True])
+def test_an_object_truncated_on_its_way(
+    study: Study, proxied: Callable[[Plan | None], Proxy], only: Wanted,
+    whole: dict[str, bytes], whole_as_well: bool,
+) -> None:  # fmt: skip
+    key = study.key(Z)
+
+    def plan(asked: Asked) -> Fault | None:
+        here = key in asked.path and (whole_as_well or asked.range is None)
+        return Fault(truncated=1000) if here else None
+
+    proxy = proxied(plan)
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert left_out.reason is Reason.DAMAGED
+    assert study.laid.paths[Z].name in (left_out.path or "")
+    assert not (study.folder / (left_out.path or "")).exists()
+    proxy.plan = None
+    study.fetch()
+    assert study.files() == whole
+
+
+@pytest.mark.parametrize("data", [b"no DICOM", b"", None])
+def test_an_extra_object(
+    study: Study,
+    whole: dict[str, bytes],
+    only: Wanted,
+    caplog: pytest.LogCaptureFixture,
+    data: bytes | None,
+) -> None:
+    extra = study.laid.folder / "extra.dcm"
+    extra.write_bytes(slice_bytes(only.scan, -999.0) if data is None else data)
+    study.fetch()
+    assert study.files() == whole
+    assert any("extra.dcm" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("z", [OTHER_Z, BESIDE])
+def test_an_object_swapped_for_another_of_the_same_size(
+    study: Study, only: Wanted, z: float
+) -> None:
+    study.laid.paths[Z].write_bytes(study.laid.paths[z].read_bytes())
+    manifest = study.fetch()
+    told = {left.z: left for left in manifest.left_out}
+    if z == BESIDE:
+        assert {z: left.reason for z, left in told.items()} == {Z: Reason.MISSING}
+        return
+    assert {z: left.reason for z, left in told.items()} == {
+        Z: Reason.MISSING,
+        OTHER_Z: Reason.DUPLICATE_Z,
+    }
+    for name in (study.laid.paths[Z].name, study.laid.paths[OTHER_Z].name):
+        assert name in told[OTHER_Z].detail
+    assert {file.z for file in manifest.series[0].slices} == set(only.zs) - {Z, OTHER_Z}
+
+
+def test_an_object_swapped_for_that_of_another_series(study: Study, only: Wanted) -> None:
+    other = wanted(2)[1]
+    assert other.row.series != only.row.series
+    study.laid.paths[Z].write_bytes(slice_bytes(other.scan, Z))
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert left_out.reason is Reason.WRONG_SERIES
+    assert other.row.series in left_out.detail
+
+
+@pytest.mark.parametrize("etag", [None, "of-several-parts-2"])
+def test_an_object_swapped_on_its_way(
+    study: Study, proxied: Callable[[Plan], Proxy], only: Wanted, etag: str | None
+) -> None:
+    """Headers are those of the slice, and the whole object is another; its ETag may hide it."""
+    key, other = study.key(Z), f"/{study.bucket}/{study.key(OTHER_Z)}"
+    honest = f'"{md5_of(study.laid.paths[Z])}"'
+
+    def plan(asked: Asked) -> Fault | None:
+        if key in asked.path and asked.range is None:
+            return Fault(swapped=other, headers={"ETag": etag or honest})
+        return None
+
+    proxied(plan)
+    if etag:  # another ETag than the list's: the object is a new one, again and again
+        with pytest.raises(ProbunetError, match="another object than the list says"):
+            study.fetch()
+        return
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert left_out.reason is Reason.DAMAGED
+    assert "MD5" in left_out.detail
+
+
+def test_a_file_swapped_after_the_download(
+    study: Study, whole: dict[str, bytes], buckets: Path
+) -> None:
+    study.fetch()
+    paths = {path.name: path for path in study.folder.rglob("*.dcm")}
+    mine, other = paths[study.laid.paths[Z].name], paths[study.laid.paths[OTHER_Z].name]
+    mine.write_bytes(other.read_bytes())
+    study.fetch()
+    assert study.files() == whole
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_an_outlined_slice_that_is_nowhere_is_looked_for_again(
+    study: Study, only: Wanted, whole: dict[str, bytes]
+) -> None:
+    data = study.laid.paths[Z].read_bytes()
+    study.laid.paths[Z].unlink()
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert (left_out.reason, left_out.path) == (Reason.MISSING, None)
+    study.laid.paths[Z].write_bytes(data)
+    study.fetch()
+    assert study.files() == whole
+
+
+def test_a_bucket_without_the_series(study: Study, whole: dict[str, bytes]) -> None:
+    aside = study.laid.folder.with_name("aside")
+    study.laid.folder.rename(aside)
+    manifest = study.fetch()
+    assert {left.reason for left in manifest.left_out} == {Reason.MISSING}
+    aside.rename(study.laid.folder)
+    study.fetch()
+    assert study.files() == whole
+
+
+def test_two_objects_at_one_z(study: Study, only: Wanted) -> None:
+    twin = study.laid.folder / "twin.dcm"
+    twin.write_bytes(slice_bytes(only.scan, Z, InstanceNumber=7))
+    left_out = left_out_at(study.fetch(), Z, only.zs)
+    assert left_out.reason is Reason.DUPLICATE_Z
+    for name in ("twin.dcm", study.laid.paths[Z].name):
+        assert name in left_out.detail
+
+
+def test_an_object_replaced_in_the_middle_of_the_download(
+    study: Study, proxied: Callable[[Plan], Proxy], whole: dict[str, bytes], only: Wanted
+) -> None:
+    new = slice_bytes(only.scan, Z, RescaleIntercept=-1000)
+
+    def plan(asked: Asked) -> None:
+        if study.key(Z) in asked.path and asked.range is None:
+            study.laid.paths[Z].write_bytes(new)
+
+    proxied(plan)
+    manifest = study.fetch()
+    assert manifest.left_out == ()
+    [path] = [study.folder / one.path for one in manifest.series[0].slices if one.z == Z]
+    assert path.read_bytes() == new
+
+
+# ---- this machine -------------------------------------------------------------------------------
+
+
+def test_a_folder_with_spaces_and_other_letters(
+    study: Study, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    study.folder = tmp_path / "Daten für Röntgen 肺" / "raw" / "lidc"
+    study.fetch()
+    assert study.files() == whole
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a small file system."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("only root can mount the small file system that this needs")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+def test_a_disk_that_cannot_take_it_is_told_before_the_start(
+    study: Study, proxied: Callable[[Plan | None], Proxy], disk: Callable[[str], Path]
+) -> None:
+    proxy = proxied(None)
+    study.folder = disk("size=1m") / "raw" / "lidc"
+    with pytest.raises(ProbunetError, match=r"GB are still to come, and the disk has"):
+        study.fetch()
+    assert not proxy.asked
+
+
+def test_a_disk_that_is_full_half_way(
+    study: Study,
+    whole: dict[str, bytes],
+    disk: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study.folder = disk("size=48k") / "raw" / "lidc"
+    with monkeypatch.context() as patched:
+        patched.setattr(idc, "check_space", lambda *_: None)
+        with pytest.raises(ProbunetError, match="the disk or quota is full"):
+            study.fetch()
+    subprocess.run(["mount", "-o", "remount,size=2m", str(study.folder.parents[1])], check=True)
+    monkeypatch.setattr(idc, "check_space", lambda *_: None)
+    study.fetch()
+    assert study.files() == whole
+
+
+def test_a_disk_that_cannot_be_written(study: Study, disk: Callable[[str], Path]) -> None:
+    study.folder = disk("ro") / "raw" / "lidc"
+    with pytest.raises(ProbunetError, match="cannot be written"):
+        study.fetch()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written(study: Study) -> None:
+    study.folder.mkdir(parents=True)
+    study.folder.chmod(0o555)
+    with pytest.raises(ProbunetError, match="cannot be written"):
+        study.fetch()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(
+    study: Study, proxied: Callable[[Plan], Proxy], whole: dict[str, bytes]
+) -> None:
+    """Fifty downloads are killed; each goes on where the one before it was, or begins anew."""
+    proxy = proxied(lambda asked: Fault(stall=0.02))  # long enough to be killed in
+    drawn = random.Random(0)
+    killed = 0
+    for _ in range(50):
+        if drawn.random() < 0.5:
+            shutil.rmtree(study.folder.parent, ignore_errors=True)
+        process = fetch_in_a_process(study)
+        last = len(proxy.asked) + drawn.randrange(1, 21)
+        while len(proxy.asked) < last and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(drawn.random() * 0.03)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        if study.manifest.exists():
+            assert study.manifest.read_bytes() == whole["manifest"]
+    assert killed > 25
+    proxy.plan = None
+    study.fetch()
+    assert study.files() == whole
+
+
+def fetch_in_a_process(study: Study) -> "subprocess.Popen[bytes]":
+    script = (
+        "import sys; from pathlib import Path; from probunet.fetch.idc import fetch_idc\n"
+        "folder, manifest, endpoint, bucket = sys.argv[1:]\n"
+        "fetch_idc(Path(folder), Path(manifest), 1, endpoint_url=endpoint, bucket=bucket)\n"
+    )
+    arguments = [str(study.folder), str(study.manifest), study.endpoint, study.bucket]
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL)
