@@ -15,6 +15,7 @@ from probunet.errors import ProbunetError
 from probunet.job import recorded
 
 if TYPE_CHECKING:
+    from probunet.config import Fetch
     from probunet.prepare.plan import Plan
 
 
@@ -42,11 +43,28 @@ app.add_typer(prepare, name="prepare")
 app.add_typer(score, name="score")
 
 
-class Source(StrEnum):
-    """Where the images come from."""
+class LidcSource(StrEnum):
+    """Where LIDC-IDRI's slices come from."""
 
-    phantom = "phantom"
+    idc = "idc"
+    tcia = "tcia"
     local = "local"
+    phantom = "phantom"
+
+
+class CityscapesSource(StrEnum):
+    """Where Cityscapes' scenes come from."""
+
+    official = "official"
+    local = "local"
+    phantom = "phantom"
+
+
+class Slices(StrEnum):
+    """Which slices of a series are downloaded."""
+
+    outlined = "outlined"
+    all = "all"
 
 
 class Split(StrEnum):
@@ -89,53 +107,227 @@ Join = Annotated[
 ]
 
 
+Manifest = Annotated[Path | None, typer.Option(help="The manifest to write.")]
+Endpoint = Annotated[
+    str | None, typer.Option(help="Ask this server, https://..., instead of the publisher's.")
+]
+Connections = Annotated[int | None, typer.Option(help="Connections open at once.")]
+MegabytesPerSecond = Annotated[int | None, typer.Option(help="Take no more of the network.")]
+Retries = Annotated[int | None, typer.Option(help="Tries in a row that may fail.")]
+Timeout = Annotated[int | None, typer.Option(help="Seconds without a byte.")]
+
+
 @fetch.command("lidc")
 def fetch_lidc(
-    manifest: Annotated[Path, typer.Option(help="The manifest to write.")],
-    source: Annotated[Source, typer.Option(help="local: check a tree. phantom: render one.")],
+    manifest: Manifest = None,
+    source: Annotated[
+        LidcSource,
+        typer.Option(
+            help="idc: the Imaging Data Commons. tcia: The Cancer Imaging Archive. local: check a "
+            "tree. phantom: render one."
+        ),
+    ] = LidcSource.idc,
     folder: Annotated[
-        Path | None,
-        typer.Option(help="local: your LIDC-IDRI tree. phantom: where the slices go."),
+        Path | None, typer.Option(help="Where the slices go; local: your LIDC-IDRI tree.")
     ] = None,
-    patients: Annotated[int | None, typer.Option(min=1, max=875)] = None,
+    patients: Annotated[
+        int | None, typer.Option(min=1, max=875, help="The first so many; phantom: 24 if not told.")
+    ] = None,
+    slices: Annotated[
+        Slices, typer.Option(help="idc, tcia: those with outlines, or all of their series.")
+    ] = Slices.outlined,
+    endpoint_url: Endpoint = None,
+    bucket: Annotated[str, typer.Option(help="idc: the bucket's name.")] = "idc-open-data",
+    connections: Connections = None,
+    megabytes_per_second: MegabytesPerSecond = None,
+    retries: Retries = None,
+    timeout: Timeout = None,
+    part: Annotated[
+        int | None, typer.Option(min=0, help="Download this share alone, counted from 0.")
+    ] = None,
+    parts: Annotated[int | None, typer.Option(min=1, help="How many shares there are.")] = None,
+    join: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A share's manifest: join all of them, and download nothing; repeatable."
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be downloaded, and stop.")
+    ] = False,
+    verify: Annotated[
+        Path | None, typer.Option(help="Print what this LIDC-IDRI tree lacks, and stop.")
+    ] = None,
 ) -> None:
-    """Check an existing LIDC-IDRI tree, or render a synthetic one around the real outlines."""
+    """Download LIDC-IDRI's slices with outlines, or check or render some."""
+    if verify is not None:
+        _verify_lidc(verify)
+        return
+    if plan:
+        _plan_lidc(source, folder, patients, slices, endpoint_url, bucket, parts or 1)
+        return
+    if manifest is None:
+        raise ProbunetError("fetch lidc needs --manifest (or --plan, or --verify).")
+    if join:
+        from probunet.fetch.join import join_manifests
+
+        join_manifests(join, manifest)
+        return
     if folder is None:
         raise ProbunetError(f"--source {source} needs --folder.")
-    if source is Source.local:
+    if source is LidcSource.local:
         from probunet.fetch.local import fetch_local
 
         fetch_local(folder, manifest, patients)
-    else:
+    elif source is LidcSource.phantom:
         from probunet.fetch.phantom import fetch_phantom
 
         fetch_phantom(folder, manifest, patients or 24)
+    else:
+        share = _share(part, parts)
+        _check_endpoint(endpoint_url)
+        settings = _fetch_settings(connections, megabytes_per_second, retries, timeout)
+        if source is LidcSource.idc:
+            from probunet.fetch.idc import fetch_idc
+
+            fetch_idc(
+                folder, manifest, patients, slices.value, endpoint_url, bucket, settings, share
+            )
+        else:
+            from probunet.fetch.tcia import fetch_tcia
+
+            fetch_tcia(folder, manifest, patients, slices.value, endpoint_url, settings, share)
+
+
+def _plan_lidc(
+    source: LidcSource,
+    folder: Path | None,
+    patients: int | None,
+    slices: Slices,
+    endpoint_url: str | None,
+    bucket: str,
+    jobs: int,
+) -> None:
+    """Print what a download would move."""
+    if folder is None:
+        raise ProbunetError("--plan needs --folder: what is there already is not downloaded again.")
+    _check_endpoint(endpoint_url)
+    if source is LidcSource.idc:
+        from probunet.fetch.idc import ENDPOINT
+        from probunet.fetch.idc_plan import describe_plan
+
+        address = f"{endpoint_url or ENDPOINT}/{bucket}"
+        print(describe_plan(folder, patients, slices.value, address, jobs))
+    elif source is LidcSource.tcia:
+        from probunet.fetch import tcia
+        from probunet.fetch.tcia_plan import describe_zips
+
+        print(describe_zips(folder, patients, endpoint_url or tcia.ENDPOINT))
+    else:
+        print(f"LIDC-IDRI, --source {source}: nothing is downloaded")
+
+
+def _verify_lidc(tree: Path) -> None:
+    """Print what a tree lacks; an error if it lacks slices that are used."""
+    from probunet.fetch.verify import describe_states, verify_tree
+
+    states = verify_tree(tree)
+    print(describe_states(tree, states))
+    if absent := sum(len(state.faults) for state in states):
+        outlined = sum(state.outlined for state in states)
+        raise ProbunetError(
+            f"{tree}: {absent:,} of {outlined:,} slices with outlines are missing or not usable."
+        )
+
+
+def _share(part: int | None, parts: int | None) -> tuple[int, int] | None:
+    """Return which share of how many is meant, or None for all."""
+    if part is None and parts is None:
+        return None
+    if part is None or parts is None or part >= parts:
+        raise ProbunetError("--part and --parts go together, and --part is below --parts.")
+    return part, parts
+
+
+def _check_endpoint(url: str | None) -> None:
+    """Raise an error if an address is none, or holds a secret."""
+    from probunet.config import check_endpoint
+
+    if url is not None:
+        try:
+            check_endpoint(url)
+        except ValueError as error:
+            raise ProbunetError(f"--endpoint-url: {error}.") from None
+
+
+def _fetch_settings(
+    connections: int | None,
+    megabytes_per_second: int | None,
+    retries: int | None,
+    timeout: int | None,
+) -> "Fetch":
+    """Return how to download; what was not told takes the default of config.yaml."""
+    from probunet.config import Fetch, check
+
+    told = {
+        "connections": connections,
+        "megabytes_per_second": megabytes_per_second,
+        "retries": retries,
+        "timeout": timeout,
+    }
+    given = {name: value for name, value in told.items() if value is not None}
+    return check(Fetch, given, "fetch")
 
 
 @fetch.command("cityscapes")
 def fetch_cityscapes(
-    manifest: Annotated[Path, typer.Option(help="The manifest to write.")],
-    source: Annotated[Source, typer.Option(help="local: check a tree. phantom: draw one.")],
-    folder: Annotated[
-        Path,
+    manifest: Manifest = None,
+    source: Annotated[
+        CityscapesSource,
         typer.Option(
-            help="local: your tree with leftImg8bit and gtFine. phantom: where the scenes go."
+            help="official: the publisher, with CITYSCAPES_USERNAME and CITYSCAPES_PASSWORD of the "
+            "environment. local: check a tree. phantom: draw one."
         ),
-    ],
+    ] = CityscapesSource.official,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the scenes go; local: your tree with leftImg8bit and gtFine."),
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="phantom: how many scenes.")] = 120,
     size: Annotated[
         tuple[int, int], typer.Option(min=1, help="phantom: height and width, pixels.")
     ] = (1024, 2048),
+    endpoint_url: Endpoint = None,
+    connections: Connections = None,
+    megabytes_per_second: MegabytesPerSecond = None,
+    retries: Retries = None,
+    timeout: Timeout = None,
+    check_login: Annotated[
+        bool, typer.Option("--check-login", help="Log in to the publisher's site, and stop.")
+    ] = False,
 ) -> None:
-    """Check an existing Cityscapes tree, or draw synthetic street scenes in its layout."""
-    if source is Source.local:
+    """Download Cityscapes' pictures and labels, or check or draw some."""
+    _check_endpoint(endpoint_url)
+    settings = _fetch_settings(connections, megabytes_per_second, retries, timeout)
+    if check_login:
+        from probunet.fetch import cityscapes_download
+
+        cityscapes_download.check_login(endpoint_url, settings)
+        return
+    if manifest is None or folder is None:
+        raise ProbunetError("fetch cityscapes needs --manifest and --folder (or --check-login).")
+    if source is CityscapesSource.local:
         from probunet.fetch.cityscapes import fetch_scenes
 
         fetch_scenes(folder, manifest)
-    else:
+    elif source is CityscapesSource.phantom:
         from probunet.fetch.street_phantom import fetch_street_phantom
 
         fetch_street_phantom(folder, manifest, images, size)
+    else:
+        from probunet.fetch.cityscapes_download import fetch_official
+
+        fetch_official(folder, manifest, settings, endpoint_url)
 
 
 @prepare.command("lidc")
@@ -222,7 +414,7 @@ def prepare_folds(
         Path | None,
         typer.Option(help="Your own folds: checked against the store and copied."),
     ] = None,
-    source: Annotated[Source | None, typer.Option(help="Refuse a store of another source.")] = None,
+    source: Annotated[str | None, typer.Option(help="Refuse a store of another source.")] = None,
     count: Annotated[
         int | None,
         typer.Option(min=1, help="Refuse a store of another number of patients or scenes."),
