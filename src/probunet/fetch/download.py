@@ -14,7 +14,10 @@ from typing import Self, TypeVar
 from tqdm import tqdm
 
 from probunet.errors import ProbunetError
+from probunet.fetch.local import LICENCE
+from probunet.fetch.matching import series_of
 from probunet.files import written_whole
+from probunet.manifest import LeftOut, Manifest, SliceFile, count_reasons
 from probunet.outlines import Scan, read_lesions, read_outlined, read_scans
 
 _EVERY = 30.0  # seconds between two lines of a log
@@ -86,6 +89,28 @@ def root_of(folder: Path, manifest: Path) -> str:
     """Return a manifest's root: relative where possible, so that the data can be moved."""
     root, beside = folder.resolve(), manifest.parent.resolve()
     return str(root.relative_to(beside) if root.is_relative_to(beside) else root)
+
+
+def write_listing(
+    folder: Path, manifest: Path, source: str, entries: list[tuple[Scan, SliceFile | LeftOut]]
+) -> Manifest:
+    """Write the manifest of LIDC-IDRI's slices in a folder, tell what it lacks, and return it."""
+    made = Manifest(
+        dataset="lidc",
+        source=source,
+        synthetic=False,
+        root=root_of(folder, manifest),
+        licence=LICENCE,
+        series=series_of(entries),
+        left_out=tuple(entry for _, entry in entries if isinstance(entry, LeftOut)),
+    )
+    made.write(manifest)
+    slices = sum(len(series.slices) for series in made.series)
+    _log.info("%s: %d slices with outlines of %d series", folder, slices, len(made.series))
+    for reason, count in count_reasons(made.left_out).items():
+        first = next(item for item in made.left_out if item.reason == reason)
+        _log.warning("LIDC-IDRI: left out %d: %s; first %s", count, first.why, first.place)
+    return Manifest.read(manifest)
 
 
 class Progress:

@@ -21,8 +21,8 @@ from probunet.fetch.download import (
     Progress,
     check_space,
     in_threads,
-    root_of,
     write_licence,
+    write_listing,
 )
 from probunet.fetch.http import Client
 from probunet.fetch.idc_index import (
@@ -36,10 +36,10 @@ from probunet.fetch.idc_index import (
 )
 from probunet.fetch.idc_plan import Slices, Wanted, index_of, keep_rate, missing_bytes, wanted
 from probunet.fetch.local import LICENCE
-from probunet.fetch.matching import check, match, series_of
+from probunet.fetch.matching import check, match
 from probunet.fetch.tree import DicomFile, look
 from probunet.files import locked, remove, written_whole
-from probunet.manifest import LeftOut, Manifest, Reason, SliceFile, count_reasons
+from probunet.manifest import LeftOut, Manifest, Reason, SliceFile
 from probunet.outlines import Scan
 
 ENDPOINT = "https://s3.amazonaws.com"
@@ -106,18 +106,7 @@ def fetch_idc(
             write_licence(folder, LICENCE)
             keep_rate(folder, slices, client.requests, time.monotonic() - begun)
         entries = [entry for of_series in found for entry in of_series]
-        made = Manifest(
-            dataset="lidc",
-            source="idc",
-            synthetic=False,
-            root=root_of(folder, manifest),
-            licence=LICENCE,
-            series=series_of(entries),
-            left_out=tuple(entry for _, entry in entries if isinstance(entry, LeftOut)),
-        )
-        made.write(manifest)
-    _tell(folder, made)
-    return Manifest.read(manifest)
+        return write_listing(folder, manifest, "idc", entries)
 
 
 @dataclass(frozen=True)
@@ -250,11 +239,3 @@ class _Series:
 
     def _path(self, stored: StoredObject) -> Path:
         return self._folder / stored.key.removeprefix(self._item.prefix)
-
-
-def _tell(folder: Path, made: Manifest) -> None:
-    slices = sum(len(series.slices) for series in made.series)
-    _log.info("%s: %d slices with outlines of %d series", folder, slices, len(made.series))
-    for reason, count in count_reasons(made.left_out).items():
-        first = next(item for item in made.left_out if item.reason == reason)
-        _log.warning("LIDC-IDRI: left out %d: %s; first %s", count, first.why, first.place)

@@ -18,15 +18,15 @@ from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch.archive import ArchiveError, unpack
 from probunet.fetch.bucket import StoredObject
-from probunet.fetch.download import Progress, check_space, in_threads, root_of, write_licence
+from probunet.fetch.download import Progress, check_space, in_threads, write_licence, write_listing
 from probunet.fetch.http import Client, StatusError
 from probunet.fetch.idc_index import SeriesIndex, indexed, read_index, tell_of_strange
 from probunet.fetch.idc_plan import Slices, Wanted, index_of, missing_bytes, wanted
 from probunet.fetch.local import LICENCE
-from probunet.fetch.matching import Match, check, match, series_of
+from probunet.fetch.matching import Match, check, match
 from probunet.fetch.tree import DicomFile, look
 from probunet.files import locked, remove
-from probunet.manifest import LeftOut, Manifest, Reason, SliceFile, count_reasons
+from probunet.manifest import LeftOut, Manifest, Reason, SliceFile
 from probunet.outlines import Scan
 
 ENDPOINT = "https://services.cancerimagingarchive.net/nbia-api/services/v1"
@@ -92,20 +92,7 @@ def fetch_tcia(
             )
         if part is None or part[0] == 0:
             write_licence(folder, LICENCE)
-        made = Manifest(
-            dataset="lidc",
-            source="tcia",
-            synthetic=False,
-            root=root_of(folder, manifest),
-            licence=LICENCE,
-            series=series_of(entries),
-            left_out=tuple(entry for _, entry in entries if isinstance(entry, LeftOut)),
-        )
-        made.write(manifest)
-    for reason, count in count_reasons(made.left_out).items():
-        first = next(item for item in made.left_out if item.reason == reason)
-        _log.warning("LIDC-IDRI: left out %d: %s; first %s", count, first.why, first.place)
-    return Manifest.read(manifest)
+        return write_listing(folder, manifest, "tcia", entries)
 
 
 def _needed(folder: Path, series: list[Wanted], slices: Slices) -> int:
