@@ -101,6 +101,8 @@ def test_goes_on_where_it_was(tmp_path: Path) -> None:
         "a/../../x",
         "a/..",
         "..",
+        ".",
+        "./.",
         "/etc/x",
         "//x",
         "C:/x",
@@ -317,6 +319,26 @@ def test_garbage_is_told_and_never_unpacked(
     # names may have become others; the bytes are the right ones, and lie where they may
     assert set(files_below(folder / "out").values()) <= {b"0123456789" * 9, b"x"}
     assert {path.name for path in folder.iterdir()} <= {"a.zip", "out"}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(names=st.lists(st.text("./\\:aC\0é", min_size=1, max_size=8), min_size=1, max_size=4))
+def test_no_name_leads_out_of_the_folder(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    with zipfile.ZipFile(folder / "a.zip", "w") as file:
+        for name in dict.fromkeys(names):
+            info = zipfile.ZipInfo("?")
+            info.filename = info.orig_filename = name
+            file.writestr(info, name.encode())
+    (folder / "deep/er").mkdir(parents=True)
+    with contextlib.suppress(ProbunetError):
+        paths = unpack(folder / "a.zip", folder / "deep/er/out", everything, LIMIT)
+        assert len(paths) == sum(not name.endswith("/") for name in dict.fromkeys(names))
+    assert [path.name for path in (folder / "deep/er").iterdir()] in ([], ["out"])
+    assert not (folder / "deep/er/out").is_file()
+    assert {path.name for path in folder.iterdir()} == {"a.zip", "deep"}
 
 
 def change(archive: Path, central: list[tuple[int, str, int]]) -> None:

@@ -156,7 +156,8 @@ def _fault_of_name(name: str) -> str | None:
         return "has an empty name or control characters in it"
     if name.startswith("/") or "\\" in name or re.match(r"[A-Za-z]:", name):
         return "has an absolute name or a backslash in it"
-    if ".." in PurePosixPath(name).parts:
+    parts = PurePosixPath(name).parts
+    if ".." in parts or not (parts or name.endswith("/")):  # `.` would lie where the folder does
         return "would lie outside of the folder"
     return None
 
