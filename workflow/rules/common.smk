@@ -8,7 +8,7 @@ from snakemake import __version__ as ENGINE
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from probunet.config import Config, check
+from probunet.config import DOWNLOADS, Config, check
 from probunet.errors import ProbunetError
 from probunet.images import recipe_files, source_digest
 from probunet.run import MEMBER, TEMPLATE, Run, format_beta
@@ -140,9 +140,32 @@ def settings(*names):
     return of_run
 
 
-def fetch_group():
-    """The group of `fetch`: it shares a job with `prepare`, unless several jobs prepare."""
+def is_downloaded(dataset):
+    """Whether a data set comes over the network."""
+    section = getattr(plan.datasets, dataset)
+    return section is not None and section.source in DOWNLOADS
+
+
+def is_fetched_here(dataset):
+    """Whether the machine that drives the workflow downloads it, as nodes may reach no network."""
+    return is_downloaded(dataset) and plan.fetch.here
+
+
+def fetch_group(dataset):
+    """The group of `fetch`: it shares a job with `prepare`, unless several jobs prepare.
+
+    None where it is no job of the cluster: a rule in a group is never run by the driver itself.
+    """
+    if is_fetched_here(dataset):
+        return None
     return "prepare" if plan.prepare.jobs == 1 else "fetch"
+
+
+def fetched_parts():
+    """The manifests that LIDC-IDRI's is joined from; none if one job fetches all of it."""
+    jobs = plan.fetch.jobs
+    numbers = range(jobs) if jobs > 1 and is_downloaded("lidc") else []
+    return [data(f"raw/lidc.parts/{part}-of-{jobs}.manifest.json") for part in numbers]
 
 
 def lidc_options():
@@ -152,7 +175,11 @@ def lidc_options():
         return []
     folder = lidc.path if lidc.source == "local" else data("raw/lidc")
     options = ["--source", lidc.source, "--folder", folder]
-    return options + (["--patients", lidc.patients] if lidc.patients else [])
+    options += ["--patients", lidc.patients] if lidc.patients else []
+    if is_downloaded("lidc"):
+        options += ["--slices", lidc.slices]
+        options += ["--endpoint-url", lidc.endpoint_url] if lidc.endpoint_url else []
+    return options + (["--bucket", lidc.bucket] if lidc.source == "idc" else [])
 
 
 def cityscapes_options():
@@ -162,7 +189,10 @@ def cityscapes_options():
         return []
     if cityscapes.source == "local":
         return ["--source", "local", "--folder", cityscapes.path]
-    options = ["--source", "phantom", "--folder", data("raw/cityscapes")]
+    options = ["--source", cityscapes.source, "--folder", data("raw/cityscapes")]
+    if cityscapes.source == "official":
+        url = cityscapes.endpoint_url
+        return [*options, "--endpoint-url", url] if url else options
     return [*options, "--images", cityscapes.images, "--size", *cityscapes.phantom_size]
 
 
@@ -186,7 +216,7 @@ def parts_of(dataset):
 
 
 def join_options(wildcards, input):
-    """The option of `probunet prepare` that names each of them."""
+    """The option of `probunet fetch` or `prepare` that names each part."""
     return [option for part in input.parts for option in ("--join", part)]
 
 

@@ -22,6 +22,7 @@ from probunet.driver import (
 )
 from probunet.errors import ProbunetError
 
+PROBUNET = Path(sys.executable).with_name("probunet")
 IN_CONTAINERS = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
@@ -37,27 +38,36 @@ HANDED_ON = [
     "CITYSCAPES_PASSWORD",
     "http_proxy",
     "https_proxy",
+    "all_proxy",
     "no_proxy",
+    "HTTP_PROXY",
     "HTTPS_PROXY",
+    "ALL_PROXY",
     "NO_PROXY",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
 ]
+CREDENTIALS = ["CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD"]
+# files that these name
+CERTIFICATES = ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"]
 
 
-def named_folders():
-    """Folders that jobs use and that may lie outside the working directory."""
+def named_paths():
+    """Folders and files that jobs use and that may lie outside the working directory."""
     sections = [plan.datasets.lidc, plan.datasets.cityscapes]
     found = [workflow.basedir, plan.paths.data, plan.paths.results]
     for section in filter(None, sections):
         found += [section.path, section.folds_file and Path(section.folds_file).parent]
-    return [Path(folder).absolute() for folder in found if folder]
+    found += [os.environ.get(name) for name in CERTIFICATES]
+    return [Path(path).absolute() for path in found if path]
 
 
-def let_containers_see(folders, variables):
-    """Bind folders, or what of their paths exists yet, and hand on variables."""
+def let_containers_see(paths, variables):
+    """Bind folders and files, or what of their paths exists yet, and hand on variables."""
     outside = [
-        next(path for path in (folder, *folder.parents) if path.exists())
-        for folder in folders
-        if not folder.is_relative_to(Path.cwd())
+        next(part for part in (path, *path.parents) if part.exists())
+        for path in paths
+        if not path.is_relative_to(Path.cwd())
     ]
     outside = [path for path in outside if path.name]  # not the root of all
     for program in ("APPTAINER", "SINGULARITY"):
@@ -103,8 +113,7 @@ def build_image(kind):
     log = Path("logs/image") / f"{kind}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     logger.info(f"Image {image(kind)}: is built if need be, in minutes; log: {log}")
-    program = Path(sys.executable).with_name("probunet")
-    command = [program, "image", kind, "--project", workflow.basedir]
+    command = [PROBUNET, "image", kind, "--project", workflow.basedir]
     command += [*image_options(), "--output", image(kind)]
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT)
@@ -125,11 +134,39 @@ def check_cluster(jobs):
         check_requests({job.rule.name: dict(job.resources.items()) for job in jobs})
 
 
+def tell_downloads():
+    """Print what would be downloaded, in a dry run; nothing is asked of the network."""
+    if is_downloaded("lidc") and not Path(data("raw/lidc.manifest.json")).exists():
+        options = map(str, [*lidc_options(), "--plan", "--parts", plan.fetch.jobs])
+        command = [PROBUNET, "fetch", "lidc", *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        logger.info(done.stdout.rstrip() or done.stderr)
+    missing = [name for name in CREDENTIALS if not os.environ.get(name)]
+    to_come = not Path(data("raw/cityscapes.manifest.json")).exists()
+    if is_downloaded("cityscapes") and to_come and missing:
+        logger.warning(
+            f"Cityscapes is downloaded with your account, and {' and '.join(missing)} "
+            "stand in no variable of the environment: set them before the run."
+        )
+
+
+def check_login():
+    """Raise an error if Cityscapes' publisher does not let the environment's account in."""
+    cityscapes, fetch = plan.datasets.cityscapes, plan.fetch
+    command = [PROBUNET, "fetch", "cityscapes", "--check-login"]
+    if cityscapes.endpoint_url:
+        command += ["--endpoint-url", cityscapes.endpoint_url]
+    command += ["--retries", str(fetch.retries), "--timeout", str(fetch.timeout)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if line[:4] != "job "]
+        raise WorkflowError("\n".join(told))
+
+
 def before_the_first_job():
-    """Check this machine and SLURM, and clear up after a Snakemake that was killed here."""
-    jobs = [
-        job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)
-    ]
+    """Check this machine, SLURM and a login; clear up after a Snakemake that was killed here."""
+    needed = list(workflow.dag.needrun_jobs())
+    jobs = [job for job in needed if not workflow.is_local(job.rule)]
     check_apptainer()
     try:
         refuse_beside_another(Path.cwd(), CLAIM)
@@ -139,17 +176,22 @@ def before_the_first_job():
         cancel_orphans(Path.cwd(), CLAIM, ORPHANS)
     except ProbunetError as error:
         raise WorkflowError(str(error))
-    if jobs:
+    rules = {job.rule.name for job in needed}
+    if "fetch_cityscapes" in rules and is_downloaded("cityscapes"):
+        check_login()
+    if jobs or rules & {"fetch_lidc", "fetch_lidc_part", "fetch_cityscapes"}:
         prepare_images()
 
 
 if workflow.is_main_process:
     CLAIM = claim(Path.cwd())
     ORPHANS = jobs_left(Path.cwd())
+    if workflow.output_settings.dryrun:
+        tell_downloads()
 else:
     check_apptainer()
 if IN_CONTAINERS and HAS_APPTAINER:
-    let_containers_see(named_folders(), HANDED_ON)
+    let_containers_see(named_paths(), HANDED_ON)
 elif IN_CONTAINERS:  # a dry run needs none; before the first job it is missed
     workflow.deployment_settings.deployment_method -= {DeploymentMethod.APPTAINER}
 os.environ.update(PROBUNET_PROJECT=str(workflow.basedir))  # for envs/*.post-deploy.sh
