@@ -21,7 +21,7 @@ from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch import http, idc
 from probunet.fetch.idc import fetch_idc
-from probunet.fetch.idc_plan import Wanted, wanted
+from probunet.fetch.idc_plan import HEADER, Slices, Wanted, wanted
 from probunet.files import sha256
 from probunet.manifest import LeftOut, Manifest, Reason
 
@@ -84,6 +84,8 @@ class Study:
     endpoint: str
     folder: Path
 
+    slices: Slices = "outlined"
+
     @property
     def manifest(self) -> Path:
         return self.folder.with_name("lidc.manifest.json")
@@ -98,6 +100,7 @@ class Study:
                 "endpoint_url": self.endpoint,
                 "bucket": self.bucket,
                 "settings": settings,
+                "slices": self.slices,
                 **options,
             },
         )
@@ -107,6 +110,19 @@ class Study:
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         found = {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
         return found | {"manifest": self.manifest.read_bytes()}
+
+    def is_whole(self, whole: dict[str, bytes]) -> bool:
+        """Return whether all is there; of a whole series, more than `whole`."""
+        files, objects = self.files(), self.laid.paths.values()
+        got = {name: data for name, data in files.items() if name in whole}
+        more = {Path(name).name: data for name, data in files.items() if name not in whole}
+        wanted_more = {
+            path.name: path.read_bytes()
+            for path in objects
+            if self.slices == "all" and not any(path.name in name for name in whole)
+        }
+        extra = {path.name for path in self.laid.folder.iterdir()} - {path.name for path in objects}
+        return got == whole and {k: v for k, v in more.items() if k not in extra} == wanted_more
 
     def key(self, z: float) -> str:
         return f"{self.laid.crdc_uuid}/{self.laid.paths[z].name}"
@@ -119,6 +135,13 @@ def study(buckets: Path, upstream: str, only: Wanted, tmp_path: Path) -> Iterato
     yield Study(laid, bucket, upstream, tmp_path / "data" / "raw" / "lidc")
     shutil.rmtree(buckets / bucket)
     (buckets / bucket).mkdir()
+
+
+@pytest.fixture(params=["outlined", "all"])
+def either(study: Study, request: pytest.FixtureRequest) -> Study:
+    """A study of outlined slices, or of whole series."""
+    study.slices = request.param
+    return study
 
 
 @pytest.fixture
@@ -187,7 +210,7 @@ def test_connections_cut_at_random_bytes(
     asked = [one for one in proxy.asked if "prefix" not in one.path]
     sizes = {path.name: path.stat().st_size for path in study.laid.paths.values()}
     got = {name for name in sizes if any(name in path for path in whole)}
-    once = sum(min(4096, size) for size in sizes.values()) + sum(sizes[name] for name in got)
+    once = sum(min(HEADER, size) for size in sizes.values()) + sum(sizes[name] for name in got)
     assert sum(one.sent for one in asked) == once
 
 
@@ -325,67 +348,67 @@ def referenced(number: int) -> pydicom.Dataset:
     ],
 )
 def test_a_header_longer_than_the_range(
-    study: Study, buckets: Path, only: Wanted, fields: dict[str, Any]
+    either: Study, buckets: Path, only: Wanted, fields: dict[str, Any]
 ) -> None:
-    shutil.rmtree(buckets / study.bucket)
-    study.laid = lay(buckets / study.bucket, few_of(only), **fields)
-    manifest = study.fetch()
+    shutil.rmtree(buckets / either.bucket)
+    either.laid = lay(buckets / either.bucket, few_of(only), **fields)
+    manifest = either.fetch()
     assert manifest.left_out == ()
     for file in manifest.series[0].slices:
-        assert (study.folder / file.path).read_bytes() == study.laid.paths[file.z].read_bytes()
+        assert (either.folder / file.path).read_bytes() == either.laid.paths[file.z].read_bytes()
 
 
 @pytest.mark.parametrize("size", [0, 60, 400, -100])
-def test_a_truncated_object(study: Study, only: Wanted, size: int) -> None:
-    path = study.laid.paths[Z]
+def test_a_truncated_object(either: Study, only: Wanted, size: int) -> None:
+    path = either.laid.paths[Z]
     path.write_bytes(path.read_bytes()[:size])
-    left_out = left_out_at(study.fetch(), Z, only.zs)
+    left_out = left_out_at(either.fetch(), Z, only.zs)
     assert left_out.reason in (Reason.EMPTY, Reason.NOT_DICOM, Reason.TRUNCATED)
     assert path.name in (left_out.path or "") + left_out.detail
 
 
-@pytest.mark.parametrize("whole_as_well", [False, True])
+@pytest.mark.parametrize("header_as_well", [False, True])
 def test_an_object_truncated_on_its_way(
-    study: Study, proxied: Callable[[Plan | None], Proxy], only: Wanted,
-    whole: dict[str, bytes], whole_as_well: bool,
+    either: Study, proxied: Callable[[Plan | None], Proxy], only: Wanted,
+    whole: dict[str, bytes], header_as_well: bool,
 ) -> None:  # fmt: skip
-    key = study.key(Z)
+    key = either.key(Z)
 
     def plan(asked: Asked) -> Fault | None:
-        here = key in asked.path and (whole_as_well or asked.range is None)
+        here = key in asked.path and (header_as_well or asked.range != (0, HEADER))
         return Fault(truncated=1000) if here else None
 
     proxy = proxied(plan)
-    left_out = left_out_at(study.fetch(), Z, only.zs)
+    left_out = left_out_at(either.fetch(), Z, only.zs)
     assert left_out.reason is Reason.DAMAGED
-    assert study.laid.paths[Z].name in (left_out.path or "")
-    assert not (study.folder / (left_out.path or "")).exists()
+    assert either.laid.paths[Z].name in (left_out.path or "")
+    assert not (either.folder / (left_out.path or "")).exists()
     proxy.plan = None
-    study.fetch()
-    assert study.files() == whole
+    either.fetch()
+    assert either.is_whole(whole)
 
 
 @pytest.mark.parametrize("data", [b"no DICOM", b"", None])
 def test_an_extra_object(
-    study: Study,
+    either: Study,
     whole: dict[str, bytes],
     only: Wanted,
     caplog: pytest.LogCaptureFixture,
     data: bytes | None,
 ) -> None:
-    extra = study.laid.folder / "extra.dcm"
+    extra = either.laid.folder / "extra.dcm"
     extra.write_bytes(slice_bytes(only.scan, -999.0) if data is None else data)
-    study.fetch()
-    assert study.files() == whole
+    either.fetch()
+    assert either.is_whole(whole)
     assert any("extra.dcm" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize("z", [OTHER_Z, BESIDE])
 def test_an_object_swapped_for_another_of_the_same_size(
-    study: Study, only: Wanted, z: float
+    either: Study, only: Wanted, z: float
 ) -> None:
-    study.laid.paths[Z].write_bytes(study.laid.paths[z].read_bytes())
-    manifest = study.fetch()
+    either.laid.paths[Z].write_bytes(either.laid.paths[z].read_bytes())
+    manifest = either.fetch()
     told = {left.z: left for left in manifest.left_out}
     if z == BESIDE:
         assert {z: left.reason for z, left in told.items()} == {Z: Reason.MISSING}
@@ -394,16 +417,16 @@ def test_an_object_swapped_for_another_of_the_same_size(
         Z: Reason.MISSING,
         OTHER_Z: Reason.DUPLICATE_Z,
     }
-    for name in (study.laid.paths[Z].name, study.laid.paths[OTHER_Z].name):
+    for name in (either.laid.paths[Z].name, either.laid.paths[OTHER_Z].name):
         assert name in told[OTHER_Z].detail
     assert {file.z for file in manifest.series[0].slices} == set(only.zs) - {Z, OTHER_Z}
 
 
-def test_an_object_swapped_for_that_of_another_series(study: Study, only: Wanted) -> None:
+def test_an_object_swapped_for_that_of_another_series(either: Study, only: Wanted) -> None:
     other = wanted(2)[1]
     assert other.row.series != only.row.series
-    study.laid.paths[Z].write_bytes(slice_bytes(other.scan, Z))
-    left_out = left_out_at(study.fetch(), Z, only.zs)
+    either.laid.paths[Z].write_bytes(slice_bytes(other.scan, Z))
+    left_out = left_out_at(either.fetch(), Z, only.zs)
     assert left_out.reason is Reason.WRONG_SERIES
     assert other.row.series in left_out.detail
 
@@ -432,14 +455,14 @@ def test_an_object_swapped_on_its_way(
 
 
 def test_a_file_swapped_after_the_download(
-    study: Study, whole: dict[str, bytes], buckets: Path
+    either: Study, whole: dict[str, bytes], buckets: Path
 ) -> None:
-    study.fetch()
-    paths = {path.name: path for path in study.folder.rglob("*.dcm")}
-    mine, other = paths[study.laid.paths[Z].name], paths[study.laid.paths[OTHER_Z].name]
+    either.fetch()
+    paths = {path.name: path for path in either.folder.rglob("*.dcm")}
+    mine, other = paths[either.laid.paths[Z].name], paths[either.laid.paths[OTHER_Z].name]
     mine.write_bytes(other.read_bytes())
-    study.fetch()
-    assert study.files() == whole
+    either.fetch()
+    assert either.is_whole(whole)
 
 
 def md5_of(path: Path) -> str:
@@ -447,33 +470,33 @@ def md5_of(path: Path) -> str:
 
 
 def test_an_outlined_slice_that_is_nowhere_is_looked_for_again(
-    study: Study, only: Wanted, whole: dict[str, bytes]
+    either: Study, only: Wanted, whole: dict[str, bytes]
 ) -> None:
-    data = study.laid.paths[Z].read_bytes()
-    study.laid.paths[Z].unlink()
-    left_out = left_out_at(study.fetch(), Z, only.zs)
+    data = either.laid.paths[Z].read_bytes()
+    either.laid.paths[Z].unlink()
+    left_out = left_out_at(either.fetch(), Z, only.zs)
     assert (left_out.reason, left_out.path) == (Reason.MISSING, None)
-    study.laid.paths[Z].write_bytes(data)
-    study.fetch()
-    assert study.files() == whole
+    either.laid.paths[Z].write_bytes(data)
+    either.fetch()
+    assert either.is_whole(whole)
 
 
-def test_a_bucket_without_the_series(study: Study, whole: dict[str, bytes]) -> None:
-    aside = study.laid.folder.with_name("aside")
-    study.laid.folder.rename(aside)
-    manifest = study.fetch()
+def test_a_bucket_without_the_series(either: Study, whole: dict[str, bytes]) -> None:
+    aside = either.laid.folder.with_name("aside")
+    either.laid.folder.rename(aside)
+    manifest = either.fetch()
     assert {left.reason for left in manifest.left_out} == {Reason.MISSING}
-    aside.rename(study.laid.folder)
-    study.fetch()
-    assert study.files() == whole
+    aside.rename(either.laid.folder)
+    either.fetch()
+    assert either.is_whole(whole)
 
 
-def test_two_objects_at_one_z(study: Study, only: Wanted) -> None:
-    twin = study.laid.folder / "twin.dcm"
+def test_two_objects_at_one_z(either: Study, only: Wanted) -> None:
+    twin = either.laid.folder / "twin.dcm"
     twin.write_bytes(slice_bytes(only.scan, Z, InstanceNumber=7))
-    left_out = left_out_at(study.fetch(), Z, only.zs)
+    left_out = left_out_at(either.fetch(), Z, only.zs)
     assert left_out.reason is Reason.DUPLICATE_Z
-    for name in ("twin.dcm", study.laid.paths[Z].name):
+    for name in ("twin.dcm", either.laid.paths[Z].name):
         assert name in left_out.detail
 
 
@@ -587,11 +610,35 @@ def test_killed_at_random_moments(
     assert study.files() == whole
 
 
+@pytest.mark.slow
+def test_killed_while_whole_series_come(
+    study: Study, proxied: Callable[[Plan], Proxy], whole: dict[str, bytes]
+) -> None:
+    """The program that copies whole series is killed, too."""
+    study.slices = "all"
+    stall = Fault(stall=20, stall_after=700)
+    proxy = proxied(lambda asked: stall if asked.range and study.key(Z) in asked.path else None)
+    process = fetch_in_a_process(study)
+    while not any(asked.range for asked in proxy.of(study.key(Z))):
+        time.sleep(0.001)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(study.folder.rglob("*.dcm[0-9]*"))
+    proxy.plan = None
+    study.fetch()
+    assert study.is_whole(whole)
+
+
 def fetch_in_a_process(study: Study) -> "subprocess.Popen[bytes]":
     script = (
         "import sys; from pathlib import Path; from probunet.fetch.idc import fetch_idc\n"
-        "folder, manifest, endpoint, bucket = sys.argv[1:]\n"
-        "fetch_idc(Path(folder), Path(manifest), 1, endpoint_url=endpoint, bucket=bucket)\n"
+        "folder, manifest, slices, endpoint, bucket = sys.argv[1:]\n"
+        "fetch_idc(Path(folder), Path(manifest), 1, slices, endpoint, bucket)\n"
     )
-    arguments = [str(study.folder), str(study.manifest), study.endpoint, study.bucket]
-    return subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL)
+    arguments = [study.folder, study.manifest, study.slices, study.endpoint, study.bucket]
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -32,6 +32,7 @@ from probunet.fetch.idc_index import (
     list_series,
     look_into,
     read_index,
+    strange_of,
     tell_of_strange,
 )
 from probunet.fetch.idc_plan import Slices, Wanted, index_of, keep_rate, missing_bytes, wanted
@@ -170,7 +171,10 @@ class _Series:
         objects = list_series(job.bucket, item)
         if job.slices == "all":
             self._copy(objects)
-            known = [indexed(one, self._told(look(self._path(one)))) for one in objects]
+            known = [self._seen(one) for one in objects]
+            if strange_of(known, item):  # a file may be another's: all are held against the list
+                list(job.requests.map(self._get, objects))
+                known = [self._seen(one) for one in objects]
         else:
             known = list(job.requests.map(self._look_into, objects))
         index = SeriesIndex(series=item.row.series, prefix=item.prefix, objects=tuple(known))
@@ -185,6 +189,8 @@ class _Series:
         """
         job, item = self._job, self._item
         if not job.capped and any(map(self._is_missing, objects)):
+            for left in self._folder.glob("*.dcm[0-9]*"):  # by an s5cmd that was killed
+                remove(left)
             program = Path(sys.executable).with_name("s5cmd")
             options = ["--no-sign-request", "--endpoint-url", job.bucket.endpoint, "--log", "error"]
             source = f"s3://{job.bucket.name}/{item.prefix}*"
@@ -203,6 +209,9 @@ class _Series:
     def _is_missing(self, stored: StoredObject) -> bool:
         path = self._path(stored)
         return not path.is_file() or path.stat().st_size != stored.size
+
+    def _seen(self, stored: StoredObject) -> IndexedObject:
+        return indexed(stored, self._told(look(self._path(stored))))
 
     def _look_into(self, stored: StoredObject) -> IndexedObject:
         one, moved = look_into(self._job.bucket, stored, self._path(stored))

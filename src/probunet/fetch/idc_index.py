@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -115,11 +116,16 @@ def indexed(stored: StoredObject, file: DicomFile) -> IndexedObject:
     )
 
 
+def strange_of(objects: Sequence[IndexedObject], item: Wanted) -> list[IndexedObject]:
+    """Return the objects that are no slices of the series, each at a z of its own."""
+    at_one_z = Counter(one.z for one in objects if one.series == item.row.series)
+    strange = [one for one in objects if not _is_expected(one, item)]
+    return strange + [one for one in objects if one.z is not None and at_one_z[one.z] > 1]
+
+
 def tell_of_strange(index: SeriesIndex, item: Wanted) -> None:
     """Log where a series' objects are not those that the publisher's table tells of."""
-    strange = [one for one in index.objects if not _is_expected(one, item)]
-    at_one_z = Counter(one.z for one in index.objects if one.series == item.row.series)
-    strange += [one for one in index.objects if one.z is not None and at_one_z[one.z] > 1]
+    strange = strange_of(index.objects, item)
     count, size = len(index.objects), sum(one.bytes for one in index.objects)
     if (count, size) == (item.row.instances, item.row.bytes) and not strange:
         return
