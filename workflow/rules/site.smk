@@ -176,10 +176,11 @@ def before_the_first_job():
         cancel_orphans(Path.cwd(), CLAIM, ORPHANS)
     except ProbunetError as error:
         raise WorkflowError(str(error))
-    rules = {job.rule.name for job in needed}
-    if "fetch_cityscapes" in rules and is_downloaded("cityscapes"):
+    if is_downloaded("cityscapes") and "fetch_cityscapes" in {
+        job.rule.name for job in needed
+    }:
         check_login()
-    if jobs or rules & {"fetch_lidc", "fetch_lidc_part", "fetch_cityscapes"}:
+    if any(job.container_img_url for job in needed):
         prepare_images()
 
 
