@@ -7,19 +7,15 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLossless
 
 from probunet.errors import ProbunetError
 from probunet.fetch import tree as tree_module
 from probunet.fetch.local import fetch_local
-from probunet.fetch.matching import match
-from probunet.fetch.tree import DicomFile
 from probunet.files import locked, sha256
 from probunet.manifest import LeftOut, Manifest, Reason
-from probunet.outlines import Scan, read_lesions, read_scans
+from probunet.outlines import read_lesions, read_scans
 
 SAMPLE = Path(__file__).parents[2] / "../shared/lidc-sample"
 
@@ -141,7 +137,7 @@ def test_names_do_not_matter(tree: Path) -> None:
 def test_series_mixed_in_one_folder(tree: Path) -> None:
     zs = sorted({lesion.z for lesion in read_lesions([OTHER])[OTHER]})
     for number, z in enumerate(zs):
-        write_slice(tree / f"ct/0-{number:03}.dcm", z, OTHER)
+        write_slice(tree / f"ct/0-{number:03}.dcm", z, OTHER, PixelSpacing=[0.681641] * 2)
     for number in range(40):
         write_slice(tree / f"ct/2-{number:03}.dcm", -300.0 + number, "1.2.3")
     manifest = fetch(tree)
@@ -313,30 +309,6 @@ def test_any_number_of_processes_lists_the_same(
 def test_two_at_once_on_one_manifest(tree: Path) -> None:
     with locked(tree.parent / "raw.json"), pytest.raises(ProbunetError, match="another process"):
         fetch(tree)
-
-
-@given(
-    zs=st.lists(st.integers(0, 12), unique=True, min_size=1),
-    files=st.lists(st.tuples(st.integers(0, 12), st.sampled_from([None, *Reason])), max_size=20),
-)
-def test_each_outlined_z_is_accounted_for_once(
-    zs: list[int], files: list[tuple[int, Reason | None]]
-) -> None:
-    scan = Scan("1.2", "p", 1.0, 1.0, np.arange(13.0))
-    found = [
-        DicomFile(Path(f"{i}.dcm"), "1.2", float(z), reason) for i, (z, reason) in enumerate(files)
-    ]
-    matches = match(scan, sorted(float(z) for z in zs), found)
-    assert [z for _, z, _ in matches] == sorted(zs)
-    for _, z, file in matches:
-        good = [i for i, (at, reason) in enumerate(files) if at == z and reason is None]
-        bad = [reason for at, reason in files if at == z and reason is not None]
-        if len(good) == 1:
-            assert (file.path, file.reason) == (Path(f"{good[0]}.dcm"), None)
-        elif good:
-            assert file.reason is Reason.DUPLICATE_Z
-        else:
-            assert file.reason in (bad or [Reason.MISSING])
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no real sample at {SAMPLE}")

@@ -9,6 +9,7 @@ from probunet.manifest import LeftOut, Reason, Series, SliceFile
 from probunet.outlines import Scan
 
 _SHOWN = 3  # names in a detail
+_SPACING_TOLERANCE = 0.01  # relative, of a slice's against that of the outlines
 
 # a series, an outline's z, and the file that holds the slice or tells why there is none
 Match = tuple[Scan, float, DicomFile]
@@ -75,6 +76,9 @@ def check(root: Path, match: Match) -> tuple[Scan, SliceFile | LeftOut]:
     if reason is None:
         try:
             header, _ = read_slice(file.path, scan.series)
+            if abs(header.spacing - scan.pixel_spacing) > _SPACING_TOLERANCE * scan.pixel_spacing:
+                told = f"spacing {header.spacing} mm, where the outlines' is {scan.pixel_spacing}"
+                raise BadSliceError(Reason.GEOMETRY, told)
         except BadSliceError as error:
             reason, detail = error.reason, error.detail
     if reason is not None:
