@@ -24,6 +24,7 @@ from probunet.fetch.idc import fetch_idc
 from probunet.fetch.idc_plan import HEADER, Slices, Wanted, wanted
 from probunet.files import sha256
 from probunet.manifest import LeftOut, Manifest, Reason
+from probunet.store import open_crops
 
 from .servers.misbehaving import Asked, Fault, Plan, Proxy, misbehaving, times
 from .servers.s3 import Laid, lay_series, s3_server, slice_bytes
@@ -514,6 +515,32 @@ def test_an_object_replaced_in_the_middle_of_the_download(
     assert manifest.left_out == ()
     [path] = [study.folder / one.path for one in manifest.series[0].slices if one.z == Z]
     assert path.read_bytes() == new
+
+
+@pytest.mark.slow
+def test_what_was_found_never_enters_the_store(
+    study: Study, buckets: Path, only: Wanted, tmp_path: Path
+) -> None:
+    shutil.rmtree(buckets / study.bucket)
+    study.laid = lay(buckets / study.bucket, few_of(only), size=512)
+    paths = study.laid.paths
+    bad = dict(zip(only.zs, ("cut", "swapped", "gone", "twice"), strict=False))
+    cut, swapped, gone, twice = bad
+    paths[cut].write_bytes(paths[cut].read_bytes()[:-1000])
+    shutil.copy(paths[BESIDE], paths[swapped])
+    paths[gone].unlink()
+    twin = slice_bytes(only.scan, twice, 512, RescaleIntercept=0)
+    (study.laid.folder / "twin.dcm").write_bytes(twin)
+    manifest = study.fetch()
+    assert {left.z for left in manifest.left_out} == set(bad)
+    store = tmp_path / "lidc.zarr"
+    command = ["prepare", "lidc", "--manifest", study.manifest, "--output", store]
+    program = Path(sys.executable).with_name("probunet")
+    subprocess.run([program, *command], check=True, capture_output=True)
+    crops = open_crops(store)
+    assert set(crops.columns.z.tolist()) == set(only.zs) - set(bad)
+    left_out = crops.attributes.left_out
+    assert sum(left_out.values()) == len(bad)
 
 
 # ---- this machine -------------------------------------------------------------------------------
