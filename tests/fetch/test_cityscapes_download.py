@@ -464,6 +464,23 @@ def test_nobody_listens(site: Site, waits: list[float]) -> None:
         check("http://localhost:1")
 
 
+def test_ranges_that_are_refused(
+    proxied: Callable[..., Proxy], packages: dict[str, bytes], tmp_path: Path, waits: list[float]
+) -> None:
+    size = {"Content-Range": f"bytes */{len(packages[LABELS])}"}
+    proxy = proxied(
+        lambda asked: (
+            Fault(status=416, headers=size)
+            if asked.headers.get("Range") == "bytes=100-"
+            else Fault(cut=100)
+            if ZIPS in asked.path
+            else None
+        )
+    )
+    with pytest.raises(ProbunetError, match=r"nothing comes from byte 100 .* remove .*\.part"):
+        fetch(tmp_path, proxy.url)
+
+
 # ---- logins that end ----------------------------------------------------------------------------
 
 
@@ -475,14 +492,19 @@ def test_a_login_that_expires(
     tmp_path: Path,
     waits: list[float],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
     to_page: bool,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     site.expires_after, site.expires_to_page = 3000, to_page
     monkeypatch.setattr(cityscapes_download, "ENOUGH", 2000)
-    fetch(tmp_path, site.url)
+    fetch(tmp_path, site.url, connections=1)  # which must be free again for each login
     assert_whole(tmp_path, needed)
     logins = sum(len(data) for data in packages.values()) // 3000 + 1
     assert logins <= len(site.ever) <= logins + 1
+    assert site.stale == 0
+    assert_no_secret(site, caplog.text + "".join(capfd.readouterr()))
 
 
 @pytest.mark.parametrize("to_page", [False, True])

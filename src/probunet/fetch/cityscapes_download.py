@@ -176,9 +176,14 @@ class _Site:
     def save(self, package: _Package, part: Path, arrived: Callable[[int], None]) -> None:
         """Append to `part` what it lacks of a package; log in again if the site asks for it."""
         reached = -ENOUGH
-        while _size(part) != package.size:
+        while (there := _size(part)) != package.size:
             try:
                 self._client.save(package.url, part, arrived=arrived)
+                if _size(part) == there:
+                    raise ProbunetError(
+                        f"{package.url}: nothing comes from byte {there} of {package.size} on; "
+                        f"remove {part} and run the same command again."
+                    )
             except _LoginLostError as error:
                 if _size(part) < reached + ENOUGH:
                     raise ProbunetError(

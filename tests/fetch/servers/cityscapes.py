@@ -43,6 +43,7 @@ class Site:
     tokens: dict[str, int] = field(default_factory=dict)  # sessions and the bytes they have had
     ever: list[str] = field(default_factory=list)  # tokens given out, valid or not
     refused: int = 0  # logins
+    stale: int = 0  # logins begun with the cookie of another
     authorizations: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -105,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._note()
         site, address = self.of, urlsplit(self.path)
         if address.path == "/login":
+            site.stale += "Cookie" in self.headers
             token = secrets.token_hex(16)
             site.ever.append(token)
             return self._send(PAGE, {"Set-Cookie": f"session={token}; path=/; HttpOnly"})
