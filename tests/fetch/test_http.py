@@ -464,6 +464,14 @@ def test_a_certificate_that_is_not_trusted(tmp_path: Path, waits: list[float]) -
     assert not waits
 
 
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, "/none/bundle.pem")
+    with pytest.raises(ProbunetError, match=rf"^/none/bundle.pem: no such.*{name}"):
+        client()
+
+
 # ---- caps ---------------------------------------------------------------------------------------
 
 

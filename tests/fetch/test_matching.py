@@ -51,3 +51,12 @@ def test_a_spacing_that_is_not_that_of_the_outlines(
     if isinstance(entry, LeftOut):
         assert entry.reason is Reason.GEOMETRY
         assert "0.6640625" in entry.detail
+
+
+def test_a_file_that_is_another_slice_by_now(tmp_path: Path) -> None:
+    scan = Scan("1.2", "p", 0.7, 1.0, np.arange(3.0))
+    path = tmp_path / "slice.dcm"
+    path.write_bytes(slice_bytes(scan, 2.0))
+    _, entry = check(tmp_path, (scan, 1.0, DicomFile(path, "1.2", 1.0)))
+    assert isinstance(entry, LeftOut)
+    assert (entry.reason, entry.detail) == (Reason.CHANGED, "its z is 2.0, and was 1.0")

@@ -76,6 +76,11 @@ class Client:
         # the environment is read once, not for each request; passwords in .netrc are nobody's here
         self.session.trust_env = False
         certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        if certificates and not Path(certificates).exists():
+            raise ProbunetError(
+                f"{certificates}: no such file of certificates; correct REQUESTS_CA_BUNDLE or "
+                "CURL_CA_BUNDLE."
+            )
         self.session.verify = certificates or True
         adapter = HTTPAdapter(pool_maxsize=settings.connections, pool_block=True)
         for scheme in ("http://", "https://"):

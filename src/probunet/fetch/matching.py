@@ -79,6 +79,8 @@ def check(root: Path, match: Match) -> tuple[Scan, SliceFile | LeftOut]:
             if abs(header.spacing - scan.pixel_spacing) > _SPACING_TOLERANCE * scan.pixel_spacing:
                 told = f"spacing {header.spacing} mm, where the outlines' is {scan.pixel_spacing}"
                 raise BadSliceError(Reason.GEOMETRY, told)
+            if abs(header.z - z) > Z_TOLERANCE:
+                raise BadSliceError(Reason.CHANGED, f"its z is {header.z}, and was {file.z}")
         except BadSliceError as error:
             reason, detail = error.reason, error.detail
     if reason is not None:
