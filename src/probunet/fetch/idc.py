@@ -95,17 +95,20 @@ def fetch_idc(
         check_space(folder, sum(missing_bytes(folder, item, slices) for item in series))
         expected = sum(item.header_bytes(slices) + item.bytes(slices) for item in series)
         begun = time.monotonic()
-        with (
-            Progress("LIDC-IDRI", expected) as progress,
-            ThreadPoolExecutor(settings.connections) as requests,
-        ):
-            source = Bucket(client, endpoint_url or ENDPOINT, bucket)
-            capped = bool(settings.megabytes_per_second)
-            job = _Job(source, folder, slices, capped, requests, progress)
-            found = in_threads(job.fetch, series, _SERIES_AT_ONCE)
+        try:
+            with (
+                Progress("LIDC-IDRI", expected) as progress,
+                ThreadPoolExecutor(settings.connections) as requests,
+            ):
+                source = Bucket(client, endpoint_url or ENDPOINT, bucket)
+                capped = bool(settings.megabytes_per_second)
+                job = _Job(source, folder, slices, capped, requests, progress)
+                found = in_threads(job.fetch, series, _SERIES_AT_ONCE)
+        finally:  # for the plan of the next run
+            if part is None or part[0] == 0:
+                keep_rate(folder, slices, client.requests, time.monotonic() - begun)
         if part is None or part[0] == 0:
             write_licence(folder, LICENCE)
-            keep_rate(folder, slices, client.requests, time.monotonic() - begun)
         entries = [entry for of_series in found for entry in of_series]
         return write_listing(folder, manifest, "idc", entries)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from probunet.errors import ProbunetError
 from probunet.fetch.download import share_of, wanted_series
 from probunet.fetch.lidc_series import SeriesRow, read_series
 from probunet.files import written_whole
@@ -67,7 +68,7 @@ def missing_bytes(folder: Path, item: Wanted, slices: Slices) -> int:
 
 def keep_rate(folder: Path, slices: Slices, count: int, seconds: float) -> None:
     """Write down how fast requests were answered."""
-    with written_whole(_rate_file(folder, slices)) as aside:
+    with suppress(ProbunetError), written_whole(_rate_file(folder, slices)) as aside:
         aside.write_text(json.dumps({"requests": count, "seconds": round(seconds, 3)}) + "\n")
 
 
@@ -90,7 +91,7 @@ def describe_plan(
     lines = [
         f"LIDC-IDRI from {address}: {len(series)} series of "
         f"{len({item.row.patient for item in series})} patients",
-        f"  headers to read: {headers:,} of {HEADER} bytes, {headers * HEADER / 1e9:.2f} GB",
+        f"  headers to read: {headers:,} of {HEADER} bytes each, {headers * HEADER / 1e9:.2f} GB",
         f"  slices to get: {max(0, wanted_slices - there):,} of {wanted_slices:,}, "
         f"{left / 1e9:.2f} GB",
         f"  in all {(headers * HEADER + left) / 1e9:.2f} GB; the whole series have "
@@ -106,7 +107,7 @@ def _time(folder: Path, slices: Slices, requests: int, jobs: int) -> str:
         per_second = rate["requests"] / rate["seconds"]
         minutes = requests / per_second / jobs / 60
         return f"about {minutes:.0f} min at the {per_second:.0f} requests/s of the last download"
-    return "not known before the first series has come"
+    return "not known before a first download"
 
 
 def _rate_file(folder: Path, slices: Slices) -> Path:
