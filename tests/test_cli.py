@@ -86,7 +86,7 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated() -> None:
             [],
             [
                 "LIDC-IDRI from https://s3.amazonaws.com/idc-open-data: 883 series of 875 patients",
-                "  headers to read: 215,912 of 4096 bytes, 0.88 GB",
+                "  headers to read: 215,912 of 4096 bytes each, 0.88 GB",
                 "  slices to get: 14,627 of 14,627, 7.70 GB",
             ],
         ),
