@@ -3,11 +3,12 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
 
+from probunet.config import Lidc
 from probunet.errors import ProbunetError
 from probunet.report.build import build_report
 from probunet.report.labels import NBSP
@@ -62,6 +63,22 @@ def test_synthetic_data_carry_a_banner(study: Any, monkeypatch: pytest.MonkeyPat
     attributes["attributes"]["synthetic"] = False
     (study.store / "zarr.json").write_text(json.dumps(attributes))
     assert banner not in report(study)
+
+
+@pytest.mark.parametrize("source", get_args(Lidc.model_fields["source"].annotation))
+def test_where_the_images_come_from_is_told_in_words(study: Any, source: str) -> None:
+    attributes = json.loads((study.store / "zarr.json").read_text())
+    attributes["attributes"]["source"] = source
+    (study.store / "zarr.json").write_text(json.dumps(attributes))
+    words = {
+        "idc": "downloaded from the Imaging Data Commons",
+        "tcia": "downloaded from The Cancer Imaging Archive",
+        "local": "an existing tree",
+        "phantom": "rendered around the real outlines",
+    }
+    text = report(study)
+    assert f"<dt>Data</dt><dd>source <code>{source}</code>, {words[source]}" in text
+    assert "licence: CC BY 3.0 &lt;outlines&gt;" in text
 
 
 def test_equal_inputs_give_an_equal_file(study: Any) -> None:

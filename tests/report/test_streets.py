@@ -4,13 +4,13 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from probunet import store
+from probunet import config, store
 from probunet.report.build import build_report
 from probunet.report.labels import NBSP
 from probunet.run import Run
@@ -165,6 +165,20 @@ def test_no_store_no_description(streets: Path) -> None:
     assert "No store was given for this data set" in text
     assert "Frequency of the modes" in text
     assert 'class="scene"' not in text
+
+
+@pytest.mark.parametrize("source", get_args(config.Cityscapes.model_fields["source"].annotation))
+def test_where_the_scenes_come_from_is_told_in_words(streets: Path, source: str) -> None:
+    [store] = streets.rglob("cityscapes.zarr/zarr.json")
+    attributes = json.loads(store.read_text())
+    attributes["attributes"]["source"] = source
+    store.write_text(json.dumps(attributes))
+    words = {
+        "official": "downloaded from the publisher",
+        "local": "an existing tree",
+        "phantom": "drawn",
+    }
+    assert f"<dd>source <code>{source}</code>, {words[source]}" in report(streets)
 
 
 def test_two_data_sets(streets: Path, study: Any) -> None:

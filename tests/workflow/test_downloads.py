@@ -166,7 +166,8 @@ def test_what_is_fetched_here_goes_through_no_queue(
         stand_in.write_text(f'#!/bin/sh\necho "$0" "$@" >> {tmp_path}/asked\nexit 1\n')
         stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    arguments = ["--executor", "slurm", "--jobs", "2"]
+    patience = ["--slurm-init-seconds-before-status-checks", "1"]
+    arguments = ["--executor", "slurm", "--jobs", "2", *patience]
     assert fetched(tmp_path, server, *arguments, fetch={"jobs": 2}).source == "idc"
     asked = tmp_path / "asked"
     assert not asked.exists() or "sbatch" not in asked.read_text()
