@@ -661,7 +661,7 @@ def test_killed_at_random_moments(site: Site, needed: Path, tmp_path: Path) -> N
     def run(raw: Path, seconds: float | None) -> int | None:
         """Kill a run after so many seconds; return how it ended."""
         arguments = (raw / "cityscapes", raw / "cityscapes.manifest.json", None, site.url, 1)
-        site.pause = 0.003
+        site.pause = 0.008
         process = context.Process(target=fetch_official, args=arguments)
         process.start()
         process.join(seconds)
