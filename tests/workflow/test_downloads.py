@@ -173,6 +173,48 @@ def test_what_is_fetched_here_goes_through_no_queue(
     assert not asked.exists() or "sbatch" not in asked.read_text()
 
 
+STAND_IN = """#!/bin/sh
+if [ "$1" = --version ]; then echo "apptainer version 1.4.0"; exit; fi
+env > "{folder}/seen"
+echo "$@" > "{folder}/command"
+while [ $# -gt 1 ]; do shift; done
+exec bash -c "$1"
+"""
+
+
+@pytest.mark.slow
+def test_containers_see_proxies_and_certificates_and_commands_name_no_secret(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apptainer is a stand-in that runs the command as it is."""
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for path in (folder / "images", elsewhere, tmp_path / "bin"):
+        path.mkdir(parents=True)
+    certificates = elsewhere / "certificates.pem"
+    for path in (certificates, *(folder / f"images/{kind}.sif" for kind in ("data", "torch"))):
+        path.touch()
+    (tmp_path / "bin/apptainer").write_text(STAND_IN.format(folder=elsewhere))
+    (tmp_path / "bin/apptainer").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    handed_on = {
+        "REQUESTS_CA_BUNDLE": str(certificates),
+        "HTTPS_PROXY": NOWHERE,
+        "CITYSCAPES_PASSWORD": SECRET,
+    }
+    for name, value in handed_on.items():
+        monkeypatch.setenv(name, value)
+    fetched(folder, server, "--sdm", "apptainer", containers=str(folder / "images"))
+    seen = dict(
+        line.split("=", 1) for line in (elsewhere / "seen").read_text().splitlines() if "=" in line
+    )
+    for name, value in handed_on.items():
+        assert seen[f"APPTAINERENV_{name}"] == value
+    assert str(certificates) in seen["APPTAINER_BIND"].split(",")
+    command = (elsewhere / "command").read_text()
+    assert f"{folder}/images/data.sif" in command
+    assert SECRET not in command
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     tree = tmp_path_factory.mktemp("streets")

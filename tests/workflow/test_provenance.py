@@ -14,7 +14,10 @@ from .test_end_to_end import study
 
 
 @pytest.mark.slow
-def test_a_study_tells_of_each_job_and_its_logs_are_no_inputs(tmp_path: Path) -> None:
+def test_a_study_tells_of_each_job_and_its_logs_are_no_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYSCAPES_PASSWORD", "s3cret-p4ss/w%rd")
     phantom = {"lidc": {"source": "phantom", "patients": 4}}
     models = {"models": ["unet_ensemble"], "unet_ensemble": {"members": 2}}
     results = study(tmp_path, phantom, **models)
@@ -52,6 +55,9 @@ def test_a_study_tells_of_each_job_and_its_logs_are_no_inputs(tmp_path: Path) ->
     assert (results / "provenance/Snakefile").read_bytes() == (ROOT / "Snakefile").read_bytes()
     assert json.loads((results / "provenance/config.json").read_text())["folds"] == 2
     assert "How this was made" in (results / "report.html").read_text()
+
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"s3cret-p4ss" not in path.read_bytes(), path
 
     for log in [*(tmp_path / "logs").rglob("*.log"), *(tmp_path / "benchmarks").rglob("*.tsv")]:
         log.unlink()
