@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from .serving import Handler, serving
 
 PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body>Log in</body></html>"
 _PIECE = 512
@@ -58,36 +59,15 @@ def cityscapes_site(packages: dict[str, bytes], username: str, password: str) ->
     """Yield a site on a free port of this machine."""
     site = Site(packages, username, password)
 
-    class Handler(_Handler):
+    class OfSite(_Handler):
         of = site
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(OfSite) as site.url:
         yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that go away are no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     of: Site
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
 
     def do_POST(self) -> None:
         self._note()

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from .serving import Handler, serving
 
 _PIECE = 2**14
 
@@ -103,43 +104,23 @@ def misbehaving(upstream: str, plan: Plan | None = None) -> Iterator[Proxy]:
     """Yield a proxy before `upstream`, http://host:port, on a free port of this machine."""
     proxy = Proxy(upstream, plan)
 
-    class Handler(_Handler):
+    class OfProxy(_Handler):
         asked_of = proxy
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.stopped.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(OfProxy) as proxy.url:
+        try:
+            yield proxy
+        finally:
+            proxy.stopped.set()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that go away are no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     asked_of: Proxy
 
     def setup(self) -> None:
         super().setup()
         with self.asked_of.lock:
             self.asked_of.connections += 1
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the record tells."""
 
     def do_GET(self) -> None:
         self._answer()

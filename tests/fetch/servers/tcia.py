@@ -14,9 +14,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
+
+from .serving import Handler, serving
 
 PATH = "/nbia-api/services/v1"
 _PIECE = 2**12
@@ -86,36 +87,16 @@ def hashes_of(files: Mapping[str, bytes]) -> str:
 def tcia_server(archive: Archive) -> Iterator[Archive]:
     """Serve the archive on a free port of this machine; its `url` is what a client is given."""
 
-    class Handler(_Handler):
+    class OfArchive(_Handler):
         asked_of = archive
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    archive.url = f"http://127.0.0.1:{server.server_port}{PATH}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(OfArchive) as url:
+        archive.url = url + PATH
         yield archive
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that go away are no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     asked_of: Archive
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the record tells."""
 
     def do_GET(self) -> None:
         archive, address = self.asked_of, urlsplit(self.path)
