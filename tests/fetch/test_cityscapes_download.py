@@ -108,7 +108,7 @@ def proxied(site: Site) -> Iterator[Callable[[Plan | None], Proxy]]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between tries, none of which takes time."""
     waited: list[float] = []
-    monkeypatch.setattr(http.time, "sleep", waited.append)
+    monkeypatch.setattr(http.Client, "_wait", lambda self, seconds: waited.append(seconds))
     return waited
 
 

@@ -1,5 +1,7 @@
 import logging
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -52,9 +54,23 @@ def test_in_threads_keeps_the_order_and_stops_at_an_error() -> None:
         begun.append(number)
         raise ValueError(number)
 
-    with pytest.raises(ValueError, match="0"):
+    with pytest.raises(ValueError, match=r"\d"):
         in_threads(fail, range(1000), 2)
     assert len(begun) < 1000
+
+
+def test_an_error_stops_the_threads_that_wait() -> None:
+    stopped = threading.Event()
+
+    def work(number: int) -> bool:
+        if number == 1:
+            raise ValueError("the second one")
+        return stopped.wait(20)
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="the second one"):
+        in_threads(work, range(3), 2, stopped.set)
+    assert time.monotonic() - begun < 10
 
 
 def test_space_is_looked_at(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def proxied(upstream: str) -> Iterator[Proxied]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between tries, none of which takes time."""
     waited: list[float] = []
-    monkeypatch.setattr(http.time, "sleep", waited.append)
+    monkeypatch.setattr(http.Client, "_wait", lambda self, seconds: waited.append(seconds))
     return waited
 
 
@@ -470,6 +470,20 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setenv(name, "/none/bundle.pem")
     with pytest.raises(ProbunetError, match=rf"^/none/bundle.pem: no such.*{name}"):
         client()
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503, headers={"Retry-After": "300"}), Fault()])
+def test_no_thread_goes_on_when_all_is_to_stop(proxied: Proxied, fault: Fault) -> None:
+    begun = time.monotonic()
+    with client(megabytes_per_second=1) as asking, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(asking.get, address(proxied(lambda asked: fault)))
+        time.sleep(0.2)
+        asking.stop()
+        with pytest.raises(ProbunetError, match="stopped; run the same command again"):
+            waiting.result()
+        with pytest.raises(ProbunetError, match="stopped"):
+            asking.get(address(proxied()))
+    assert time.monotonic() - begun < 0.7  # what it would take at that rate
 
 
 # ---- caps ---------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def proxied(study: Study) -> Iterator[Callable[[Plan | None], Proxy]]:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr(http.time, "sleep", waited.append)
+    monkeypatch.setattr(http.Client, "_wait", lambda self, seconds: waited.append(seconds))
     return waited
 
 
@@ -632,6 +632,22 @@ def test_killed_at_random_moments(
         if study.manifest.exists():
             assert study.manifest.read_bytes() == whole["manifest"]
     assert killed > 25
+    proxy.plan = None
+    study.fetch()
+    assert study.files() == whole
+
+
+@pytest.mark.slow
+def test_the_user_stops_it(
+    study: Study, proxied: Callable[[Plan | None], Proxy], whole: dict[str, bytes]
+) -> None:
+    busy = Fault(status=503, headers={"Retry-After": "300"})
+    proxy = proxied(lambda asked: busy if ".dcm" in asked.path else None)
+    process = fetch_in_a_process(study)
+    while not proxy.of(".dcm"):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
     proxy.plan = None
     study.fetch()
     assert study.files() == whole

@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ import pytest
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch import idc_plan
+from probunet.fetch.http import Client
 from probunet.fetch.lidc_series import read_series
 from probunet.fetch.local import fetch_local
 from probunet.fetch.tcia import fetch_tcia
@@ -69,7 +69,7 @@ def series() -> dict[str, dict[str, bytes]]:
 @pytest.fixture
 def archive(series: dict, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     """A server that holds two series, of which the table knows the right sizes."""
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(Client, "_wait", lambda self, seconds: None)
     rows = read_series()
     for uid, files in series.items():
         size = sum(map(len, files.values()))

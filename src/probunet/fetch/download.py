@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -50,13 +50,34 @@ def share_of(items: Sequence[_T], part: tuple[int, int] | None) -> list[_T]:
     return list(items[number::parts])
 
 
-def in_threads(function: Callable[[_T], _R], items: Sequence[_T], threads: int) -> list[_R]:
-    """Return `function` of each item in order; the first error ends what has not begun."""
+def in_threads(
+    function: Callable[[_T], _R],
+    items: Sequence[_T],
+    threads: int,
+    stop: Callable[[], None] = lambda: None,
+) -> list[_R]:
+    """Return `function` of each item in order; the first error ends it.
+
+    Parameters
+    ----------
+    function
+        What to do with an item.
+    items
+        The items.
+    threads
+        How many may be under way.
+    stop
+        Called at an error, or when the user stops the program, so that no thread waits longer.
+    """
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(function, item) for item in items]
         try:
+            wait(waiting, return_when=FIRST_EXCEPTION)
+            for future in filter(Future.done, waiting):
+                future.result()
             return [future.result() for future in waiting]
         except BaseException:
+            stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -89,6 +89,7 @@ class Client:
         self.requests = 0
         self.ranges_ignored = False
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._throttle = _Throttle(settings.megabytes_per_second)
         self._proxies_of: dict[tuple[str, str], dict[str, str]] = {}
 
@@ -102,6 +103,10 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.session.close()
+
+    def stop(self) -> None:
+        """Let no thread begin or wait any more: what is under way ends with an error."""
+        self._stopped.set()
 
     def get(
         self,
@@ -266,6 +271,7 @@ class Client:
         wanted = end if last is None else last if end is None else min(last, end)
         at = start
         while wanted is None or at < wanted:
+            self._check_stopped(response.url)
             # what is there at once: nothing that has come is lost if the connection breaks
             size = CHUNK if wanted is None else min(CHUNK, wanted - at)
             piece = response.raw.read1(size, decode_content=False)
@@ -294,6 +300,7 @@ class Client:
         """Make tries until one ends well; wait longer and longer between them."""
         failures = 0
         while True:
+            self._check_stopped(url)
             brought = 0
             try:
                 for count in one_try():
@@ -323,7 +330,14 @@ class Client:
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1))
             wait_for = max(asked, random.uniform(longest / 2, longest))  # spread over clients
             _log.info("%s: %s; trying again in %.1f s", url, told, wait_for)
-            time.sleep(wait_for)
+            self._wait(wait_for)
+
+    def _wait(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+    def _check_stopped(self, url: str) -> None:
+        if self._stopped.is_set():
+            raise ProbunetError(f"{url}: stopped; run the same command again to go on from there.")
 
 
 class _PassingError(Exception):

@@ -103,7 +103,7 @@ def fetch_idc(
                 source = Bucket(client, endpoint_url or ENDPOINT, bucket)
                 capped = bool(settings.megabytes_per_second)
                 job = _Job(source, folder, slices, capped, requests, progress)
-                found = in_threads(job.fetch, series, _SERIES_AT_ONCE)
+                found = in_threads(job.fetch, series, _SERIES_AT_ONCE, client.stop)
         finally:  # for the plan of the next run
             if part is None or part[0] == 0:
                 keep_rate(folder, slices, client.requests, time.monotonic() - begun)

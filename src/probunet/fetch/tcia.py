@@ -83,7 +83,8 @@ def fetch_tcia(
         check_space(folder, _needed(folder, series, slices))
         with Progress("LIDC-IDRI", sum(item.row.bytes for item in series)) as progress:
             job = _Job(client, endpoint, folder, slices, progress)
-            found = in_threads(job.fetch, series, min(_SERIES_AT_ONCE, settings.connections))
+            threads = min(_SERIES_AT_ONCE, settings.connections)
+            found = in_threads(job.fetch, series, threads, client.stop)
         entries = [entry for of_series in found for entry in of_series]
         if not any(isinstance(entry, SliceFile) for _, entry in entries):
             raise ProbunetError(
