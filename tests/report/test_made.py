@@ -46,6 +46,17 @@ def test_members_and_parts_are_steps_of_their_own(study: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [("idc", ["lidc.0-of-2", "lidc.1-of-2", "lidc"]), ("phantom", ["lidc"])],
+)
+def test_shares_of_a_download_are_steps_of_their_own(
+    study: Any, source: str, names: list[str]
+) -> None:
+    made = read(study, {"fetch": {"jobs": 2}, "datasets": {"lidc": {"source": source}}})
+    assert [step.name for step in made.steps if step.verb == "fetch"] == names
+
+
 def test_last_good_try_is_what_a_step_was_made_by(study: Any) -> None:
     log = study.folder.parent / f"logs/train/{RUNS[0]}.log"
     tries(log, {"exit_code": 75}, {"exit_code": None}, {"host": "good"}, {"exit_code": 1})

@@ -139,11 +139,11 @@ class _Links:
         manifest, store = f"{COPIES}/{dataset}.manifest.json", f"#store-{dataset}"
         folds = f"{dataset}/folds.json"
         tables = [path.name for path in self.study.tables]
-        if step.verb == "fetch":
-            return [], [manifest]
+        if step.verb == "fetch":  # a part of a data set makes nothing that stays
+            return [], [manifest] if name == dataset else []
         if step.verb == "prepare" and name.endswith(".folds"):
             return [store], [folds]
-        if step.verb == "prepare":  # a part of a data set makes nothing that stays
+        if step.verb == "prepare":
             return [manifest], [store] if name == dataset else []
         if step.verb == "train":
             return [store, folds], [f"{name}/{file}" for file in TRAINED]
@@ -590,7 +590,7 @@ def _in_order(done: Sequence[_StepActions]) -> list[str]:
 def _command(step: Step) -> str:
     """Return the command of a step by the name of its log."""
     if step.verb == "fetch":
-        return f"fetch {step.name}"
+        return f"fetch {step.name.split('.')[0]}"
     if step.verb == "prepare":
         return f"prepare {'folds' if step.name.endswith('.folds') else step.name.split('.')[0]}"
     if step.verb == "score":

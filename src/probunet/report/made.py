@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from probunet.config import DOWNLOADS
 from probunet.images import ImageRecord
 from probunet.job import Job, read_jobs
 from probunet.run import Run
@@ -68,14 +69,15 @@ def read_made(
     runs
         The runs' folders; an ensemble's members lie below its own.
     config
-        The study's configuration, which tells in how many parts a data set was prepared.
+        The study's configuration, which tells in how many parts a data set was fetched and
+        prepared.
     logs, benchmarks
         The folders that have a folder for each verb.
     containers
         The folder with the images' records.
     """
     steps = []
-    for verb, name in _steps(runs, (config.get("prepare") or {}).get("jobs", 1)):
+    for verb, name in _steps(runs, config):
         log = logs / verb / f"{name}.log"
         measured = _read_benchmark(benchmarks / verb / f"{name}.tsv")
         steps.append(Step(verb, name, log, tuple(read_jobs(log)), measured))
@@ -103,7 +105,7 @@ def by_verb(made: Made) -> list[VerbRow]:
     return rows
 
 
-def _steps(runs: Sequence[Path], parts: int) -> list[tuple[str, str]]:
+def _steps(runs: Sequence[Path], config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return verb and name of each step of a study, whether its log is there or not."""
     parsed = {folder: Run.parse(folder.resolve().as_posix()) for folder in runs}
     folders = {folder: run.folder for folder, run in sorted(parsed.items(), key=lambda x: x[1])}
@@ -113,10 +115,17 @@ def _steps(runs: Sequence[Path], parts: int) -> list[tuple[str, str]]:
         for folder, name in folders.items()
         for member in sorted(folder.glob("member-*"), key=_member) or [folder]
     ]
-    in_parts = [f".{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
+    lidc = (config.get("datasets") or {}).get("lidc") or {}
+    fetched_parts = _parts(config, "fetch") if lidc.get("source") in DOWNLOADS else []
+    fetched = [
+        dataset + end
+        for dataset in datasets
+        for end in (*(fetched_parts if dataset == "lidc" else []), "")
+    ]
+    in_parts = _parts(config, "prepare")
     prepared = [dataset + end for dataset in datasets for end in (*in_parts, "", ".folds")]
     return [
-        *(("fetch", dataset) for dataset in datasets),
+        *(("fetch", name) for name in fetched),
         *(("prepare", name) for name in prepared),
         *(("train", name) for name in trained),
         *(("sample", name) for name in folders.values()),
@@ -124,6 +133,12 @@ def _steps(runs: Sequence[Path], parts: int) -> list[tuple[str, str]]:
         ("score", "table"),
         ("report", "report"),
     ]
+
+
+def _parts(config: Mapping[str, Any], verb: str) -> list[str]:
+    """Return how the names of a verb's steps end that each make a part; none if one makes all."""
+    parts = (config.get(verb) or {}).get("jobs", 1)
+    return [f".{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
 
 
 def _member(folder: Path) -> tuple[int, str]:
