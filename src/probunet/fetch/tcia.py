@@ -86,7 +86,7 @@ def fetch_tcia(
             threads = min(_SERIES_AT_ONCE, settings.connections)
             found = in_threads(job.fetch, series, threads, client.stop)
         entries = [entry for of_series in found for entry in of_series]
-        if not any(isinstance(entry, SliceFile) for _, entry in entries):
+        if series and not any(isinstance(entry, SliceFile) for _, entry in entries):
             raise ProbunetError(
                 f"{endpoint}: sends not one slice of LIDC-IDRI that can be used; correct "
                 "`endpoint_url` in config.yaml, or choose `source: idc`."
