@@ -284,8 +284,6 @@ class Client:
             self._throttle.take(len(piece))
         if wanted is not None and at < wanted:
             raise _CutError(f"the connection ended {wanted - at} bytes early")
-        if end is None or at < end:  # more would come: the connection cannot serve again
-            response.close()
 
     def _tell_of_ranges(self, url: str) -> None:
         with self._lock:
