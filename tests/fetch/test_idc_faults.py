@@ -455,6 +455,41 @@ def test_an_object_swapped_on_its_way(
     assert "MD5" in left_out.detail
 
 
+def test_an_object_hurt_once_on_its_way_comes_again(
+    study: Study, proxied: Callable[[Plan], Proxy], whole: dict[str, bytes]
+) -> None:
+    key, hurt = study.key(Z), Fault(truncated=1000)
+    seen: list[int] = []
+
+    def plan(asked: Asked) -> Fault | None:
+        if key in asked.path and asked.range is None:
+            seen.append(asked.number)
+            return hurt if len(seen) == 1 else None
+        return None
+
+    proxied(plan)
+    study.fetch()
+    assert len(seen) == 2
+    assert study.files() == whole
+
+
+def test_what_was_said_of_an_object_that_is_no_slice_is_not_kept(
+    study: Study, proxied: Callable[[Plan | None], Proxy], whole: dict[str, bytes]
+) -> None:
+    """Even if it carries no outlines: another protocol may want it."""
+    portal = Fault(status=200, body=b"<html>Log in to the hotel's network</html>")
+    proxy = proxied(lambda asked: portal if study.key(BESIDE) in asked.path else None)
+    study.fetch()
+    assert study.files() == whole
+    proxy.plan = None
+    proxy.asked.clear()
+    study.fetch()
+    assert proxy.of(study.key(BESIDE))
+    proxy.asked.clear()
+    study.fetch()
+    assert not proxy.asked
+
+
 def test_a_file_swapped_after_the_download(
     either: Study, whole: dict[str, bytes], buckets: Path
 ) -> None:
