@@ -359,6 +359,16 @@ def test_a_header_longer_than_the_range(
         assert (either.folder / file.path).read_bytes() == either.laid.paths[file.z].read_bytes()
 
 
+def test_a_long_header_is_told(
+    study: Study, caplog: pytest.LogCaptureFixture, only: Wanted
+) -> None:
+    study.laid.paths[Z].write_bytes(slice_bytes(only.scan, Z, ImageComments="x" * 9000))
+    with caplog.at_level("INFO"):
+        assert study.fetch().left_out == ()
+    told = [record.message for record in caplog.records if "first 4096 bytes" in record.message]
+    assert told == [f"{study.key(Z)}: no slice's header in its first 4096 bytes; reading on"]
+
+
 @pytest.mark.parametrize("size", [0, 60, 400, -100])
 def test_a_truncated_object(either: Study, only: Wanted, size: int) -> None:
     path = either.laid.paths[Z]

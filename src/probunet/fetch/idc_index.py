@@ -100,7 +100,9 @@ def look_into(bucket: Bucket, stored: StoredObject, path: Path) -> tuple[Indexed
         file = look(path, BytesIO(data), cut)
         if file.reason is None or not cut:
             return indexed(stored, file), moved
-        last = min(16 * last, stored.size)  # a long header, or no slice at all
+        # a long header, or no slice at all
+        _log.info("%s: no slice's header in its first %d bytes; reading on", stored.key, last)
+        last = min(16 * last, stored.size)
 
 
 def indexed(stored: StoredObject, file: DicomFile) -> IndexedObject:
