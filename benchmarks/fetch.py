@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,8 +35,8 @@ from probunet.fetch.idc_index import look_into
 from probunet.fetch.idc_plan import Wanted, wanted
 
 PATIENTS = 10  # with a series each, of which 7.4 % carry outlines; of all 883 series, 6.8 %
-SERIES_AT_ONCE = 4
 HEADERS = 5_000
+GIGABIT = 125_000_000  # bytes a second
 BIN = Path(sys.executable).parent
 
 
@@ -52,12 +53,15 @@ def main() -> None:
             write_series(folder / "s3" / BUCKET, item, side=512)
         many = folder / "s3" / "headers"
         write_headers(many)
+        repeats = arguments.repeats
         with s3_server(folder / "s3") as endpoint:
             figures = {
                 "outlined": outlined(folder, endpoint, series),
                 "headers": headers(endpoint),
-                "whole": whole(folder, endpoint, series[:SERIES_AT_ONCE], arguments.repeats),
+                "whole": whole(folder, endpoint, series, repeats),
             }
+        with s3_server(folder / "s3", "--bwlimit", f"{GIGABIT}B") as endpoint:
+            figures["whole at 1 Gbit/s"] = whole(folder, endpoint, series, repeats)
     text = json.dumps(figures, indent=1)
     print(text)
     if arguments.json:
@@ -92,8 +96,6 @@ def outlined(folder: Path, endpoint: str, series: list[Wanted]) -> dict[str, flo
 
 def headers(endpoint: str) -> dict[str, float]:
     """Return how many headers are read a second, and what memory that took."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with Client(Fetch()) as client, ThreadPoolExecutor(Fetch().connections) as requests:
         bucket = Bucket(client, endpoint, "headers")
         start = time.perf_counter()
@@ -102,7 +104,8 @@ def headers(endpoint: str) -> dict[str, float]:
         before = peak_mib()
         found = list(requests.map(lambda one: look_into(bucket, one, Path(one.key)), objects))
         seconds = time.perf_counter() - listed
-    assert len(found) == HEADERS and all(one.reason is None for one, _ in found)
+    assert len(found) == HEADERS
+    assert all(one.reason is None for one, _ in found)
     return {
         "objects": len(objects),
         "list_s": listed - start,
@@ -158,9 +161,7 @@ def write_headers(bucket: Path) -> None:
         write_slice(bucket / f"{number:05}.dcm", "1.2.3", float(number), 64, random)
 
 
-def write_slice(
-    path: Path, series: str, z: float, side: int, random: np.random.Generator
-) -> None:
+def write_slice(path: Path, series: str, z: float, side: int, random: np.random.Generator) -> None:
     slice_ = pydicom.Dataset()
     slice_.SOPClassUID, slice_.SOPInstanceUID = CTImageStorage, f"2.25.{abs(hash(path))}"
     slice_.SeriesInstanceUID, slice_.SliceLocation = series, f"{z:.6f}"
@@ -180,11 +181,13 @@ def write_slice(
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
+def s3_server(folder: Path, *options: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [BIN / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", folder]
+    command = [BIN / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", *options]
+    # rclone would read all objects anew for each list, to tell their MD5
+    command += ["--etag-hash", "", folder]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:

@@ -24,7 +24,7 @@ import pytest
 
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
-from probunet.fetch import cityscapes_download, http
+from probunet.fetch import cityscapes_download
 from probunet.fetch.cityscapes_download import PACKAGES, check_login, fetch_official
 from probunet.files import locked
 from probunet.scene_manifest import SceneManifest
@@ -102,14 +102,6 @@ def proxied(site: Site) -> Iterator[Callable[[Plan | None], Proxy]]:
             return proxy
 
         yield start
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits between tries, none of which takes time."""
-    waited: list[float] = []
-    monkeypatch.setattr(http.Client, "_wait", lambda self, seconds: waited.append(seconds))
-    return waited
 
 
 def fetch(raw: Path, url: str, **settings: Any) -> SceneManifest:
@@ -580,23 +572,6 @@ def test_a_zip_without_scenes(site: Site, tmp_path: Path) -> None:
 
 
 # ---- disks, and others that write ---------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a file system with the given options."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def mount(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
-        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("only root can mount the small file system that this needs")
-        return disk
-
-    yield mount
-    if disk.is_mount():
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_small_disk_is_told_first(site: Site, small_disk: Callable[[str], Path]) -> None:

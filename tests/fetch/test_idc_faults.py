@@ -19,7 +19,7 @@ import pytest
 
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
-from probunet.fetch import http, idc
+from probunet.fetch import idc
 from probunet.fetch.idc import fetch_idc
 from probunet.fetch.idc_plan import HEADER, Slices, Wanted, wanted
 from probunet.files import sha256
@@ -155,13 +155,6 @@ def proxied(study: Study) -> Iterator[Callable[[Plan | None], Proxy]]:
             return proxy
 
         yield start
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    waited: list[float] = []
-    monkeypatch.setattr(http.Client, "_wait", lambda self, seconds: waited.append(seconds))
-    return waited
 
 
 @pytest.fixture(scope="module")
@@ -599,27 +592,11 @@ def test_a_folder_with_spaces_and_other_letters(
     assert study.files() == whole
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a small file system."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("only root can mount the small file system that this needs")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", str(folder)], capture_output=True)
-
-
 def test_a_disk_that_cannot_take_it_is_told_before_the_start(
-    study: Study, proxied: Callable[[Plan | None], Proxy], disk: Callable[[str], Path]
+    study: Study, proxied: Callable[[Plan | None], Proxy], small_disk: Callable[[str], Path]
 ) -> None:
     proxy = proxied(None)
-    study.folder = disk("size=1m") / "raw" / "lidc"
+    study.folder = small_disk("size=1m") / "raw" / "lidc"
     with pytest.raises(ProbunetError, match=r"GB are still to come, and the disk has"):
         study.fetch()
     assert not proxy.asked
@@ -628,10 +605,10 @@ def test_a_disk_that_cannot_take_it_is_told_before_the_start(
 def test_a_disk_that_is_full_half_way(
     study: Study,
     whole: dict[str, bytes],
-    disk: Callable[[str], Path],
+    small_disk: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study.folder = disk("size=48k") / "raw" / "lidc"
+    study.folder = small_disk("size=48k") / "raw" / "lidc"
     with monkeypatch.context() as patched:
         patched.setattr(idc, "check_space", lambda *_: None)
         with pytest.raises(ProbunetError, match="the disk or quota is full"):
@@ -642,8 +619,8 @@ def test_a_disk_that_is_full_half_way(
     assert study.files() == whole
 
 
-def test_a_disk_that_cannot_be_written(study: Study, disk: Callable[[str], Path]) -> None:
-    study.folder = disk("ro") / "raw" / "lidc"
+def test_a_disk_that_cannot_be_written(study: Study, small_disk: Callable[[str], Path]) -> None:
+    study.folder = small_disk("ro") / "raw" / "lidc"
     with pytest.raises(ProbunetError, match="cannot be written"):
         study.fetch()
 

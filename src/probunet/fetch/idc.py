@@ -171,7 +171,10 @@ class _Series:
         kept = read_index(self._kept, item.prefix)
         if kept and job.slices == "outlined":
             return kept
-        objects = list_series(job.bucket, item)
+        if kept:
+            objects = [one.stored(item.prefix) for one in kept.objects]
+        else:
+            objects = list_series(job.bucket, item)
         if job.slices == "all":
             self._copy(objects)
             known = [self._seen(one) for one in objects]
