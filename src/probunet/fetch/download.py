@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +21,7 @@ from probunet.manifest import LeftOut, Manifest, SliceFile, count_reasons
 from probunet.outlines import Scan, read_lesions, read_outlined, read_scans
 
 _EVERY = 30.0  # seconds between two lines of a log
+_LOOK_UP = 0.5  # seconds
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -70,12 +71,14 @@ def in_threads(
         Called at an error, or when the user stops the program, so that no thread waits longer.
     """
     with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(function, item) for item in items]
         try:
-            wait(waiting, return_when=FIRST_EXCEPTION)
-            for future in filter(Future.done, waiting):
-                future.result()
-            return [future.result() for future in waiting]
+            found = [pool.submit(function, item) for item in items]
+            waiting = set(found)
+            while waiting:  # with a look at signals now and then, which may reach another thread
+                done, waiting = wait(waiting, _LOOK_UP, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            return [future.result() for future in found]
         except BaseException:
             stop()
             pool.shutdown(wait=False, cancel_futures=True)
