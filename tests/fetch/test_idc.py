@@ -1,5 +1,6 @@
 """What a download of LIDC-IDRI brings, from a real S3 server and with nothing going wrong."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch import idc, idc_plan
 from probunet.fetch.idc import fetch_idc
-from probunet.fetch.idc_plan import Wanted, describe_plan, index_of, wanted
+from probunet.fetch.idc_plan import Slices, Wanted, describe_plan, index_of, wanted
 from probunet.fetch.join import join_manifests
 from probunet.manifest import Manifest
 
@@ -177,22 +178,34 @@ def test_a_bandwidth_cap_holds_for_all_slices_too(
     assert not started
 
 
+@pytest.mark.parametrize("slices", ["outlined", "all"])
 def test_the_plan_tells_what_is_to_come_and_what_is_there(
-    fetch: Fetching, series: list[Wanted], tmp_path: Path
+    fetch: Fetching,
+    series: list[Wanted],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    slices: Slices,
 ) -> None:
     folder = tmp_path / "raw/lidc"
+    monkeypatch.setattr(idc_plan, "_ENOUGH", 1)
+    outlined = sum(len(item.zs) for item in series)
     instances = sum(item.row.instances for item in series)
-    slices = sum(len(item.zs) for item in series)
-    plan = describe_plan(folder, None, "outlined", "there")
-    assert f"headers to read: {instances:,} " in plan
-    assert f"slices to get: {slices:,} of {slices:,}" in plan
+    count = outlined if slices == "outlined" else instances
+    plan = describe_plan(folder, None, slices, "there")
+    assert f"headers to read: {instances if slices == 'outlined' else 0:,} " in plan
+    assert f"slices to get: {count:,} of {count:,}" in plan
     assert "not known" in plan
     assert not folder.exists()
-    fetch()
-    plan = describe_plan(folder, None, "outlined", "there")
+    fetch(slices=slices)
+    # the bucket holds but the slices around the outlines
+    there = len(list(folder.rglob("*.dcm")))
+    plan = describe_plan(folder, None, slices, "there")
     assert "headers to read: 0 " in plan
-    assert f"slices to get: 0 of {slices:,}" in plan
-    assert "about 0 min" in plan
+    assert f"slices to get: {count - there:,} of {count:,}" in plan
+    kept = json.loads(index_of(folder, f"rate-{slices}").read_text())
+    assert kept["objects"] == there + (instances if slices == "outlined" else 0)
+    rate = kept["objects"] / kept["seconds"]
+    assert f"about {(count - there) / rate / 60:.0f} min at the last download's {rate:.0f}" in plan
 
 
 def test_an_index_that_is_damaged_is_made_anew(

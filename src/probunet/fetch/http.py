@@ -64,8 +64,6 @@ class Client:
     ----------
     received
         Bytes of bodies so far.
-    requests
-        Requests so far.
     ranges_ignored
         Whether a server has sent whole files where parts were asked for.
     """
@@ -86,7 +84,6 @@ class Client:
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
         self.received = 0
-        self.requests = 0
         self.ranges_ignored = False
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -214,8 +211,6 @@ class Client:
         answers: list[requests.Response] = []
 
         def one_try() -> Iterator[int]:
-            with self._lock:
-                self.requests += 1
             answer = self.session.post(
                 url,
                 data=form,
@@ -239,8 +234,6 @@ class Client:
         if first or last is not None:
             asked["Range"] = f"bytes={first}-{'' if last is None else last - 1}"
         timeout = self.settings.timeout
-        with self._lock:
-            self.requests += 1
         response = self.session.get(
             url, headers=asked, stream=True, timeout=timeout, proxies=self._proxies(url)
         )

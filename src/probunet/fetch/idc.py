@@ -35,7 +35,7 @@ from probunet.fetch.idc_index import (
     strange_of,
     tell_of_strange,
 )
-from probunet.fetch.idc_plan import Slices, Wanted, index_of, keep_rate, missing_bytes, wanted
+from probunet.fetch.idc_plan import Slices, Wanted, index_of, keep_rate, rest_of, wanted
 from probunet.fetch.local import LICENCE
 from probunet.fetch.matching import check, match
 from probunet.fetch.tree import DicomFile, look
@@ -92,12 +92,12 @@ def fetch_idc(
     settings = settings or Fetch()
     series = wanted(patients, part)
     with locked(manifest), Client(settings) as client:
-        check_space(folder, sum(missing_bytes(folder, item, slices) for item in series))
-        expected = sum(item.header_bytes(slices) + item.bytes(slices) for item in series)
+        rest = rest_of(folder, series, slices)
+        check_space(folder, rest.slice_bytes)
         begun = time.monotonic()
         try:
             with (
-                Progress("LIDC-IDRI", expected) as progress,
+                Progress("LIDC-IDRI", rest.bytes) as progress,
                 ThreadPoolExecutor(settings.connections) as requests,
             ):
                 source = Bucket(client, endpoint_url or ENDPOINT, bucket)
@@ -106,7 +106,8 @@ def fetch_idc(
                 found = in_threads(job.fetch, series, _SERIES_AT_ONCE, client.stop)
         finally:  # for the plan of the next run
             if part is None or part[0] == 0:
-                keep_rate(folder, slices, client.requests, time.monotonic() - begun)
+                came = rest.objects - rest_of(folder, series, slices).objects
+                keep_rate(folder, slices, came, time.monotonic() - begun)
         if part is None or part[0] == 0:
             write_licence(folder, LICENCE)
         entries = [entry for of_series in found for entry in of_series]
@@ -194,7 +195,8 @@ class _Series:
         Where the rate is capped, all come one by one: s5cmd knows no cap.
         """
         job, item = self._job, self._item
-        if not job.capped and any(map(self._is_missing, objects)):
+        missing = [stored for stored in objects if self._is_missing(stored)]
+        if missing and not job.capped:
             for left in self._folder.glob("*.dcm[0-9]*"):  # by an s5cmd that was killed
                 remove(left)
             program = Path(sys.executable).with_name("s5cmd")
@@ -208,8 +210,8 @@ class _Series:
                     stderr=subprocess.DEVNULL,
                     timeout=60 + item.row.bytes / _SLOWEST,
                 )
-        list(job.requests.map(self._get, filter(self._is_missing, objects)))
-        for stored in objects:
+        list(job.requests.map(self._get, filter(self._is_missing, missing)))
+        for stored in missing:
             job.progress.add(stored.size)
 
     def _is_missing(self, stored: StoredObject) -> bool:

@@ -1,6 +1,7 @@
 """What a download of LIDC-IDRI from the Imaging Data Commons moves, told before it begins."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from probunet.outlines import Scan
 Slices = Literal["outlined", "all"]
 
 HEADER = 4096  # bytes that hold a slice's header, with few exceptions
+_ENOUGH = 50  # objects that tell how fast they come
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,6 @@ class Wanted:
         """How many bytes these are, all slices of a series being about alike."""
         return self.row.bytes * self.slices(slices) // self.row.instances
 
-    def header_bytes(self, slices: Slices) -> int:
-        """How many bytes of headers are read to find them."""
-        return self.row.instances * HEADER if slices == "outlined" else 0
-
 
 def wanted(patients: int | None, part: tuple[int, int] | None = None) -> list[Wanted]:
     """Return the series with outlines of the first patients, or a part's share of them."""
@@ -66,10 +64,41 @@ def missing_bytes(folder: Path, item: Wanted, slices: Slices) -> int:
     return max(0, item.bytes(slices) - there)
 
 
-def keep_rate(folder: Path, slices: Slices, count: int, seconds: float) -> None:
-    """Write down how fast requests were answered."""
-    with suppress(ProbunetError), written_whole(_rate_file(folder, slices)) as aside:
-        aside.write_text(json.dumps({"requests": count, "seconds": round(seconds, 3)}) + "\n")
+@dataclass(frozen=True)
+class Rest:
+    """What is still to come of a download."""
+
+    headers: int
+    slices: int
+    slice_bytes: int
+
+    @property
+    def objects(self) -> int:
+        """How many objects are asked for, in part or whole."""
+        return self.headers + self.slices
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes come."""
+        return self.headers * HEADER + self.slice_bytes
+
+
+def rest_of(folder: Path, series: Sequence[Wanted], slices: Slices) -> Rest:
+    """Return what is still to come of these series, by what is there; nothing is asked for."""
+    unknown = [item for item in series if not index_of(folder, item.row.series).is_file()]
+    there = sum(len(list((folder / item.folder).glob("*.dcm"))) for item in series)
+    return Rest(
+        headers=sum(item.row.instances for item in unknown) if slices == "outlined" else 0,
+        slices=max(0, sum(item.slices(slices) for item in series) - there),
+        slice_bytes=sum(missing_bytes(folder, item, slices) for item in series),
+    )
+
+
+def keep_rate(folder: Path, slices: Slices, objects: int, seconds: float) -> None:
+    """Write down how fast objects came, if enough did to tell."""
+    if objects >= _ENOUGH:
+        with suppress(ProbunetError), written_whole(_rate_file(folder, slices)) as aside:
+            aside.write_text(json.dumps({"objects": objects, "seconds": round(seconds, 3)}) + "\n")
 
 
 def describe_plan(
@@ -81,32 +110,27 @@ def describe_plan(
     of slices are their share of the series' bytes.
     """
     series = wanted(patients)
-    instances = sum(item.row.instances for item in series)
-    known = [item for item in series if index_of(folder, item.row.series).is_file()]
-    headers = 0 if slices == "all" else instances - sum(item.row.instances for item in known)
-    there = sum(len(list((folder / item.folder).glob("*.dcm"))) for item in series)
-    wanted_slices = sum(item.slices(slices) for item in series)
-    left = sum(missing_bytes(folder, item, slices) for item in series)
+    rest = rest_of(folder, series, slices)
     whole = sum(item.row.bytes for item in series)
     lines = [
         f"LIDC-IDRI from {address}: {len(series)} series of "
         f"{len({item.row.patient for item in series})} patients",
-        f"  headers to read: {headers:,} of {HEADER} bytes each, {headers * HEADER / 1e9:.2f} GB",
-        f"  slices to get: {max(0, wanted_slices - there):,} of {wanted_slices:,}, "
-        f"{left / 1e9:.2f} GB",
-        f"  in all {(headers * HEADER + left) / 1e9:.2f} GB; the whole series have "
-        f"{whole / 1e9:.1f} GB",
-        f"  time: {_time(folder, slices, headers + max(0, wanted_slices - there), jobs)}",
+        f"  headers to read: {rest.headers:,} of {HEADER} bytes each, "
+        f"{rest.headers * HEADER / 1e9:.2f} GB",
+        f"  slices to get: {rest.slices:,} of {sum(item.slices(slices) for item in series):,}, "
+        f"{rest.slice_bytes / 1e9:.2f} GB",
+        f"  in all {rest.bytes / 1e9:.2f} GB; the whole series have {whole / 1e9:.1f} GB",
+        f"  time: {_time(folder, slices, rest.objects, jobs)}",
     ]
     return "\n".join(lines)
 
 
-def _time(folder: Path, slices: Slices, requests: int, jobs: int) -> str:
+def _time(folder: Path, slices: Slices, objects: int, jobs: int) -> str:
     with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
         rate = json.loads(_rate_file(folder, slices).read_text())
-        per_second = rate["requests"] / rate["seconds"]
-        minutes = requests / per_second / jobs / 60
-        return f"about {minutes:.0f} min at the {per_second:.0f} requests/s of the last download"
+        per_second = rate["objects"] / rate["seconds"]
+        minutes = objects / per_second / jobs / 60
+        return f"about {minutes:.0f} min at the last download's {per_second:.0f} objects a second"
     return "not known before a first download"
 
 
