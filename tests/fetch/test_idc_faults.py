@@ -697,7 +697,9 @@ def test_killed_while_whole_series_come(
 
 def fetch_in_a_process(study: Study) -> "subprocess.Popen[bytes]":
     script = (
-        "import sys; from pathlib import Path; from probunet.fetch.idc import fetch_idc\n"
+        "import signal, sys; from pathlib import Path; from probunet.fetch.idc import fetch_idc\n"
+        # a shell's background jobs are started deaf to it
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "folder, manifest, slices, endpoint, bucket = sys.argv[1:]\n"
         "fetch_idc(Path(folder), Path(manifest), 1, slices, endpoint, bucket)\n"
     )
