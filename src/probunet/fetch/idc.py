@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -203,13 +202,16 @@ class _Series:
             options = ["--no-sign-request", "--endpoint-url", job.bucket.endpoint, "--log", "error"]
             source = f"s3://{job.bucket.name}/{item.prefix}*"
             copy = ["cp", "--if-size-differ", source, f"{self._folder}/"]
-            with suppress(OSError, subprocess.TimeoutExpired):
+            try:
                 subprocess.run(
                     [program, *options, *copy],
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     timeout=60 + item.row.bytes / _SLOWEST,
+                    check=True,
                 )
+            except (OSError, subprocess.SubprocessError) as error:
+                _log.info("%s: s5cmd did not bring all (%s)", item.row.patient, error)
         list(job.requests.map(self._get, filter(self._is_missing, missing)))
         for stored in missing:
             job.progress.add(stored.size)
