@@ -1,14 +1,18 @@
 """LIDC-IDRI in the report: its crops, graders and samples, drawn as outlines over the picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
-from probunet.metrics.bits import GRADERS, unpack
+from probunet.metrics.bits import GRADERS, unpack, unpack_graders
+from probunet.report import masks
 from probunet.report.choice import ImageScores
-from probunet.report.images import shaded
+from probunet.report.images import grey, shaded
+from probunet.report.labels import number
+from probunet.report.view import About, Preset, Scale, View
 from probunet.run import Run
 from probunet.store import SIZE, Crops, Samples
 
@@ -17,6 +21,14 @@ SHOWN = 16  # samples per image, at most
 ZOOM_MARGIN = 10  # pixels around all outlines
 LEAST_ZOOM = 48  # pixels, the smallest side that is shown
 APART = "patient"  # the column in which the images shown differ, where they can
+SCALE = (
+    Scale(  # air to bone's softest: lung, nodules and mediastinum; vessels with contrast are cut
+        low=-1400,
+        high=600,
+        unit="HU",
+        presets=[Preset("lung", -600, 1500), Preset("mediastinum", 40, 400)],
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,48 @@ class CropExample:
     graders_mean: str
     samples: list[str]
     samples_mean: str
+
+
+def about(crops: Crops) -> About:
+    """Return what is the same for all crops."""
+    return About(
+        kind="masks",
+        subject="patient",
+        truth="grader",
+        spacing=crops.attributes.spacing,
+        scale=SCALE,
+    )
+
+
+def views(crops: Crops, rows: NDArray[np.int64], size: tuple[int, int]) -> list[View]:
+    """Return the crops in these rows, of each its centre."""
+    margin = (SIZE - size[0]) // 2
+    centre = slice(margin, margin + size[0])
+    images = np.asarray(crops.image.oindex[rows, centre, centre])
+    graders = unpack_graders(np.asarray(crops.masks.oindex[rows, centre, centre]))
+    return [
+        View(
+            subject=str(crops.columns.patient[row]),
+            name=f"z = {number(float(crops.columns.z[row]), 1)} mm",
+            area=float(drawn.sum() / len(drawn)),
+            disagreement=masks.disagreement(drawn),
+            picture=grey(image, SCALE.low, SCALE.high),
+            truth=masks.stacked(drawn),
+            given=[*range(1, GRADERS + 1)],
+            box=masks.box(drawn),
+            annotations=int(crops.columns.annotations[row]),
+            arrays={"truth": drawn},
+        )
+        for row, image, drawn in zip(rows, images, graders, strict=True)
+    ]
+
+
+def drawn(
+    view: View, samples: NDArray[np.uint8], deterministic: NDArray[np.uint8]
+) -> dict[str, Any]:
+    """Return a run's masks of one crop."""
+    height, width = view.arrays["truth"].shape[1:]
+    return masks.segmentations(samples, deterministic, (height, width))
 
 
 def draw(run: Run, row: ImageScores, samples: Samples, crops: Crops) -> CropExample:

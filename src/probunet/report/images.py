@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 QUALITY = 85  # of photographs
+LEVELS = 255  # the steps of a grey picture
 
 
 def shaded(values: NDArray[np.generic], low: float, high: float, colours: str) -> str:
@@ -30,9 +31,23 @@ def indexed(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
     """Return indices (H, W) into a palette (colours, 3) as a PNG."""
     image = Image.fromarray(indices)
     image.putpalette(palette.tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return _uri("png", buffer)
+    return _png(image)
+
+
+def grey(values: NDArray[np.generic], low: float, high: float) -> str:
+    """Return values (H, W) from `low` to `high` as a PNG of 8 bits; what lies beyond is cut."""
+    levels = np.rint((values.astype(np.float64) - low) * (LEVELS / (high - low)))
+    return _png(Image.fromarray(np.clip(levels, 0, LEVELS).astype(np.uint8)))
+
+
+def numbers(values: NDArray[np.uint8]) -> str:
+    """Return values (H, W) as the grey values of a PNG."""
+    return _png(Image.fromarray(values))
+
+
+def one_bit(mask: NDArray[np.bool_]) -> str:
+    """Return a mask (H, W) as a PNG of one bit a pixel."""
+    return _png(Image.fromarray(mask))
 
 
 def photograph(picture: NDArray[np.uint8]) -> str:
@@ -40,6 +55,12 @@ def photograph(picture: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=QUALITY)
     return _uri("jpeg", buffer)
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return _uri("png", buffer)
 
 
 def _uri(kind: str, buffer: io.BytesIO) -> str:
