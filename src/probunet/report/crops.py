@@ -54,6 +54,7 @@ def about(crops: Crops) -> About:
     return About(
         kind="masks",
         subject="patient",
+        subjects="patients",
         truth="grader",
         spacing=crops.attributes.spacing,
         scale=SCALE,
@@ -69,7 +70,7 @@ def views(crops: Crops, rows: NDArray[np.int64], size: tuple[int, int]) -> list[
     return [
         View(
             subject=str(crops.columns.patient[row]),
-            name=f"z = {number(float(crops.columns.z[row]), 1)} mm",
+            name=f"z {number(float(crops.columns.z[row]), 1)} mm",
             area=float(drawn.sum() / len(drawn)),
             disagreement=masks.disagreement(drawn),
             picture=grey(image, SCALE.low, SCALE.high),

@@ -219,20 +219,21 @@ def _block(study: _Study, fold: int, rows: NDArray[np.int64]) -> list[dict[str, 
     shown_as = KINDS[type(study.source.data)]
     size = next(run.samples.attributes.size for run in study.usable if run.samples is not None)
     views = shown_as.views(study.source.data, rows, size)
-    items = [_image(view, fold) for view in views]
+    items = [_image(view, row, fold) for view, row in zip(views, rows.tolist(), strict=True)]
     for index, run in enumerate(study.source.runs):
         if run.run.fold != fold or not any(run is one for one in study.usable):
             continue
         assert run.samples is not None
         values = _values(run)
         for k, drawn, single in _segmentations(run.samples, rows):
-            own = shown_as.drawn(views[k], drawn, single)
+            own = {"count": len(drawn)} | shown_as.drawn(views[k], drawn, single)
             items[k]["runs"][str(index)] = values.get(int(rows[k]), {}) | own
     return items
 
 
-def _image(view: View, fold: int) -> dict[str, Any]:
+def _image(view: View, row: int, fold: int) -> dict[str, Any]:
     return {
+        "row": row,
         "subject": view.subject,
         "name": view.name,
         "fold": fold,

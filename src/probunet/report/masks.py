@@ -9,6 +9,8 @@ from probunet.metrics.bits import pack, unpack
 from probunet.metrics.distances import distances
 from probunet.report.images import one_bit
 
+OFTEN = 0.25  # share of the samples behind the part that is enlarged: not every stray pixel's
+
 Masks = NDArray[np.bool_]  # (m, H, W)
 Box = tuple[int, int, int, int]  # left, top, right and bottom, pixels
 
@@ -23,10 +25,11 @@ def segmentations(
 ) -> dict[str, str | Box | None]:
     """Return packed samples (n, bytes) and the deterministic mask (bytes,) as PNGs."""
     masks, single = unpack(samples, *size), unpack(deterministic[None], *size)
+    often = masks.mean(axis=0, keepdims=True) >= OFTEN
     return {
         "samples": stacked(masks),
         "deterministic": stacked(single),
-        "box": box(np.concatenate((masks, single))),
+        "box": box(np.concatenate((often, single))),
     }
 
 

@@ -71,9 +71,10 @@ def about(scenes: Scenes) -> About:
     return About(
         kind="classes",
         subject="city",
+        subjects="cities",
         truth="label",
         labels=[Label(name, css(k), first.get(k)) for k, name in enumerate(names)],
-        flips=[f"{name} {probability}" for name, probability in FLIPS.items()],
+        flips={name: str(probability) for name, probability in FLIPS.items()},
     )
 
 

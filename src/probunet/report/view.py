@@ -50,11 +50,13 @@ class About:
 
     kind: Literal["masks", "classes"]  # binary masks of several graders, or one map of classes
     subject: str  # "patient"
+    subjects: str  # "patients"
     truth: str  # "grader"
     spacing: float | None = None  # mm per pixel, both ways, where it is known
     scale: Scale | None = None  # None: a photograph, shown as it is
     labels: Sequence[Label] = ()  # of "classes"
-    flips: Sequence[str] = ()  # of "classes": which of them have two names
+    # of "classes": which of them have two names, and the probability of the second one
+    flips: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,6 @@ class View:
     picture: str  # data URI
     truth: str  # data URI: masks one below the other, or a map of classes
     given: Sequence[int]  # which graders' masks these are, from 1
-    box: tuple[int, int, int, int] | None  # of the masks: left, top, right and bottom, pixels
+    box: tuple[int, int, int, int] | None  # to enlarge: left, top, right and bottom, pixels
     annotations: int | None = None  # where there may be more than masks
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)  # for `drawn`; not in the page
