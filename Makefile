@@ -14,7 +14,7 @@ CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nv
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo images test test-fast test-cluster lint format bench schema series lock
+.PHONY: help demo images test test-fast test-browser test-cluster lint format bench schema series lock
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,15 @@ images: .venv/installed ## Build the container images, here, for the cluster's n
 	snakemake --cores $(CORES) images
 
 test: .venv/installed ## All tests, the slow ones too.
-	pytest -m "not slow and not cluster"
-	pytest -m "slow and not cluster"
+	pytest -m "not slow and not cluster and not browser"
+	pytest -m "slow and not cluster and not browser"
 
 test-fast: .venv/installed ## The tests that take seconds.
-	pytest -m "not slow and not cluster"
+	pytest -m "not slow and not cluster and not browser"
+
+test-browser: demo ## The demo's report and others in headless Chromium; Debian, as root.
+	sh tests/browser/install.sh
+	pytest -m browser tests/browser
 
 test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
 	sh tests/cluster/install.sh

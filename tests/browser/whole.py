@@ -1,0 +1,25 @@
+"""All of a page: what is folded away, and what is drawn only when it comes into view."""
+
+from playwright.sync_api import Page
+
+# scrolls by half a window at a time, two frames each, so that what waits to be seen is drawn
+SCROLL = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => done()));
+  for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight / 2) {
+    scrollTo(0, y);
+    await frame();
+    await frame();
+  }
+  scrollTo(0, 0);
+  await frame();
+}"""
+
+
+def open_all(page: Page) -> None:
+    """Open all that is folded away."""
+    page.eval_on_selector_all("details", "all => all.forEach((one) => { one.open = true; })")
+
+
+def see_all(page: Page) -> None:
+    """Scroll through the page."""
+    page.evaluate(SCROLL)
