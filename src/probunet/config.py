@@ -458,7 +458,15 @@ class Report(Section):
     """The report."""
 
     title: str = Field("Probabilistic U-Net", description="The report's heading.")
-    examples: int = Field(12, ge=0, le=200, description="Test images shown with their samples.")
+    examples: int = Field(
+        300, ge=0, le=5_000, description="Test images in the explorer, per data set, at most."
+    )
+    megabytes: float = Field(
+        15,
+        ge=5,
+        le=500,
+        description="Size of the report, at most; the explorer shows fewer images where need be.",
+    )
 
 
 class Settings(Section):
