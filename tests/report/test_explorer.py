@@ -112,11 +112,13 @@ def test_figures_are_those_of_the_scores(study: Any) -> None:
 
 def test_the_enlarged_part_holds_the_masks_and_no_stray_pixel(study: Any) -> None:
     for item in images(explored(study)):
-        marked = picture(item["truth"]).reshape(4, 128, 128).any(axis=0)
+        marked: NDArray[np.bool_] = picture(item["truth"]).reshape(4, 128, 128).max(axis=0)
         left, top, right, bottom = item["box"]
         assert marked[top:bottom, left:right].sum() == marked.sum()
-        assert marked[top].any() and marked[bottom - 1].any()
-        assert marked[:, left].any() and marked[:, right - 1].any()
+        assert marked[top].any()
+        assert marked[bottom - 1].any()
+        assert marked[:, left].any()
+        assert marked[:, right - 1].any()
         for result in item["runs"].values():
             often = picture(result["samples"]).reshape(-1, 128, 128).mean(axis=0) >= 0.25
             often |= picture(result["deterministic"])
@@ -163,7 +165,8 @@ def test_what_one_data_set_does_not_need_another_may_take(study: Any) -> None:
     both = [source(study), source(study, name="other")]
     small = explore(both, examples=100, budget=400_000)
     assert abs(small[0].shown - small[1].shown) <= 1
-    assert small[0].cut and small[1].cut
+    assert small[0].cut
+    assert small[1].cut
     few = [source(study), source(study, name="other", runs=[])]
     lone, none = explore(few, examples=100, budget=400_000)
     assert lone.shown > 1.5 * small[0].shown
@@ -186,7 +189,8 @@ def test_a_run_without_samples_is_told(study: Any) -> None:
     found = explored(study)
     notes = run_notes(found)
     told = notes.pop((f"{gone.beta:g}", gone.fold))
-    assert told is not None and told.startswith("no samples: samples.zarr")
+    assert told is not None
+    assert told.startswith("no samples: samples.zarr")
     assert set(notes.values()) == {None}
     assert found.shown == 24  # the other beta's run chooses the fold's images
     assert {len(item["runs"]) for item in images(found)} == {1, 2}
@@ -198,7 +202,8 @@ def test_a_run_without_scores_is_shown_without_figures(study: Any) -> None:
     assert found.document is not None
     assert "no scores of single images" in run_notes(found).values()
     [run] = [run for run in found.document["runs"] if run["note"]]
-    assert run["usable"] and run["n"] is None
+    assert run["usable"]
+    assert run["n"] is None
     results = [item["runs"].get(str(run["index"])) for item in images(found)]
     assert sum(result is not None for result in results) == 12
     assert all("ged" not in result for result in results if result)
@@ -240,7 +245,8 @@ def streets(tmp_path: Path) -> Source:
 
 def test_maps_are_the_stores_class_by_class(streets: Source) -> None:
     scenes, samples = streets.data, streets.runs[0].samples
-    assert isinstance(scenes, store.Scenes) and samples is not None
+    assert isinstance(scenes, store.Scenes)
+    assert samples is not None
     [found] = explore([streets], examples=100, budget=PLENTY)
     # all but the scene without any of the ambiguous classes, which has no score
     assert found.shown == found.available == 8
@@ -260,7 +266,8 @@ def test_maps_are_the_stores_class_by_class(streets: Source) -> None:
 
 def test_each_sample_tells_its_names(streets: Source) -> None:
     scenes, samples = streets.data, streets.runs[0].samples
-    assert isinstance(scenes, store.Scenes) and samples is not None
+    assert isinstance(scenes, store.Scenes)
+    assert samples is not None
     [found] = explore([streets], examples=100, budget=PLENTY)
     told = set()
     for item in images(found):
