@@ -14,8 +14,8 @@ from probunet.metrics.bits import unpack
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_weights
 from probunet.run import Run
-from probunet.sample.crops import CropImages
 from probunet.sample.draw import sample_run
+from probunet.sample.masks import MaskImages
 from probunet.seeding import seed_of
 from probunet.store import open_crops, open_samples, verify
 
@@ -76,7 +76,7 @@ def test_samples_do_not_depend_on_the_batch(
 ) -> None:
     stored = []
     for batch in (16, 16, 1):
-        monkeypatch.setattr(CropImages, "batch", batch)
+        monkeypatch.setattr(MaskImages, "batch", batch)
         output = tmp_path / "samples.zarr"
         sample_run([weights], store, folds, run, settings, output, "cpu", 1)
         stored.append(unpack(np.asarray(open_samples(output).samples[:]), 32, 32))
@@ -117,7 +117,7 @@ def test_refused(
     for changed_run, changed, what in (
         (replace(run, beta=10.0), settings, "run: discs/.*beta-1/.* and not discs/.*beta-10/"),
         (run, wider, "architecture"),
-        (run, window, "intensity.window"),
+        (run, window, "window of values"),
     ):
         with pytest.raises(ProbunetError, match=rf"weights\.pt: trained for another {what}"):
             sample_run([weights], store, folds, changed_run, changed, output, "cpu")

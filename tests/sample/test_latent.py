@@ -14,9 +14,9 @@ from probunet.models.latent import Gaussian
 from probunet.models.probabilistic_unet import Condition, ProbabilisticUNet
 from probunet.models.weights import load_weights
 from probunet.run import Run
-from probunet.sample.crops import CropImages
 from probunet.sample.draw import sample_run
 from probunet.sample.latent import STEPS, explore_latent, strongest_directions
+from probunet.sample.masks import MaskImages
 from probunet.sample.scenes import SceneImages
 from probunet.store import Latent, open_crops, open_samples, open_scenes
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def check_by_hand(
-    model: ProbabilisticUNet, images: CropImages | SceneImages, latent: Latent, of: int
+    model: ProbabilisticUNet, images: MaskImages | SceneImages, latent: Latent, of: int
 ) -> None:
     """Compare one image's part of a latent space with what single calls give."""
     image, truths = images.load(latent.rows[of : of + 1], CPU)
@@ -64,7 +64,7 @@ def test_of_crops(
     assert (stored.latent.grid[:, 3, 3] == expected).mean() > 0.99
     model, _ = load_weights(weights)
     assert isinstance(model, ProbabilisticUNet)
-    images = CropImages(open_crops(store), 32, settings.intensity.window)
+    images = MaskImages(open_crops(store), settings)
     check_by_hand(model, images, stored.latent, 2)
 
 
@@ -107,7 +107,7 @@ def test_the_strongest_directions_change_most_pixels() -> None:
 
 def test_one_dimension_has_no_plane(store: Path) -> None:
     model = SimpleNamespace(latent_dim=1)
-    images = CropImages(open_crops(store), 32, (-1000.0, 400.0))
+    images = MaskImages(open_crops(store), Settings())
     assert explore_latent(model, images, np.arange(4)) is None
 
 

@@ -139,7 +139,7 @@ def test_blocks_of_images_leave_no_trace(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("probunet.score.crops.SHARD", 3)
+    monkeypatch.setattr("probunet.score.masks.SHARD", 3)
     score_run(samples, crops, tmp_path / "scores.parquet", N)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), scores)
 

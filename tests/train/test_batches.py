@@ -9,7 +9,7 @@ from probunet.config import Augmentation, Settings
 from probunet.models.inputs import read_rows
 from probunet.store import open_crops
 from probunet.train.batches import load_batches
-from probunet.train.crops import load_crops
+from probunet.train.masks import load_masks
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def test_every_grader_is_drawn_the_empty_one_too(store: Path, settings: Settings
             "training": settings.training.model_copy(update={"batch": 256, "crop": 128}),
         }
     )
-    data = load_crops(open_crops(store), np.array([0]), settings, CPU)
+    data = load_masks(open_crops(store), np.array([0]), settings, CPU)
     _, mask = data.draw(seed=0, step=1)
     areas, counts = mask.sum(dim=(1, 2)).unique(return_counts=True)
     expected = [int((data.masks[0] >> g & 1).sum()) for g in (3, 0, 1, 2)]  # by size

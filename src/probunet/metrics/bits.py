@@ -1,9 +1,12 @@
 """Binary masks, packed: 8 pixels a byte, padded with zeros to whole 64-bit words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 GRADERS = 4  # bits in use of a pixel of LIDC's masks
+MOST_GRADERS = 8  # of images of one's own
 Packed = NDArray[np.uint8]  # (..., bytes), bytes a multiple of 8
 
 
@@ -21,14 +24,25 @@ def unpack(packed: Packed, height: int, width: int) -> NDArray[np.bool_]:
     return bits.reshape(*packed.shape[:-1], height, width).astype(bool)
 
 
-def pack_graders(masks: NDArray[np.uint8]) -> Packed:
+def pack_graders(masks: NDArray[np.uint8], graders: Sequence[int] = range(GRADERS)) -> Packed:
     """Return masks (images, H, W), bit g = grader g, as (images, graders, bytes)."""
-    return pack(unpack_graders(masks))
+    return pack(unpack_graders(masks, graders))
 
 
-def unpack_graders(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def unpack_graders(
+    masks: NDArray[np.uint8], graders: Sequence[int] = range(GRADERS)
+) -> NDArray[np.bool_]:
     """Return masks (images, H, W), bit g = grader g, as (images, graders, H, W)."""
-    return np.stack([(masks >> grader & 1).astype(bool) for grader in range(GRADERS)], axis=1)
+    return np.stack([(masks >> grader & 1).astype(bool) for grader in graders], axis=1)
+
+
+def bits_of(number: int) -> list[int]:
+    """Return which bits of a number are set.
+
+    >>> bits_of(0b1011)
+    [0, 1, 3]
+    """
+    return [bit for bit in range(number.bit_length()) if number >> bit & 1]
 
 
 def words(packed: Packed) -> NDArray[np.uint64]:

@@ -8,7 +8,10 @@ import zarr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probunet.store import SHARD
+from probunet.config import Settings
+from probunet.store import SHARD, Graded, Images
+
+Size = tuple[int, int]  # height and width, pixels
 
 
 def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -21,16 +24,35 @@ def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]
     return out
 
 
-def central(crops: NDArray[Any], side: int) -> NDArray[Any]:
-    """Return the central part (..., side, side) of crops (..., H, W)."""
-    top, left = ((length - side) // 2 for length in crops.shape[-2:])
-    return crops[..., top : top + side, left : left + side]
+def read_values(data: Graded, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the images (n, H, W, C) of these rows, of a type that networks' libraries count in."""
+    values = read_rows(data.image, rows)
+    if values.dtype == np.uint16:
+        values = values.astype(np.int32)
+    return values if values.ndim == 4 else values[..., None]
 
 
-def windowed(hu: Tensor, window: tuple[float, float]) -> Tensor:
-    """Return Hounsfield units as float32 from 0 to 1; what lies outside the window is clipped."""
+def central(images: NDArray[Any], size: Size) -> NDArray[Any]:
+    """Return the central part (n, h, w, ...) of images (n, H, W, ...)."""
+    top, left = ((a - b) // 2 for a, b in zip(images.shape[1:3], size, strict=True))
+    return images[:, top : top + size[0], left : left + size[1]]
+
+
+def windowed(values: Tensor, window: tuple[float, float]) -> Tensor:
+    """Return images (n, H, W, C) as (n, C, H, W) float32 from 0 to 1, what lies outside clipped."""
     low, high = window
-    return (hu.to(torch.float32) - low).div_(high - low).clamp_(0, 1)
+    return (values.to(torch.float32) - low).div_(high - low).clamp_(0, 1).movedim(-1, 1)
+
+
+def window_of(data: Graded, settings: Settings) -> tuple[float, float]:
+    """Return the values that become 0 and 1: of CT the settings', of other images the store's."""
+    return data.attributes.window if isinstance(data, Images) else settings.intensity.window
+
+
+def scored_size(data: Graded, settings: Settings) -> Size:
+    """Return the size of what is sampled and scored: the centre of crops, all of other images."""
+    side = settings.evaluation.crop
+    return data.attributes.size if isinstance(data, Images) else (side, side)
 
 
 def scaled(rgb: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class WeightsInfo:
     architecture: dict[str, Any]  # fields of config.Architecture, tuples as lists
     in_channels: int
     classes: int
-    window: tuple[float, float] | None  # HU that become 0 and 1; None: pictures in colour
+    window: tuple[float, float] | None  # values that become 0 and 1; None: those of the type
     crop: int | None  # side of the training crop, pixels; None: trained on whole images
     run: str  # the run's folder below results/
     store: str  # digest of the data set's store

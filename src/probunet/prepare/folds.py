@@ -1,4 +1,4 @@
-"""Folds over patients or cities: drawn from a seed, the publisher's, or the user's own, checked."""
+"""Folds over subjects: drawn from a seed, the publisher's, or the user's own, checked."""
 
 import logging
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
 from probunet.errors import ProbunetError
 from probunet.folds import Fold, Folds
 from probunet.seeding import numpy_generator
-from probunet.store import Crops, Scenes
+from probunet.store import Data, Images, Scenes
 
 VALIDATION_SHARE = 1 / 6  # of a fold's subjects that are not in its test set
 
 logger = logging.getLogger(__name__)
 
 
-def draw_folds(data: Crops | Scenes, folds: int, seed: int) -> Folds:
+def draw_folds(data: Data, folds: int, seed: int) -> Folds:
     """Return folds over the store's subjects, drawn from a seed.
 
-    The subjects, patients or cities, are shuffled and cut into as many test sets as there are
+    The subjects are shuffled and cut into as many test sets as there are
     folds, as equal in size as can be. Of the others a sixth, at least one, validates, and the rest
     trains; where there is just one other, it trains. All that is of one subject stays together,
     both CTs of a patient who has two, since only subjects are drawn.
@@ -50,7 +50,7 @@ def draw_folds(data: Crops | Scenes, folds: int, seed: int) -> Folds:
     )
 
 
-def official_folds(data: Crops | Scenes) -> Folds:
+def official_folds(data: Data) -> Folds:
     """Return the one fold of the published split of Cityscapes (Kohl et al. 2018, appendix H.2).
 
     Three of the publisher's training cities validate, and its validation cities test.
@@ -84,7 +84,7 @@ def official_folds(data: Crops | Scenes) -> Folds:
     return Folds(dataset=data.attributes.dataset, folds=(fold,))
 
 
-def check_folds(folds: Folds, data: Crops | Scenes, number: int) -> None:
+def check_folds(folds: Folds, data: Data, number: int) -> None:
     """Check a user's own folds against the store's subjects and the configured number of folds.
 
     Raises
@@ -108,15 +108,17 @@ def check_folds(folds: Folds, data: Crops | Scenes, number: int) -> None:
 
 
 def check_origin(
-    data: Crops | Scenes,
+    data: Data,
     source: str | None,
     count: int | None,
     size: tuple[int, int] | None = None,
+    window: tuple[float, float] | None = None,
 ) -> None:
     """Check that the store is the one that the configuration asks for; studies share stores.
 
     `count` is the number of patients or scenes that it was made of, those left out among them;
-    `size` the scenes' height and width. What is None is not checked.
+    `size` the scenes' or images' height and width; `window` the values of images that become 0 and
+    1. What is None is not checked.
 
     Raises
     ------
@@ -127,6 +129,9 @@ def check_origin(
     if isinstance(data, Scenes):
         made.append(("images", len(data) + sum(data.attributes.left_out.values()), count))
         made.append(("size", list(data.attributes.size), size and list(size)))
+    elif isinstance(data, Images):
+        made.append(("size", list(data.attributes.size), size and list(size)))
+        made.append(("window", list(data.attributes.window), window and list(window)))
     else:
         patients = {*data.subjects.tolist(), *data.attributes.left_out_patients}
         made.append(("patients", len(patients), count))
@@ -146,9 +151,11 @@ class _Words(NamedTuple):
     image: str
 
 
-def _words(data: Crops | Scenes) -> _Words:
+def _words(data: Data) -> _Words:
     if isinstance(data, Scenes):
         return _Words("city", "cities", "which", "scene")
+    if isinstance(data, Images):
+        return _Words("subject", "subjects", "whom", "image")
     return _Words("patient", "patients", "whom", "crop")
 
 

@@ -30,7 +30,7 @@ from probunet.report.tables import (
     read_table,
 )
 from probunet.run import format_beta
-from probunet.store import Crops, Scenes, open_data
+from probunet.store import Crops, Data, Scenes, open_data
 
 PACKAGES = ("probunet", "numpy", "pandas", "scipy", "scikit-image", "zarr", "matplotlib", "pillow")
 LATENT = "probabilistic_unet"  # the model whose latent space is drawn
@@ -42,7 +42,7 @@ class DatasetSection:
 
     name: str
     kind: str  # "crops" or "scenes"
-    data: Crops | Scenes | None
+    data: Data | None
     split: str | None  # of scenes, as the configuration has it
     tested: dict[int, dict[str, int]]  # of scenes: test images by fold and city
     size: tuple[int, int] | None  # of what was scored, pixels
@@ -144,7 +144,7 @@ def _section(
     summary: pd.DataFrame,
     comparison: pd.DataFrame,
     runs: list[RunFolder],
-    data: Crops | Scenes | None,
+    data: Data | None,
     split: str | None,
     examples: int,
 ) -> DatasetSection:
@@ -194,7 +194,7 @@ def _section(
 
 
 def _examples(
-    runs: list[RunFolder], best: tuple[str, float], data: Crops | Scenes | None, count: int
+    runs: list[RunFolder], best: tuple[str, float], data: Data | None, count: int
 ) -> list[crops.CropExample] | list[scenes.SceneExample]:
     """Return drawings of test images of this model and beta, from runs on this very store."""
     if isinstance(data, Scenes):

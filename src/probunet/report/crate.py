@@ -28,7 +28,7 @@ from probunet.files import sha256, written_whole
 from probunet.job import Job, code_commit
 from probunet.report.made import Made, Step
 from probunet.run import Run
-from probunet.store import Crops, Scenes, open_data
+from probunet.store import Data, open_data
 from probunet.store.samples import KIND, SampleAttributes
 from probunet.store.sealed import open_sealed
 
@@ -157,7 +157,7 @@ class _Links:
         return tables, [self.study.report.name]
 
 
-def _copy(study: Study, made: Made, stores: Sequence[Crops | Scenes], folder: Path) -> None:
+def _copy(study: Study, made: Made, stores: Sequence[Data], folder: Path) -> None:
     """Copy into `folder` what the crate refers to and what lies outside of it."""
     folder.mkdir()
     snakefile = study.workflow / "Snakefile"
@@ -181,7 +181,7 @@ def _copy(study: Study, made: Made, stores: Sequence[Crops | Scenes], folder: Pa
 
 
 def _describe(
-    crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Crops | Scenes]
+    crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Data]
 ) -> None:
     """Say what the crate is as a whole."""
     profiles = [
@@ -240,7 +240,7 @@ def _add_workflow(crate: ROCrate, root: Path, engine: str) -> ComputationalWorkf
     return workflow
 
 
-def _add_store(crate: ROCrate, store: Crops | Scenes) -> None:
+def _add_store(crate: ROCrate, store: Data) -> None:
     """Add the store of a data set: it can be shared by studies, and lies outside the crate."""
     about = store.attributes
     made_with = ", ".join(f"{name} {number}" for name, number in about.versions.items())

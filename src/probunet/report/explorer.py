@@ -20,7 +20,7 @@ from probunet.report.choice import scored, spread
 from probunet.report.runs import RunFolder
 from probunet.report.view import About, View
 from probunet.run import format_beta
-from probunet.store import Crops, Samples, Scenes
+from probunet.store import Crops, Data, Samples, Scenes
 
 SHOWN = 16  # samples per image, at most
 PROBED = 12  # images that tell how large one of a data set is
@@ -33,7 +33,7 @@ class Source:
     """A data set, its store and its runs."""
 
     name: str
-    data: Crops | Scenes | None
+    data: Data | None
     runs: Sequence[RunFolder]
     pairs: Sequence[tuple[str, float]]  # models and betas, the best one first
 

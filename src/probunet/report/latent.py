@@ -16,7 +16,7 @@ from probunet.report.palette import PALETTE, coloured
 from probunet.report.runs import RunFolder
 from probunet.report.scenes import fitted
 from probunet.run import Run
-from probunet.store import Crops, Latent, Samples, Scenes
+from probunet.store import Crops, Data, Images, Latent, Samples, Scenes
 
 MOST = 3  # images shown per data set
 CELL = 144  # pixels, width of a scene's segmentation in the grid
@@ -54,8 +54,10 @@ class LatentFigure:
     posteriors: list[Posterior]
 
 
-def latent_figures(runs: list[RunFolder], beta: float, data: Crops | Scenes) -> list[LatentFigure]:
+def latent_figures(runs: list[RunFolder], beta: float, data: Data) -> list[LatentFigure]:
     """Return the figures of the first run of the Probabilistic U-Net, this beta, that has any."""
+    if isinstance(data, Images):
+        return []
     for run in runs:
         samples = run.samples
         if (run.run.model, run.run.beta) != ("probabilistic_unet", beta) or samples is None:

@@ -18,8 +18,8 @@ from probunet.models import Model
 from probunet.models.device import choose_device
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.run import Run
-from probunet.sample.crops import CropImages
 from probunet.sample.latent import explore_latent
+from probunet.sample.masks import MaskImages
 from probunet.sample.scenes import SceneImages
 from probunet.sample.trained import load_run
 from probunet.seeding import seed_of
@@ -55,11 +55,7 @@ def sample_run(
     """
     where = choose_device(device, threads)
     data = open_data(store)
-    images: CropImages | SceneImages
-    if isinstance(data, Scenes):
-        images = SceneImages(data, run.seed)
-    else:
-        images = CropImages(data, settings.evaluation.crop, settings.intensity.window)
+    images = SceneImages(data, run.seed) if isinstance(data, Scenes) else MaskImages(data, settings)
     model, files, infos = load_run(weights, run, data.digest, images.window, settings)
     rows = data.rows_of(Folds.read(folds).subjects(run.fold, "test"))
     if len(rows) == 0:
@@ -88,7 +84,7 @@ def sample_run(
 
 
 def _draw(
-    model: Model, images: CropImages | SceneImages, rows: NDArray[np.int64], seed: int, n: int
+    model: Model, images: MaskImages | SceneImages, rows: NDArray[np.int64], seed: int, n: int
 ) -> Iterator[dict[Any, NDArray[Any]]]:
     """Yield the store's arrays for a batch of images after the other.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.models.probabilistic_unet import Condition, ProbabilisticUNet
-from probunet.sample.crops import CropImages
+from probunet.sample.masks import MaskImages
 from probunet.sample.scenes import SceneImages
 from probunet.store import Latent
 
@@ -23,7 +23,7 @@ _EFFECT = 2.0  # sigmas to either side, between which pixels that change are cou
 
 
 def explore_latent(
-    model: ProbabilisticUNet, images: CropImages | SceneImages, rows: NDArray[np.int64]
+    model: ProbabilisticUNet, images: MaskImages | SceneImages, rows: NDArray[np.int64]
 ) -> Latent | None:
     """Return the latent space around images that are spread evenly over the rows.
 
@@ -34,7 +34,9 @@ def explore_latent(
     spread = np.linspace(0, len(rows) - 1, min(LATENT_IMAGES, len(rows))).round().astype(int)
     chosen = rows[spread]
     device = next(model.parameters()).device
-    directions, grids, means, log_sigmas = [], [], [], []
+    directions, grids = [], []
+    means: list[NDArray[np.float32]] = []
+    log_sigmas: list[NDArray[np.float32]] = []
     for row in chosen:
         image, truths = images.load(np.array([row]), device)
         condition = model.condition(image)
@@ -43,8 +45,11 @@ def explore_latent(
         grids.append(images.stored(_grid(model, condition, pair)))
         with torch.no_grad():
             posteriors = [model.encode(image, truth) for truth in truths.unbind(1)]
-        means.append(torch.cat([one.mean for one in posteriors]).cpu().numpy())
-        log_sigmas.append(torch.cat([one.log_sigma for one in posteriors]).cpu().numpy())
+        unseen = ~images.given(int(row))
+        for of_images, name in ((means, "mean"), (log_sigmas, "log_sigma")):
+            values = torch.cat([getattr(one, name) for one in posteriors]).cpu().numpy()
+            values[unseen] = np.nan
+            of_images.append(values)
     return Latent(
         rows=chosen,
         directions=np.stack(directions),

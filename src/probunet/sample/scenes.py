@@ -37,6 +37,10 @@ class SceneImages:
         image = scaled(torch.from_numpy(rgb).to(device))
         return image, torch.from_numpy(labels[:, None]).to(device).long()
 
+    def given(self, row: int) -> NDArray[np.bool_]:
+        """Return which of the labels that `load` returns there are: the one, (1,)."""
+        return np.array([True])
+
     def stored(self, class_ids: Tensor) -> NDArray[np.uint8]:
         """Return segmentations (..., H, W) as they are stored: class ids."""
         return class_ids.cpu().numpy()

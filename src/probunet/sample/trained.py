@@ -29,7 +29,7 @@ def load_run(
     store
         The digest of the data set's store.
     window
-        HU that become 0 and 1, None for pictures in colour.
+        Values that become 0 and 1, None where those of the type do.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _check(
         ("store", info.store, store),
         ("model", info.model, model),
         ("architecture", info.architecture, settings.architecture_of(model)),
-        ("intensity.window", info.window and tuple(info.window), window),
+        ("window of values", info.window and tuple(info.window), window),
     ):
         if found != expected:
             raise ProbunetError(

@@ -8,9 +8,9 @@ import pandas as pd
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
 from probunet.run import Run
-from probunet.score.crops import score_crops
+from probunet.score.masks import score_masks
 from probunet.score.scenes import score_scenes
-from probunet.store import Crops, Samples, Scenes, open_data, open_samples
+from probunet.store import Data, Samples, Scenes, open_data, open_samples
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     - `deterministic`: the model's single best guess (of the Probabilistic U-Net the prediction
       from the prior's mean), n times the same;
     - `empty`: no lesion, or none of Cityscapes' ten classes, n times;
-    - `graders`: what is aimed at: the four graders' masks, once each whatever n is, or
+    - `graders`: what is aimed at: the graders' masks, once each whatever n is, or
       Cityscapes' 32 modes by their probabilities. Their GED is 0 and their HM-IoU 1 by
       construction.
 
@@ -39,7 +39,7 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     samples
         The run's store of samples.
     store
-        The store of crops or scenes that the samples were drawn from.
+        The store of crops, scenes or images that the samples were drawn from.
     output
         The Parquet file, written whole or not at all.
     n
@@ -54,10 +54,10 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     drawn, data = open_samples(samples), open_data(store)
     _check(drawn, data, n)
     run = Run.parse(drawn.attributes.run)
-    if isinstance(data, Crops):
-        blocks = score_crops(drawn, data, sorted(set(n)))
-    else:
+    if isinstance(data, Scenes):
         blocks = score_scenes(drawn, data, run.seed, sorted(set(n)))
+    else:
+        blocks = score_masks(drawn, data, sorted(set(n)))
     table = pd.concat(list(blocks), ignore_index=True)
     _check_scored(table, samples)
     order = table["predictor"].map({"model": 0, "deterministic": 1, "empty": 2, "graders": 3})
@@ -68,7 +68,7 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
         table.to_parquet(aside, index=False)
 
 
-def _check(drawn: Samples, data: Crops | Scenes, n: tuple[int, ...]) -> None:
+def _check(drawn: Samples, data: Data, n: tuple[int, ...]) -> None:
     if drawn.attributes.store != data.digest:
         raise ProbunetError(
             f"{drawn.path}: was sampled from another store than {data.path} is now; "

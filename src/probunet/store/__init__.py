@@ -1,4 +1,4 @@
-"""The Zarr contract between the verbs: crops, scenes and samples, and parts of the first two.
+"""The Zarr contract between the verbs: crops, scenes, images and samples, and parts of data sets.
 
 Every store describes itself in its attributes, and is sealed: see `sealed`.
 """
@@ -14,6 +14,14 @@ from probunet.store.crops import (
     create_crop_images,
     create_crops,
     open_crops,
+)
+from probunet.store.images import (
+    ImageAttributes,
+    ImageColumns,
+    Images,
+    create_image_arrays,
+    create_images,
+    open_images,
 )
 from probunet.store.parts import (
     Part,
@@ -51,6 +59,9 @@ from probunet.store.sealed import (
     write_shard,
 )
 
+Data = Crops | Scenes | Images
+Graded = Crops | Images  # with masks of several graders
+
 __all__ = [
     "MAKE_AGAIN",
     "PROTOCOL",
@@ -60,6 +71,11 @@ __all__ = [
     "Columns",
     "CropAttributes",
     "Crops",
+    "Data",
+    "Graded",
+    "ImageAttributes",
+    "ImageColumns",
+    "Images",
     "Latent",
     "Part",
     "PartAttributes",
@@ -70,11 +86,14 @@ __all__ = [
     "Scenes",
     "create_crop_images",
     "create_crops",
+    "create_image_arrays",
+    "create_images",
     "create_part",
     "create_scene_images",
     "create_scenes",
     "open_crops",
     "open_data",
+    "open_images",
     "open_part",
     "open_samples",
     "open_scenes",
@@ -90,7 +109,7 @@ __all__ = [
 ]
 
 
-def open_data(path: Path) -> Crops | Scenes:
+def open_data(path: Path) -> Data:
     """Return the store of a data set at `path`, whichever it is.
 
     Raises
@@ -98,4 +117,7 @@ def open_data(path: Path) -> Crops | Scenes:
     ProbunetError
         If it is not there, not whole, or not of a kind that this version reads.
     """
-    return open_scenes(path) if kind_of(path) == "scenes" else open_crops(path)
+    kind = kind_of(path)
+    if kind == "images":
+        return open_images(path)
+    return open_scenes(path) if kind == "scenes" else open_crops(path)

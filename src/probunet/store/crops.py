@@ -9,6 +9,7 @@ import zarr
 from numpy.typing import NDArray
 
 from probunet.errors import ProbunetError
+from probunet.metrics.bits import GRADERS
 from probunet.store import sealed
 from probunet.store.sealed import MAKE_AGAIN, Attributes
 
@@ -67,6 +68,11 @@ class Crops:
     def subjects(self) -> NDArray[np.str_]:
         """Whose crop each one is, (n,): folds keep a patient's crops together."""
         return self.columns.patient
+
+    @property
+    def given(self) -> NDArray[np.uint8]:
+        """Whose masks count, (n,), bit g = grader g: all four, those who outlined nothing too."""
+        return np.full(len(self), 2**GRADERS - 1, np.uint8)
 
     def rows_of(self, subjects: list[str]) -> NDArray[np.int64]:
         """Return the crops of these patients, in the store's order."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from probunet.errors import ProbunetError
 from probunet.files import remove
+from probunet.image_manifest import ImageLeftOut
 from probunet.manifest import LeftOut
 from probunet.scene_manifest import SceneLeftOut
 from probunet.store import sealed
@@ -29,7 +30,7 @@ class PartAttributes(Attributes):
     part: int  # counted from 0
     parts: int
     store: dict[str, Any]  # what the store would say of itself if all its images could be used
-    left_out: tuple[LeftOut | SceneLeftOut, ...]  # found when the images were read
+    left_out: tuple[LeftOut | SceneLeftOut | ImageLeftOut, ...]  # found when the images were read
 
 
 @dataclass(frozen=True)

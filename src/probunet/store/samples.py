@@ -36,7 +36,8 @@ class Latent:
     directions: NDArray[np.int64]  # (k, 2), the two latent dimensions that change most pixels
     steps: NDArray[np.float32]  # (g,), from the prior's mean along either, in the prior's sigmas
     grid: NDArray[np.uint8]  # (k, g, g, ...), segmentations: first direction, then second
-    # of the posterior that is shown each grader's mask, or the label as it was flipped
+    # of the posterior that is shown each grader's mask, or the label as it was flipped; NaN where
+    # a grader has not looked at the image
     posterior_mean: NDArray[np.float32]  # (k, truths, latent_dim)
     posterior_log_sigma: NDArray[np.float32]  # (k, truths, latent_dim)
 
@@ -57,7 +58,8 @@ class Samples:
     # None for models without a latent vector
     prior_mean: NDArray[np.float32] | None  # (images, latent_dim)
     prior_log_sigma: NDArray[np.float32] | None  # (images, latent_dim)
-    # (images, truths, ...), from the posterior's mean; None for models without one
+    # (images, truths, ...), from the posterior's mean; None for models without one. What a grader
+    # has not looked at stands for an empty mask
     reconstruction: "zarr.Array[Any] | None" = None
     latent: Latent | None = None
 

@@ -1,7 +1,8 @@
 """Training batches: the fold's images live on the device, and are gathered and deformed there.
 
 A batch is a function of (seed, step) alone, so that a resumed training sees the same ones. What
-differs between the data sets is in `crops` (LIDC-IDRI) and `scenes` (Cityscapes).
+differs between the data sets is in `masks` (LIDC-IDRI, and images of one's own) and `scenes`
+(Cityscapes).
 """
 
 from typing import Protocol
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import Settings
-from probunet.store import Crops, Scenes
-from probunet.train.crops import load_crops
+from probunet.store import Data, Scenes
+from probunet.train.masks import load_masks
 from probunet.train.scenes import load_scenes
 
 
@@ -30,7 +31,7 @@ class Batches(Protocol):
 
     @property
     def window(self) -> tuple[float, float] | None:
-        """HU that become 0 and 1; None where images are not CT."""
+        """Values that become 0 and 1; None where those of the type do."""
 
     @property
     def crop(self) -> int | None:
@@ -41,9 +42,12 @@ class Batches(Protocol):
 
 
 def load_batches(
-    store: Crops | Scenes, rows: NDArray[np.int64], settings: Settings, device: torch.device
+    store: Data,
+    rows: NDArray[np.int64],
+    settings: Settings,
+    device: torch.device,
 ) -> Batches:
     """Return these rows of the store on the device."""
     if isinstance(store, Scenes):
         return load_scenes(store, rows, settings, device)
-    return load_crops(store, rows, settings, device)
+    return load_masks(store, rows, settings, device)

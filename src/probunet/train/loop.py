@@ -17,7 +17,7 @@ from probunet.models.device import autocast, choose_device
 from probunet.models.weights import WeightsInfo, load_plain, save_weights, save_whole
 from probunet.run import Run
 from probunet.seeding import seed_of
-from probunet.store import Crops, Scenes, open_data
+from probunet.store import Crops, Data, Scenes, open_data
 from probunet.train.batches import Batches, load_batches
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.log import TrainingLog
@@ -262,16 +262,18 @@ def _prepare(
     )
 
 
-def _check_size(data: Crops | Scenes, scales: int) -> None:
-    """Refuse scenes that cannot be halved at each scale; crops are as large as settings say."""
+def _check_size(data: Data, scales: int) -> None:
+    """Refuse images that cannot be halved at each scale; crops are as large as settings say."""
     stride = 2 ** (scales - 1)
-    if isinstance(data, Scenes) and any(length % stride for length in data.attributes.size):
-        height, width = data.attributes.size
-        raise ProbunetError(
-            f"{data.path}: its scenes are {height}x{width} pixels, and {scales} scales need "
-            f"multiples of {stride}; prepare them at another datasets.cityscapes.size, or take "
-            "fewer architecture.channels."
-        )
+    if isinstance(data, Crops) or not any(length % stride for length in data.attributes.size):
+        return
+    height, width = data.attributes.size
+    what = "scenes" if isinstance(data, Scenes) else "images"
+    raise ProbunetError(
+        f"{data.path}: its {what} are {height}x{width} pixels, and {scales} scales need multiples "
+        f"of {stride}; prepare them at another datasets.{data.attributes.dataset}.size, or take "
+        "fewer architecture.channels."
+    )
 
 
 def _make_deterministic(device: torch.device) -> None:

@@ -16,8 +16,8 @@ from probunet.metrics.ged import EnergyDistance
 from probunet.models import Model
 from probunet.models.device import autocast
 from probunet.seeding import numpy_generator, seed_of
-from probunet.store import Crops, Scenes
-from probunet.train.crops import load_crop_subset
+from probunet.store import Data, Scenes
+from probunet.train.masks import load_mask_subset
 from probunet.train.scenes import load_scene_subset, scored_rows
 
 _BATCH = 16  # images at a time; not a setting, since no result depends on it
@@ -41,7 +41,7 @@ class Subset(Protocol):
 
 
 def choose_subset(
-    store: Crops | Scenes,
+    store: Data,
     rows: NDArray[np.int64],
     settings: Settings,
     seed: int,
@@ -60,7 +60,7 @@ def choose_subset(
     chosen = np.sort(order[: settings.training.validation_images])
     if isinstance(store, Scenes):
         return load_scene_subset(store, chosen, settings, device)
-    return load_crop_subset(store, chosen, settings, device)
+    return load_mask_subset(store, chosen, settings, device)
 
 
 def validate(
