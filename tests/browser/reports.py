@@ -1,6 +1,5 @@
 """Reports of small studies, each with something missing or something more."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Every report as a page: alone, calm, accessible and readable, on a laptop and on a phone."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_its_headings_make_an_outline(browser: Browser, report: Path) -> None:
         ]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_links_within_the_page_lead_somewhere(browser: Browser, report: Path) -> None:
