@@ -471,6 +471,7 @@ function describe() {
   const place = state.listed.indexOf(item) + 1;
   const name = `${item.subject}, ${item.name}`;
   $("title").textContent = name;
+  $("picture").setAttribute("aria-label", `Picture of ${name}`);
   const ged = result ? `, GED ${number(result.ged, 3)}` : "";
   $("status").textContent = place
     ? `Image ${place} of ${state.listed.length}, ${data.subject} ${name}${ged}`
@@ -808,11 +809,13 @@ function listen() {
   $("model").addEventListener("change", (event) => {
     state.model = event.target.value;
     fillRuns();
+    remember();
   });
   for (const name of ["beta", "seed", "fold"]) {
     $(name).addEventListener("change", (event) => {
       state[name] = event.target.value;
       list();
+      remember();
     });
   }
   $("search").addEventListener("input", list);

@@ -224,7 +224,7 @@ def _block(study: _Study, fold: int, rows: NDArray[np.int64]) -> list[dict[str, 
         if run.run.fold != fold or not any(run is one for one in study.usable):
             continue
         assert run.samples is not None
-        values = _values(run)
+        values = _values(run, rows)
         for k, drawn, single in _segmentations(run.samples, rows):
             own = {"count": len(drawn)} | shown_as.drawn(views[k], drawn, single)
             items[k]["runs"][str(index)] = values.get(int(rows[k]), {}) | own
@@ -248,11 +248,12 @@ def _image(view: View, row: int, fold: int) -> dict[str, Any]:
     }
 
 
-def _values(run: RunFolder) -> Mapping[int, dict[str, float | None]]:
-    """Return a run's GED and diversity by row, at its greatest n."""
+def _values(run: RunFolder, rows: NDArray[np.int64]) -> Mapping[int, dict[str, float | None]]:
+    """Return a run's GED and diversity of these rows that have any, at its greatest n."""
     if run.scores is None:
         return {}
     table = scored(run.scores)
+    table = table[table["row"].isin(rows)]
     return {
         int(row): {"ged": _rounded(ged), "diversity": _rounded(diversity)}
         for row, ged, diversity in table[["row", "ged", "diversity"]].itertuples(index=False)
