@@ -119,7 +119,7 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without() -> None:
             {"overrides": {"lidc": {"evaluation": {"bootstrap": 7}}}},
             "overrides.lidc.evaluation.bootstrap: is the same for all data sets",
         ),
-        ({"overrides": {"mnist": {}}}, "overrides.mnist: unknown key"),
+        ({"overrides": {"mnist": {}}}, "overrides.mnist: `datasets` has no mnist; remove it"),
         (
             {"datasets": {"cityscapes": {"source": "phantom", "size": [100, 512]}}},
             "datasets.cityscapes.size: 100 is not a multiple of 64, which 7 scales need.",
@@ -150,7 +150,7 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without() -> None:
         ({"intensity": {"window": [400, -1000]}}, "intensity: window: 400.0 must lie below"),
         (
             {"datasets": {}},
-            "datasets: names no data set; choose at least one of: lidc, cityscapes.",
+            "datasets: names no data set; choose at least one of: lidc, cityscapes, or images",
         ),
         ({"datasets": {"lidc": {"source": "local"}}}, "datasets.lidc: `source: local` needs"),
         (
@@ -261,6 +261,66 @@ def test_images_of_both_kinds(containers: str, torch: str) -> None:
     config = check(Config, PHANTOM | {"containers": containers}, "mine.yaml")
     assert config.image_of("torch") == torch
     assert config.image_of("data") == torch.replace("torch", "data")
+
+
+MINE = {"source": "folder", "path": "/pictures"}
+
+
+def test_images_of_ones_own_are_run_beside_the_others_under_any_name() -> None:
+    config = check(
+        Config,
+        {
+            "datasets": {
+                "knees": MINE | {"size": [96, 128], "window": [0, 4095]},
+                "lidc": {"source": "phantom"},
+                "eyes2": MINE | {"table": "eyes.csv"},
+            },
+            "training": {"steps": 7},
+            "overrides": {"knees": {"beta": [3], "training": {"batch": 5}}},
+        },
+        "mine.yaml",
+    )
+    assert config.datasets.names == ["lidc", "knees", "eyes2"]
+    assert config.datasets.own["knees"].size == (96, 128)
+    assert config.datasets.own["knees"].window == (0.0, 4095.0)
+    assert config.datasets.own["eyes2"].size is None
+    knees, eyes = config.of("knees"), config.of("eyes2")
+    assert (knees.training.steps, knees.training.batch, knees.beta) == (7, 5, (3.0,))
+    assert eyes == config.of("lidc")  # the paper's values
+    assert config.folds_of("knees") == 4
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"datasets": {"lidk": {"source": "phantom"}}},
+            "datasets.lidk.source: phantom is no source of it: other data sets than lidc and",
+        ),
+        ({"datasets": {"mine": {"source": "folder"}}}, "datasets.mine.path: Field required"),
+        ({"datasets": {"mine": MINE | {"siz": 3}}}, "datasets.mine.siz: unknown key"),
+        ({"datasets": {"Mine": MINE}}, "Mine: cannot name a data set; a name is of small"),
+        ({"datasets": {"a/b": MINE}}, "a/b: cannot name a data set"),
+        ({"datasets": {"figures": MINE}}, "figures: cannot name a data set"),
+        (
+            {"datasets": {"mine": MINE | {"window": [5, 5]}}},
+            "datasets.mine: window: 5.0 must lie below 5.0",
+        ),
+        (
+            {"datasets": {"mine": MINE | {"size": [96, 100]}}},
+            "datasets.mine.size: 100 is not a multiple of 16, which 5 scales need",
+        ),
+        (
+            {
+                "datasets": {"mine": MINE},
+                "overrides": {"mine": {"evaluation": {"crop": 64}}},
+            },
+            "overrides.mine.evaluation.crop: is LIDC-IDRI's alone",
+        ),
+    ],
+)
+def test_a_mistake_about_images_of_ones_own(keys: dict[str, object], message: str) -> None:
+    assert message in refused(**keys)
 
 
 def test_one_address_for_both_images_is_refused() -> None:

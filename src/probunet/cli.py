@@ -36,7 +36,7 @@ def _group(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
 
 app = _group("The Probabilistic U-Net, from raw images to a GED table and a report.", _InOrder)
 fetch = _group("Get the images, or check those that you have.")
-prepare = _group("Make a data set's Zarr store, and folds over its patients or cities.")
+prepare = _group("Make a data set's Zarr store, and folds over its subjects.")
 score = _group("Score samples against the graders or modes; collect scores into tables.")
 app.add_typer(fetch, name="fetch")
 app.add_typer(prepare, name="prepare")
@@ -82,7 +82,7 @@ class Kind(StrEnum):
 
 
 class OnError(StrEnum):
-    """What to do about a patient or city without one usable image."""
+    """What to do about a patient, city or subject without one usable image."""
 
     stop = "stop"
     skip = "skip"
@@ -330,6 +330,19 @@ def fetch_cityscapes(
         fetch_official(folder, manifest, settings, endpoint_url)
 
 
+@fetch.command("folder")
+def fetch_own(
+    manifest: Annotated[Path, typer.Option(help="The manifest to write.")],
+    folder: Annotated[Path, typer.Option(help="Your folder: table, images and masks.")],
+    dataset: Annotated[str, typer.Option(help="The data set's name.")],
+    table: Annotated[str, typer.Option(help="The table in that folder, CSV.")] = "images.csv",
+) -> None:
+    """Check images of your own and their masks, listed in a table; copies nothing."""
+    from probunet.fetch.folder import fetch_folder
+
+    fetch_folder(folder, manifest, dataset, table)
+
+
 @prepare.command("lidc")
 def prepare_lidc(
     manifest: Annotated[Path | None, typer.Option(help="What fetch wrote.")] = None,
@@ -379,6 +392,36 @@ def prepare_cityscapes(
     _prepare(plan_scenes(manifest, size), output, workers, on_error, part, parts, join)
 
 
+@prepare.command("folder")
+def prepare_own(
+    manifest: Annotated[Path, typer.Option(help="What fetch wrote.")],
+    output: Annotated[Path, typer.Option(help="The store, or its part, to write.")],
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(min=1, help="Height and width, pixels; the images' own if not told."),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Values that become 0 and 1; chosen by fetch if not told."),
+    ] = None,
+    multiple_of: Annotated[
+        int, typer.Option(min=1, help="Refuse images whose sides are not multiples of this.")
+    ] = 1,
+    workers: Workers = 1,
+    on_error: Annotated[
+        OnError, typer.Option(help="A subject without one usable image: stop, or skip.")
+    ] = OnError.stop,
+    part: PartNumber = None,
+    parts: Parts = None,
+    join: Join = None,
+) -> None:
+    """Images of your own and their masks to images of one size."""
+    from probunet.prepare.folder import plan_images
+
+    plan = plan_images(manifest, size, window, multiple_of)
+    _prepare(plan, output, workers, on_error, part, parts, join)
+
+
 def _prepare(
     plan: "Plan[Any]",
     output: Path,
@@ -421,16 +464,20 @@ def prepare_folds(
     ] = None,
     size: Annotated[
         tuple[int, int] | None,
-        typer.Option(min=1, help="Refuse scenes of another height and width."),
+        typer.Option(min=1, help="Refuse images of another height and width."),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Refuse images of which other values become 0 and 1."),
     ] = None,
 ) -> None:
-    """Divide the store's patients or cities into folds; none stands on two sides."""
+    """Divide the store's patients, cities or subjects into folds; none stands on two sides."""
     from probunet.folds import Folds
     from probunet.prepare.folds import check_folds, check_origin, draw_folds, official_folds
     from probunet.store import open_data
 
     data = open_data(store)
-    check_origin(data, source, count, size)
+    check_origin(data, source, count, size, window)
     if given is not None:
         made = Folds.read(given)
         check_folds(made, data, folds)

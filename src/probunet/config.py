@@ -6,7 +6,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -188,26 +189,100 @@ class Cityscapes(Section):
         return self
 
 
-DatasetName = Literal["lidc", "cityscapes"]
+def _is_folder(source: str) -> str:
+    if source != "folder":
+        raise ValueError(
+            f"{source} is no source of it: other data sets than lidc and cityscapes are images of "
+            "your own, `source: folder`"
+        )
+    return source
+
+
+class Folder(Section):
+    """Images of one's own: a folder with a table that names images, subjects and masks."""
+
+    source: Annotated[
+        str, AfterValidator(_is_folder), WithJsonSchema({"const": "folder", "type": "string"})
+    ] = Field(description="Images of one's own: read where they are, and never copied.")
+    path: str = Field(description="The folder that holds the table, the images and the masks.")
+    table: str = Field(
+        "images.csv",
+        description="The table in that folder, CSV: columns `image`, `subject`, and one for each "
+        "grader whose name begins with `mask`.",
+    )
+    size: tuple[Positive, Positive] | None = Field(
+        None,
+        description="Height and width of the prepared images, pixels; multiples of 2^(scales - 1). "
+        "Others are scaled to fit and padded. If left out, all images must have one size, which "
+        "is kept.",
+    )
+    window: tuple[float, float] | None = Field(
+        None,
+        description="Values that become 0 and 1; those outside are clipped. If left out: 0 and 255 "
+        "of 8 bits, else the 0.5th and 99.5th percentile of all images.",
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What to do when not one image of a subject can be used: `stop` with an error, "
+        "or `skip` the subject. Single bad images are always left out and counted.",
+    )
+    folds_file: str | None = Field(
+        None,
+        description="Your own folds over subjects (JSON as in `results/<dataset>/folds.json`), "
+        "used instead of drawn ones. `folds` must equal the number of folds in it.",
+    )
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"window: {self.window[0]} must lie below {self.window[1]}")
+        return self
+
+
+OWN_NAME = r"[a-z][a-z0-9_]*"  # of a data set of one's own
+TAKEN = ("figures", "provenance")  # folders of results that are no data set's
 
 
 class Datasets(Section):
-    """The data sets to run on."""
+    """The data sets to run on; any other name is that of images of one's own."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"propertyNames": {"pattern": f"^{OWN_NAME}$"}}
+    )
+    __pydantic_extra__: dict[str, Folder] = Field(init=False)
 
     lidc: Lidc | None = Field(None, description="LIDC-IDRI (paper, section 3.1).")
     cityscapes: Cityscapes | None = Field(None, description="Cityscapes (paper, section 3.2).")
 
     @model_validator(mode="after")
+    def _names_can_name_folders(self) -> Self:
+        for name in self.own:
+            if not re.fullmatch(OWN_NAME, name) or name in TAKEN:
+                raise ValueError(
+                    f"{name}: cannot name a data set; a name is of small letters, digits and _, "
+                    f"begins with a letter, and is none of {', '.join(TAKEN)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.names:
             known = ", ".join(type(self).model_fields)
-            raise ValueError(f"names no data set; choose at least one of: {known}")
+            raise ValueError(
+                f"names no data set; choose at least one of: {known}, or images of your own"
+            )
         return self
 
     @property
-    def names(self) -> list[DatasetName]:
+    def names(self) -> list[str]:
         """The data sets that the configuration asks for."""
-        return [name for name in get_args(DatasetName) if getattr(self, name) is not None]
+        known = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        return [*known, *self.own]
+
+    @property
+    def own(self) -> dict[str, Folder]:
+        """Those that are images of one's own, by name."""
+        return dict(self.__pydantic_extra__)
 
 
 class Paths(Section):
@@ -408,7 +483,9 @@ class Training(Section):
     steps: Positive = Field(240_000, description="Gradient steps.")
     batch: Positive = Field(32, description="Crops per step.")
     crop: Positive = Field(
-        128, le=180, description="Side of the random crop, pixels; a multiple of 2^(scales - 1)."
+        128,
+        le=180,
+        description="LIDC-IDRI: side of the random crop, pixels; a multiple of 2^(scales - 1).",
     )
     learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
@@ -475,7 +552,7 @@ class Settings(Section):
     What one model alone needs is a section named after the model.
     """
 
-    intensity: Intensity = Field(Intensity(), description="Of CT, from HU to the input.")
+    intensity: Intensity = Field(Intensity(), description="LIDC-IDRI: from HU to the input.")
     architecture: Architecture = Field(Architecture(), description="The networks.")
     dropout_unet: DropoutUNet = Field(DropoutUNet(), description="The Dropout U-Net's own.")
     unet_ensemble: UNetEnsemble = Field(UNetEnsemble(), description="The U-Net ensemble's own.")
@@ -534,7 +611,12 @@ class Overrides(Section):
 
 
 class AllOverrides(Section):
-    """What is different for single data sets, whether they are run or not."""
+    """What is different for single data sets; the two of the paper need not be run."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"propertyNames": {"pattern": f"^{OWN_NAME}$"}}
+    )
+    __pydantic_extra__: dict[str, Overrides] = Field(init=False)
 
     lidc: Overrides = Field(Overrides(), description="For LIDC-IDRI.")
     cityscapes: Overrides = Field(Overrides(), description="For Cityscapes.")
@@ -581,8 +663,7 @@ class Study(Settings):
 
 
 # where the paper's values for a data set (appendix H.2) are not the defaults above (H.1)
-PAPER: dict[DatasetName, dict[str, Any]] = {
-    "lidc": {},
+PAPER: dict[str, dict[str, Any]] = {
     "cityscapes": {
         "architecture": {
             "channels": [32, 64, 128, 192, 192, 192, 192],
@@ -610,7 +691,7 @@ class Config(Study):
         4,
         ge=2,
         le=875,
-        description="Folds over patients or cities; each is the test set of one run.",
+        description="Folds over patients, cities or subjects; each is the test set of one run.",
     )
     overrides: AllOverrides = Field(
         AllOverrides(), description="What is different for single data sets."
@@ -631,7 +712,7 @@ class Config(Study):
     )
     report: Report = Field(Report(), description="Its heading and how much it shows.")
 
-    def of(self, dataset: DatasetName) -> Study:
+    def of(self, dataset: str) -> Study:
         """Return what is run on a data set.
 
         A key's value is that of the data set's overrides, else that of the study, else the paper's
@@ -644,11 +725,12 @@ class Config(Study):
         (9, 3)
         """
         shared = self.model_dump(mode="json", include=set(Study.model_fields), exclude_unset=True)
-        own = getattr(self.overrides, dataset).model_dump(mode="json", exclude_unset=True)
-        merged = _merged(_merged(PAPER[dataset], shared), own)
+        overrides = getattr(self.overrides, dataset, Overrides())
+        own = overrides.model_dump(mode="json", exclude_unset=True)
+        merged = _merged(_merged(PAPER.get(dataset, {}), shared), own)
         return Study.model_validate_json(json.dumps(merged))
 
-    def folds_of(self, dataset: DatasetName) -> int:
+    def folds_of(self, dataset: str) -> int:
         """Return the number of folds of a data set."""
         section = getattr(self.datasets, dataset)
         official = dataset == "cityscapes" and section.split == "official"
@@ -681,6 +763,22 @@ class Config(Study):
         return self
 
     @model_validator(mode="after")
+    def _overrides_are_of_data_sets(self) -> Self:
+        for name, own in (self.overrides.__pydantic_extra__ or {}).items():
+            if name not in self.datasets.own:
+                raise ValueError(
+                    f"overrides.{name}: `datasets` has no {name}; remove it or correct its name"
+                )
+            for part in ("training", "evaluation"):
+                section = getattr(own, part)
+                if section is not None and "crop" in section.model_fields_set:
+                    raise ValueError(
+                        f"overrides.{name}.{part}.crop: is LIDC-IDRI's alone: images of your own "
+                        f"are taken whole; set datasets.{name}.size"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _overrides_fit(self) -> Self:
         for dataset in self.datasets.names:
             try:
@@ -702,10 +800,11 @@ class Config(Study):
                     )
         return self
 
-    def _lengths(self, dataset: DatasetName, study: Study) -> list[tuple[str, int]]:
+    def _lengths(self, dataset: str, study: Study) -> list[tuple[str, int]]:
         """Return the heights and widths that a data set's networks meet, and their keys."""
-        if dataset == "cityscapes" and self.datasets.cityscapes is not None:
-            return [("datasets.cityscapes.size", one) for one in self.datasets.cityscapes.size]
+        section = getattr(self.datasets, dataset)
+        if isinstance(section, Cityscapes | Folder):
+            return [(f"datasets.{dataset}.size", one) for one in section.size or ()]
         return [(f"{part}.crop", getattr(study, part).crop) for part in ("training", "evaluation")]
 
 

@@ -40,6 +40,7 @@ PACKAGES = {
     "dask": "dask",
     "pydicom": "pydicom",
     "pylidc": "pylidc",
+    "nibabel": "nibabel",
     "PIL": "pillow",
     "matplotlib": "matplotlib",
     "torch": "torch",

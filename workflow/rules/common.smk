@@ -36,6 +36,7 @@ def one_of(names):
     return "|".join(sorted(set(names))).replace(".", r"\.") or "(?!)"
 
 
+OWN = one_of(plan.datasets.own)  # images of one's own
 TRAINED_WHOLE = one_of(run.model for run in RUNS if run.model not in ENSEMBLES)
 TRAINED_BY_MEMBER = one_of(run.model for run in RUNS if run.model in ENSEMBLES)
 
@@ -151,14 +152,15 @@ def is_fetched_here(dataset):
     return is_downloaded(dataset) and plan.fetch.here
 
 
+FETCH_GROUP = "prepare" if plan.prepare.jobs == 1 else "fetch"
+
+
 def fetch_group(dataset):
     """The group of `fetch`: it shares a job with `prepare`, unless several jobs prepare.
 
     None where it is no job of the cluster: a rule in a group is never run by the driver itself.
     """
-    if is_fetched_here(dataset):
-        return None
-    return "prepare" if plan.prepare.jobs == 1 else "fetch"
+    return None if is_fetched_here(dataset) else FETCH_GROUP
 
 
 def fetched_parts():
@@ -202,6 +204,51 @@ def scene_size():
     return cityscapes.size if cityscapes else []
 
 
+def own_table(wildcards):
+    """The table of a data set of one's own."""
+    own = plan.datasets.own[wildcards.dataset]
+    return (Path(own.path) / own.table).as_posix()
+
+
+def own_options(wildcards):
+    """The options of `probunet fetch folder` that say where the images lie."""
+    own = plan.datasets.own[wildcards.dataset]
+    return [
+        "--dataset",
+        wildcards.dataset,
+        "--folder",
+        own.path,
+        "--table",
+        own.table,
+    ]
+
+
+def own_form(wildcards):
+    """The options of `probunet prepare` that say what is made of images of one's own."""
+    return form_of(plan.datasets.own[wildcards.dataset])
+
+
+def form_of(own):
+    """The same of a section of the configuration."""
+    options = ["--size", *own.size] if own.size else []
+    return options + (["--window", *own.window] if own.window else [])
+
+
+def own_stride(wildcards):
+    """What the sides of images must be multiples of, so that the network can halve them."""
+    return 2 ** (STUDIES[wildcards.dataset].scales - 1)
+
+
+def own_on_error(wildcards):
+    """What to do about a subject of one's own without one usable image."""
+    return on_error(wildcards.dataset)
+
+
+def own_parts(wildcards):
+    """The parts that the store of a data set of one's own is joined from."""
+    return parts_of(wildcards.dataset)
+
+
 def on_error(dataset):
     """What to do about a subject without one usable image."""
     section = getattr(plan.datasets, dataset)
@@ -233,7 +280,9 @@ def folds_options(wildcards, input):
     """
     section = getattr(plan.datasets, wildcards.dataset)
     options = ["--source", section.source]
-    if wildcards.dataset == "lidc":
+    if wildcards.dataset in plan.datasets.own:
+        options += form_of(section)
+    elif wildcards.dataset == "lidc":
         options += ["--count", section.patients] if section.patients else []
     else:
         options += ["--size", *section.size]

@@ -101,3 +101,31 @@ rule fetch_cityscapes:
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
         " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
+
+
+rule fetch_folder:
+    """Images of one's own: checked in place, and never copied."""
+    input:
+        table=own_table,
+    output:
+        manifest=data("raw/{dataset}.manifest.json"),
+    log:
+        "logs/fetch/{dataset}.log",
+    benchmark:
+        "benchmarks/fetch/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=OWN,
+    group:
+        FETCH_GROUP
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        options=own_options,
+    shell:
+        "probunet fetch folder {params.options:q} --manifest {output.manifest:q} &> {log:q}"

@@ -113,6 +113,72 @@ rule prepare_cityscapes:
         " {params.join:q} &> {log:q}"
 
 
+rule prepare_folder_part:
+    """Some of one's own images: what one of several jobs makes of them."""
+    input:
+        manifest=data("raw/{dataset}.manifest.json"),
+    output:
+        part=temp(directory(data("{dataset}.parts/{part}-of-{parts}.zarr"))),
+    log:
+        "logs/prepare/{dataset}.{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/prepare/{dataset}.{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        dataset=OWN,
+        part=r"\d+",
+        parts=r"\d+",
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        multiple_of=own_stride,
+    params:
+        form=own_form,
+    shell:
+        "probunet prepare folder --manifest {input.manifest:q} --output {output.part:q}"
+        " {params.form} --multiple-of {resources.multiple_of} --workers {threads}"
+        " --part {wildcards.part} --parts {wildcards.parts} &> {log:q}"
+
+
+rule prepare_folder:
+    """One's own images and masks, of one size, in one Zarr store."""
+    input:
+        manifest=data("raw/{dataset}.manifest.json"),
+        parts=own_parts,
+    output:
+        store=directory(data("{dataset}.zarr")),
+    log:
+        "logs/prepare/{dataset}.log",
+    benchmark:
+        "benchmarks/prepare/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=OWN,
+    group:
+        "prepare"
+    conda:
+        "../../envs/data.yaml"
+    container:
+        image("data")
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        # no parameter: another architecture does not repeat the step
+        multiple_of=own_stride,
+    params:
+        form=own_form,
+        on_error=own_on_error,
+        join=join_options,
+    shell:
+        "probunet prepare folder --manifest {input.manifest:q} --output {output.store:q}"
+        " {params.form} --multiple-of {resources.multiple_of} --workers {threads}"
+        " --on-error {params.on_error} {params.join:q} &> {log:q}"
+
+
 rule prepare_folds:
     """Folds over subjects; nobody stands on two sides."""
     input:

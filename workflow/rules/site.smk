@@ -54,9 +54,8 @@ CERTIFICATES = ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"]
 
 def named_paths():
     """Folders and files that jobs use and that may lie outside the working directory."""
-    sections = [plan.datasets.lidc, plan.datasets.cityscapes]
     found = [workflow.basedir, plan.paths.data, plan.paths.results]
-    for section in filter(None, sections):
+    for section in (getattr(plan.datasets, name) for name in STUDIES):
         found += [section.path, section.folds_file and Path(section.folds_file).parent]
     found += [os.environ.get(name) for name in CERTIFICATES]
     return [Path(path).absolute() for path in found if path]
