@@ -660,7 +660,7 @@ function press() {
 
 /* ---------- window and level ---------- */
 
-function prepareWindow({ low, high, unit, presets }) {
+function prepareWindow({ low, high, presets }) {
   for (const [name, from, to] of [["level", low, high], ["width", 1, high - low]]) {
     Object.assign($(name), { min: from, max: to, step: high - low > 50 ? 1 : (high - low) / 255 });
   }
@@ -674,18 +674,27 @@ function prepareWindow({ low, high, unit, presets }) {
       return button;
     }),
   );
-  const span = `${number(low, 0)} to ${number(high, 0)}${unit && ` ${unit}`}`;
-  const grain = `${((high - low) / 255).toPrecision(2)}${unit && ` ${unit}`}`;
+  const digits = digitsOf(state.data.scale);
+  const span = `${number(low, digits)} to ${withUnit(number(high, digits))}`;
+  const grain = withUnit(((high - low) / 255).toPrecision(2));
   $("steps").textContent = `The picture holds ${span} in steps of ${grain}; what lies beyond is cut.`;
   setWindow(presets[0].level, presets[0].width);
 }
 
+/** Return how many digits after the point a value of the picture is told with. */
+const digitsOf = ({ low, high }) => (high - low > 50 ? 0 : 3);
+
+function withUnit(text) {
+  const { unit } = state.data.scale;
+  return unit ? `${text} ${unit}` : text;
+}
+
 function setWindow(level, width) {
   Object.assign(state, { level, width });
-  const { unit, presets } = state.data.scale;
+  const { presets } = state.data.scale;
   for (const [name, value] of [["level", level], ["width", width]]) {
     $(name).value = value;
-    const text = `${number(value, Number.isInteger(value) ? 0 : 1)}${unit && ` ${unit}`}`;
+    const text = withUnit(number(value, digitsOf(state.data.scale)));
     $(name).setAttribute("aria-valuetext", text);
     $(name).parentElement.querySelector("output").textContent = text;
   }
@@ -719,9 +728,9 @@ function valuesAt(x, y) {
   const samples = [...layers].filter(([key]) => key.startsWith("sample")).map(([, layer]) => at(layer));
   const words = [];
   if (data.scale) {
-    const { low, high, unit } = data.scale;
-    const digits = high - low > 50 ? 0 : 2;
-    words.push(`${number(low + (at(picture) / 255) * (high - low), digits)} ${unit}`.trim());
+    const { low, high } = data.scale;
+    const value = low + (at(picture) / 255) * (high - low);
+    words.push(withUnit(number(value, digitsOf(data.scale))));
   }
   if (data.kind === "masks") {
     const marks = truth.map(at);
