@@ -30,7 +30,7 @@ from probunet.report.tables import (
     read_table,
 )
 from probunet.run import format_beta
-from probunet.store import Crops, Data, Scenes, open_data
+from probunet.store import Crops, Data, Images, Scenes, open_data
 
 PACKAGES = ("probunet", "numpy", "pandas", "scipy", "scikit-image", "zarr", "matplotlib", "pillow")
 LATENT = "probabilistic_unet"  # the model whose latent space is drawn
@@ -41,7 +41,7 @@ class DatasetSection:
     """All that the report says of one data set."""
 
     name: str
-    kind: str  # "crops" or "scenes"
+    kind: str  # "crops", "scenes" or "images"
     data: Data | None
     split: str | None  # of scenes, as the configuration has it
     tested: dict[int, dict[str, int]]  # of scenes: test images by fold and city
@@ -167,7 +167,7 @@ def _section(
     sampled = [run.samples for run in runs if run.samples is not None]
     return DatasetSection(
         name=name,
-        kind="scenes" if isinstance(data, Scenes) or name == "cityscapes" else "crops",
+        kind=_kind(name, data),
         data=data,
         split=split,
         tested=scenes.tested(runs, data) if isinstance(data, Scenes) else {},
@@ -191,6 +191,13 @@ def _section(
         latent=[] if data is None else latent_figures(runs, latent_beta, data),
         latent_of=labels.predictor(LATENT, latent_beta, name),
     )
+
+
+def _kind(name: str, data: Data | None) -> str:
+    """Return how a data set is described: as its store tells or, without one, its name."""
+    kinds = {Crops: "crops", Scenes: "scenes", Images: "images"}
+    named = {"lidc": "crops", "cityscapes": "scenes"}
+    return named.get(name, "images") if data is None else kinds[type(data)]
 
 
 def _examples(

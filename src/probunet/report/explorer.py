@@ -15,17 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from probunet.config import WITHOUT_KL
-from probunet.report import crops, labels, scenes
+from probunet.report import crops, labels, own, scenes
 from probunet.report.choice import scored, spread
 from probunet.report.runs import RunFolder
 from probunet.report.view import About, View
 from probunet.run import format_beta
-from probunet.store import Crops, Data, Samples, Scenes
+from probunet.store import Crops, Data, Images, Samples, Scenes
 
 SHOWN = 16  # samples per image, at most
 PROBED = 12  # images that tell how large one of a data set is
 BLOCK = 32  # images that are in memory at a time
-KINDS: dict[type, ModuleType] = {Crops: crops, Scenes: scenes}  # how to show a store, see `view`
+# how to show a store, see `view`
+KINDS: dict[type, ModuleType] = {Crops: crops, Scenes: scenes, Images: own}
 
 
 @dataclass(frozen=True)
