@@ -44,8 +44,12 @@ def opened(
     *,
     scripts: bool = True,
     fragment: str = "",
+    before: str = "",
 ) -> Iterator[Opened]:
-    """Open a file as a double click would; there is no network."""
+    """Open a file as a double click would, without a network.
+
+    `before` is a script that runs before the page's own.
+    """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         offline=True,
@@ -54,6 +58,8 @@ def opened(
         permissions=["clipboard-read", "clipboard-write"],
     )
     page = context.new_page()
+    if before:
+        page.add_init_script(before)
     seen = Opened(page, file)
     url = file.resolve().as_uri()
 
