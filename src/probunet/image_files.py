@@ -5,7 +5,6 @@ A file is what its content says, whatever its name.
 
 import gzip
 import io
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,8 +164,8 @@ def _nifti(content: bytes) -> Decoded:
         second = {int.from_bytes(raw[:4], order) for order in ("little", "big")} & {540}
         image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
         values = np.asarray(image.dataobj)
-    except (EOFError, OSError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as e:
-        raise BadImageError(ImageReason.UNREADABLE, str(e)) from None
+    except Exception as error:  # whatever a decoder raises over damaged data
+        raise BadImageError(ImageReason.UNREADABLE, str(error)) from None
     if values.dtype.kind not in "biuf":
         raise BadImageError(ImageReason.FORM, f"values of type {values.dtype}")
     shape = values.shape
