@@ -75,7 +75,7 @@ def test_a_wrong_table_is_told(tmp_path, text, message) -> None:
 
 
 def test_no_table_is_told_with_what_it_should_be(tmp_path) -> None:
-    with pytest.raises(ProbunetError, match=r"no such file\. It lists your images, with the columns"):
+    with pytest.raises(ProbunetError, match=r"no such file\. It lists your images, with the"):
         read_table(tmp_path / "images.csv")
     with pytest.raises(ProbunetError, match=r"cannot be read \(Is a directory\)"):
         read_table(tmp_path)
