@@ -1,4 +1,4 @@
-"""A made-up folder of one's own: discs in PNG pictures and in a NIfTI volume, drawn by graders."""
+"""Made-up images of one's own: discs that graders drew, as a folder of files and as a store."""
 
 import csv
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from PIL import Image
+
+from probunet.store import ImageAttributes, ImageColumns, create_images, seal, write_shard
 
 HEADER = ["image", "subject", "mask_anna", "mask_ben", "mask_eva"]
 
@@ -71,3 +73,60 @@ def write_folder(
                 row.append(write_volume(folder / f"masks/{s}_{g}.nii.gz", marked.swapaxes(0, 1)))
             rows.append(row)
     return write_table(folder, rows)
+
+
+def write_store(
+    path: Path,
+    given: list[int],
+    size: tuple[int, int] = (32, 48),
+    channels: int = 1,
+    values: str = "uint16",
+    graders: int = 3,
+    subjects: int = 4,
+) -> Path:
+    """Write and seal a store of images, `given` telling by bits who has looked at each of them.
+
+    Grader g draws a disc of radius 5 + 2 g, or nothing on every fifth image.
+    """
+    count, random = len(given), np.random.default_rng(0)
+    discs = np.stack([disc(size, 5 + 2 * g) for g in range(graders)])
+    bright = discs.mean(axis=0)[None, ..., None] * 500 + 200
+    image = (bright + random.normal(0, 30, (count, *size, channels))).clip(0, 1000)
+    masks = np.zeros((count, *size), np.uint8)
+    for row, who in enumerate(given):
+        for g in range(graders):
+            if who >> g & 1 and (row + g) % 5:
+                masks[row] |= discs[g].astype(np.uint8) << g
+    if values == "uint8":
+        image = image / 4
+    own = np.array([bin(who).count("1") for who in given])
+    attributes = ImageAttributes(
+        dataset=path.stem,
+        source="folder",
+        synthetic=False,
+        size=size,
+        channels=channels,
+        values=values,
+        graders=tuple(f"mask_{g}" for g in range(graders)),
+        window=(0.0, 255.0) if values == "uint8" else (100.0, 900.0),
+        window_from="set in the configuration",
+        resampling="",
+        resampled=0,
+        annotations={str(n): int((own == n).sum()) for n in np.unique(own)},
+        left_out={},
+        left_out_subjects=(),
+        unmarked=0,
+        manifest_sha256="0",
+        licence="none",
+        versions={},
+    )
+    columns = ImageColumns(
+        subject=np.array([f"P{row * subjects // count}" for row in range(count)]),
+        name=np.array([f"images/{row}.png" for row in range(count)]),
+        slice=np.full(count, -1, np.int32),
+        given=np.array(given, np.uint8),
+    )
+    create_images(path, columns, attributes)
+    write_shard(path, 0, image=image.astype(values), masks=masks)
+    seal(path)
+    return path
