@@ -2,46 +2,58 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probunet.report.choice import choose
-from probunet.report.runs import RunFolder
-from probunet.run import Run
-from probunet.store import Samples
+from probunet.report.choice import scored, spread
 
 
-def folder(fold: int, seed: int, images: int, patients: int) -> RunFolder:
-    rows = np.arange(images)
-    table = pd.DataFrame(
+def fold(number: int, images: int, subjects: int) -> pd.DataFrame:
+    rows = np.arange(images) + 1000 * number
+    return pd.DataFrame(
         {
-            "predictor": "model",
-            "n": 16,
             "row": rows,
-            "patient": [f"P{fold}-{row % patients}" for row in rows],
-            "ged": np.random.default_rng(fold).permutation(images) / images,
+            "ged": np.random.default_rng(number).permutation(images) / images,
+            "subject": [f"P{number}-{row % subjects}" for row in rows],
         }
     )
-    others = table.assign(n=1, ged=-1.0)
-    samples = Samples.__new__(Samples)  # chosen by its presence alone
-    scores = pd.concat([others, table], ignore_index=True)
-    return RunFolder(Run("lidc", "probabilistic_unet", 1, fold, seed), [], samples, scores, ())
 
 
-def test_examples_are_spread_over_folds_patients_and_ged() -> None:
-    runs = [folder(fold, seed, 40, 20) for seed in (1, 0) for fold in (0, 1)]
-    chosen = choose(runs, "probabilistic_unet", 1, 10, "patient")
-    assert len(chosen) == 10
-    assert [run.run.fold for run, _ in chosen].count(0) == 5
-    assert {run.run.seed for run, _ in chosen} == {0}
-    assert len({row["patient"] for _, row in chosen}) == 10
-    ged = [row["ged"] for _, row in chosen]
-    assert ged == sorted(ged)
-    np.testing.assert_allclose(ged, np.arange(0.05, 1, 0.1), atol=0.1)
+def test_images_are_spread_over_folds_subjects_and_ged() -> None:
+    folds = {k: fold(k, 40, 20) for k in (0, 1)}
+    chosen = spread(folds, 10)
+    assert len(set(chosen)) == 10
+    assert [k for k, _ in chosen].count(0) == 5
+    found = pd.concat([folds[k][folds[k]["row"] == row] for k, row in chosen])
+    assert found["subject"].is_unique
+    np.testing.assert_allclose(np.sort(found["ged"]), np.arange(0.05, 1, 0.1), atol=0.1)
 
 
-@pytest.mark.parametrize("images", [1, 3])
-def test_few_images_are_shown_once(images: int) -> None:
-    chosen = choose([folder(0, 0, images, 1)], "probabilistic_unet", 1, 12, "patient")
-    assert sorted(row["row"] for _, row in chosen) == list(range(images))
+@pytest.mark.parametrize("count", [30, 31, 500])
+def test_all_images_are_shown_once_where_so_many_are_wanted(count: int) -> None:
+    folds = {0: fold(0, 7, 3), 1: fold(1, 23, 30)}
+    chosen = spread(folds, count)
+    assert chosen == [(k, row) for k, table in folds.items() for row in sorted(table["row"])]
 
 
-def test_no_run_no_examples() -> None:
-    assert choose([], "probabilistic_unet", 1, 12, "patient") == []
+def test_subjects_are_shown_once_before_any_is_shown_twice() -> None:
+    folds = {0: fold(0, 60, 12)}
+    subject = folds[0].set_index("row")["subject"]
+    assert subject[[row for _, row in spread(folds, 12)]].is_unique
+    assert subject[[row for _, row in spread(folds, 24)]].nunique() == 12
+
+
+def test_no_fold_no_images() -> None:
+    assert spread({}, 12) == []
+    assert spread({0: fold(0, 0, 1)}, 12) == []
+    assert spread({0: fold(0, 5, 1)}, 0) == []
+
+
+def test_only_the_model_s_scores_at_the_greatest_n_count() -> None:
+    table = pd.DataFrame(
+        [
+            ("model", 16, 1, 0.5),
+            ("model", 16, 2, np.nan),
+            ("model", 1, 1, 0.9),
+            ("graders", 16, 1, 0.0),
+        ],
+        columns=["predictor", "n", "row", "ged"],
+    )
+    assert scored(table)[["row", "ged"]].to_numpy().tolist() == [[1, 0.5]]

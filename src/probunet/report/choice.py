@@ -1,14 +1,9 @@
 """Which test images are shown: not picked by hand."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-
-from probunet.report.runs import RunFolder
-
-ImageScores = dict[Hashable, Any]  # a row of a run's scores
 
 
 def spread(folds: Mapping[int, pd.DataFrame], count: int) -> list[tuple[int, int]]:
@@ -43,40 +38,6 @@ def spread(folds: Mapping[int, pd.DataFrame], count: int) -> list[tuple[int, int
             unseen[other] &= (table["subject"] != subject).to_numpy()
         chosen.append((fold, int(folds[fold]["row"].iloc[nearest])))
     return sorted(chosen)
-
-
-def choose(
-    runs: list[RunFolder], model: str, beta: float, count: int, apart: str
-) -> list[tuple[RunFolder, ImageScores]]:
-    """Return runs and rows of their scores: images spread over folds and over GED.
-
-    Of the lowest seed. The folds take turns; the i-th of `count` images lies at the quantile
-    (i + 1/2) / count of its fold's GED, or nearest to it among images with another value in the
-    column `apart` than those already chosen.
-    """
-    of_model = [run for run in runs if (run.run.model, run.run.beta) == (model, beta)]
-    seed = min((run.run.seed for run in of_model), default=0)
-    usable = [
-        (run, scored(run.scores))
-        for run in sorted(of_model, key=lambda run: run.run)
-        if run.run.seed == seed and run.samples is not None and run.scores is not None
-    ]
-    chosen: list[tuple[RunFolder, ImageScores]] = []
-    shown: set[str] = set()
-    for i in range(count if usable else 0):
-        run, scores = usable[i % len(usable)]
-        taken = [row["row"] for other, row in chosen if other is run]
-        left = scores[~scores["row"].isin(taken)]
-        if left.empty:
-            continue
-        unseen = left[~left[apart].isin(shown)]
-        candidates = left if unseen.empty else unseen
-        wanted = float(scores["ged"].quantile((i + 0.5) / count))
-        nearest = int((candidates["ged"] - wanted).abs().to_numpy().argmin())
-        row: ImageScores = candidates.to_dict("records")[nearest]
-        chosen.append((run, row))
-        shown.add(row[apart])
-    return sorted(chosen, key=lambda pair: pair[1]["ged"])
 
 
 def scored(scores: pd.DataFrame) -> pd.DataFrame:

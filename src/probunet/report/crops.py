@@ -1,26 +1,21 @@
-"""LIDC-IDRI in the report: its crops, graders and samples, drawn as outlines over the picture."""
+"""LIDC-IDRI in the report: its crops, graders and samples."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
-from probunet.metrics.bits import GRADERS, unpack, unpack_graders
+from probunet.metrics.bits import GRADERS, unpack_graders
 from probunet.report import masks
-from probunet.report.choice import ImageScores
-from probunet.report.images import grey, shaded
+from probunet.report.images import grey
 from probunet.report.labels import number
 from probunet.report.view import About, Preset, Scale, View
-from probunet.run import Run
-from probunet.store import SIZE, Crops, Samples
+from probunet.store import SIZE, Crops
 
 WINDOW = (-1350.0, 150.0)  # HU: the usual lung window, width 1500 around -600
-SHOWN = 16  # samples per image, at most
 ZOOM_MARGIN = 10  # pixels around all outlines
 LEAST_ZOOM = 48  # pixels, the smallest side that is shown
-APART = "patient"  # the column in which the images shown differ, where they can
 SCALE = (
     Scale(  # air to bone's softest: lung, nodules and mediastinum; vessels with contrast are cut
         low=-1400,
@@ -29,24 +24,6 @@ SCALE = (
         presets=[Preset("lung", -600, 1500), Preset("mediastinum", 40, 400)],
     )
 )
-
-
-@dataclass(frozen=True)
-class CropExample:
-    """One test image: pictures as data URIs, outlines as SVG paths in pixels of the crop."""
-
-    run: Run
-    patient: str
-    z: float  # mm
-    annotations: int
-    ged: float
-    crop: int  # side, pixels
-    zoom: tuple[int, int, int]  # left, top and side of the part shown large, pixels
-    picture: str
-    graders: list[str]
-    graders_mean: str
-    samples: list[str]
-    samples_mean: str
 
 
 def about(crops: Crops) -> About:
@@ -90,29 +67,6 @@ def drawn(
     """Return a run's masks of one crop."""
     height, width = view.arrays["truth"].shape[1:]
     return masks.segmentations(samples, deterministic, (height, width))
-
-
-def draw(run: Run, row: ImageScores, samples: Samples, crops: Crops) -> CropExample:
-    """Return the drawing of one test image."""
-    crop = samples.attributes.size[0]
-    index = int(row["row"])
-    image, graders = centre_of(crops, index, crop)
-    position = int(np.flatnonzero(samples.rows == index)[0])
-    drawn = unpack(np.asarray(samples.samples[position]), crop, crop)
-    return CropExample(
-        run=run,
-        patient=str(row["patient"]),
-        z=float(row["z"]),
-        annotations=int(row["annotations"]),
-        ged=float(row["ged"]),
-        crop=crop,
-        zoom=zoom_to(np.concatenate((graders, drawn[:SHOWN]))),
-        picture=shaded(image, *WINDOW, "gray"),
-        graders=[outline(mask) for mask in graders],
-        graders_mean=shaded(graders.mean(axis=0), 0, 1, "magma"),
-        samples=[outline(mask) for mask in drawn[:SHOWN]],
-        samples_mean=shaded(drawn.mean(axis=0), 0, 1, "magma"),
-    )
 
 
 def centre_of(crops: Crops, row: int, crop: int) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

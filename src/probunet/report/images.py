@@ -6,27 +6,11 @@ import zlib
 from typing import Any
 
 import numpy as np
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 from PIL import Image
 
 QUALITY = 85  # of photographs
 LEVELS = 255  # the steps of a grey picture
-
-
-def shaded(values: NDArray[np.generic], low: float, high: float, colours: str) -> str:
-    """Return values (H, W) from `low` to `high` as a PNG in one of matplotlib's colour maps."""
-    buffer = io.BytesIO()
-    imsave(
-        buffer,
-        values,
-        vmin=low,
-        vmax=high,
-        cmap=colours,
-        format="png",
-        pil_kwargs={"optimize": True},
-    )
-    return _uri("png", buffer)
 
 
 def indexed(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:

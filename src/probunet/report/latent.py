@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from probunet.metrics.bits import unpack
 from probunet.report.crops import WINDOW, centre_of, outline, zoom_to
-from probunet.report.images import indexed, shaded
+from probunet.report.images import grey, indexed
 from probunet.report.palette import PALETTE, coloured
 from probunet.report.runs import RunFolder
 from probunet.report.scenes import fitted
@@ -81,7 +81,7 @@ def _figure(
         masks = unpack(np.ascontiguousarray(grid), height, width)
         zoom = zoom_to(np.concatenate((graders, masks.reshape(-1, height, width))))
         outlines = [[outline(mask) for mask in line] for line in masks]
-        picture, name = shaded(image, *WINDOW, "gray"), str(data.columns.patient[row])
+        picture, name = grey(image, *WINDOW), str(data.columns.patient[row])
     else:
         maps = _maps(grid)
         picture = ""
