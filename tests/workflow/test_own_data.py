@@ -1,0 +1,95 @@
+"""The how-to about data of one's own: its commands and files are run as they stand there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from probunet.config import Config, check, json_schema
+from probunet.folds import Folds
+from probunet.store import open_images
+
+from ..own_images import write_folder
+from .test_dry_run import ROOT
+from .test_end_to_end import TINY
+
+PAGE = (ROOT / "docs/how-to/own-data.md").read_text()
+# the page's commands on a network of a few weights: later files overlay earlier ones
+SNAKEMAKE = 'snakemake() { command snakemake "$@" tiny.yaml; }\n'
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+    assert found
+    return found
+
+
+def shell(text: str, folder: Path) -> str:
+    """Return what commands print, with the page's variable set."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", text],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "PROBUNET": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    logs = "\n".join(file.read_text() for file in (folder / "logs").rglob("*.log"))
+    assert done.returncode == 0, done.stdout + done.stderr + logs
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_is_run_from_the_folder_to_the_report(tmp_path: Path) -> None:
+    write_folder(tmp_path / "knees")
+    before = {file: file.read_bytes() for file in (tmp_path / "knees").rglob("*.*")}
+    table = (tmp_path / "knees/images.csv").read_text().splitlines()
+    assert blocks("text")[1].splitlines() == table[:4]
+    (tmp_path / "knees.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "folds.json").write_text(blocks("json")[0])
+    tiny = {key: value for key, value in TINY.items() if key not in ("folds", "report")}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny | {"report": {"examples": 4}}))
+    [look, run, folds] = blocks("sh")
+
+    assert "knees: 20 images of 4 subjects" in shell(look, tmp_path)
+    shell(SNAKEMAKE + run.replace("--cores 4", "--cores 2"), tmp_path)
+    shell(folds, tmp_path)
+    told = shell(f"python - <<'END'\n{blocks('python')[0]}END\n", tmp_path)
+    assert told.splitlines()[0] == "20 (32, 48) " + str(
+        open_images(tmp_path / "data/knees.zarr").attributes.window
+    )
+    assert told.splitlines()[1] == "subject 0 images/0.nii.gz 1 3"
+
+    scores = pd.read_csv(tmp_path / "results/scores.csv")
+    assert set(scores["dataset"]) == {"knees"}
+    assert scores.groupby(["model", "n"])["images"].sum().max() == 20
+    graders = scores[scores["model"] == "graders"]
+    assert graders["ged"].abs().max() == 0
+    page = (tmp_path / "results/report.html").read_text()
+    assert "mask_anna" in page
+    assert "4 slices of volumes that no grader marked" in page
+    assert {file: file.read_bytes() for file in before} == before
+    crate = (tmp_path / "results/ro-crate-metadata.json").read_text()
+    assert "knees.manifest.json" in crate
+
+
+def test_the_page_s_configurations_and_folds_are_right(tmp_path: Path) -> None:
+    for text in blocks("yaml"):
+        config = check(Config, yaml.safe_load(text), "knees.yaml")
+        assert config.datasets.names == ["knees"]
+    assert config.of("knees").training.steps == 60_000
+    (tmp_path / "folds.json").write_text(blocks("json")[0])
+    assert len(Folds.read(tmp_path / "folds.json").folds) == config.folds
+
+
+def test_the_page_has_each_key() -> None:
+    keys = json.loads(json_schema())["$defs"]["Folder"]["properties"]
+    rows = set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.M))
+    assert {*keys} - {"source"} <= rows
