@@ -1,0 +1,181 @@
+/*
+ * Controls that depend on the image or the data set: graders, layers' buttons, legend and window.
+ */
+
+/** Offer each grader who looked at the image, in its colour and line. */
+function fillTruths() {
+  const { data, item } = shown;
+  const box = $("truths");
+  box.hidden = data.kind !== "masks";
+  const names = data.kind === "masks" ? item.given.map((which) => `${data.truth} ${which}`) : [];
+  if (box.dataset.names === String(names)) return markEmpty();
+  box.dataset.names = String(names);
+  const labels = names.map((name, k) => {
+    const grader = item.given[k];
+    const { colour, dash, width } = lookOf(grader);
+    const label = document.createElement("label");
+    label.innerHTML =
+      `<input type="checkbox" data-truth="${grader}"><svg viewBox="0 0 36 14" aria-hidden="true">` +
+      `<path d="M2 7h32" fill="none" stroke="${colour}" stroke-width="${width}" stroke-dasharray="${dash}"/></svg>`;
+    label.querySelector("input").checked = !state.hidden.has(grader);
+    label.append(name, document.createElement("span"));
+    return label;
+  });
+  box.querySelector("legend").textContent = `Outlines of the ${data.truth}s`;
+  box.replaceChildren(box.querySelector("legend"), ...labels);
+  return markEmpty();
+}
+
+/** Say which graders outlined nothing. */
+function markEmpty() {
+  $("truths").querySelectorAll("label > span").forEach((span, k) => {
+    span.textContent = shown.truth[k].values.some(Boolean) ? "" : "(empty)";
+  });
+}
+
+/** Make a button for each layer, or keep those that are there, and the focus with them. */
+function fillTiles() {
+  for (const [group, start] of [["maps", "map"], ["samples", "sample"]]) {
+    const layers = [...shown.layers].filter(([key]) => key.startsWith(start));
+    const names = layers.map(([key, layer]) => `${key} ${layer.name}`).join();
+    if ($(group).dataset.names !== names) {
+      $(group).dataset.names = names;
+      $(group).replaceChildren(...layers.map(([key]) => tile(key)));
+    }
+  }
+  root.querySelectorAll("[data-layer]").forEach(label);
+  press();
+  fillScales();
+}
+
+function tile(key) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.layer = key;
+  button.append(document.createElement("canvas"), document.createElement("span"));
+  return button;
+}
+
+/** Name a layer's button, with what its picture shows in words. */
+function label(button) {
+  const key = button.dataset.layer;
+  const layer = shown.layers.get(key);
+  const pixels = layer.kind === "mask" ? layer.values.reduce((sum, value) => sum + value, 0) : null;
+  const name = key.startsWith("sample") ? layer.name.replace("sample ", "") : layer.name;
+  button.querySelector("span").textContent = name + (pixels === 0 ? ", empty" : "");
+  let text = layer.name + (pixels === null ? "" : pixels ? `, ${pixels} pixels` : ", empty");
+  const digits = key.startsWith("sample") && shown.result.names?.split(" ")[key.split("-")[1]];
+  if (digits) {
+    text += `: ${namesOf(digits).join(", ")}`;
+    button.querySelector(".chips")?.remove();
+    button.append(chips(digits));
+  }
+  button.setAttribute("aria-label", text);
+}
+
+/** Return by which names a sample calls the five classes, in words. */
+function namesOf(digits) {
+  return Object.keys(state.data.flips)
+    .map((flip, k) => `${flip}${digits[k] === "2" ? " 2" : ""}`)
+    .filter((_, k) => digits[k] !== "0");
+}
+
+/** Return a square for each of the five classes: by which name a sample calls it. */
+function chips(digits) {
+  const span = document.createElement("span");
+  span.className = "chips";
+  span.append(
+    ...Object.keys(state.data.flips).map((flip, k) => {
+      const square = document.createElement("i");
+      const name = digits[k] === "2" ? `${flip} 2` : flip;
+      if (digits[k] !== "0") square.style.background = backgroundOf(name);
+      return square;
+    }),
+  );
+  return span;
+}
+
+/** Return a class's colour as CSS, with stripes where it is a second name. */
+function backgroundOf(name) {
+  const { labels } = state.data;
+  const { colour, first } = labels.find((one) => one.name === name);
+  if (first === null) return colour;
+  const under = labels[first].colour;
+  return `repeating-linear-gradient(135deg, ${under} 0 1.5px, ${colour} 1.5px 4.5px)`;
+}
+
+function fillLegend() {
+  const names = Object.keys(state.data.flips).join(", ");
+  $("chips").textContent = names && `Squares under a sample: the name that it gives most pixels of ${names}; white: neither name.`;
+  $("legend").replaceChildren(
+    ...state.data.labels.map(({ name }) => {
+      const li = document.createElement("li");
+      const square = document.createElement("i");
+      square.style.background = backgroundOf(name);
+      const probability = state.data.flips[name.replace(/ 2$/, "")];
+      li.append(square, name.endsWith(" 2") ? `${name}, ${probability}` : name);
+      return li;
+    }),
+  );
+}
+
+function fillScales() {
+  const p = document.createElement("p");
+  p.className = "quiet";
+  p.append(document.createElement("i"), SCALES[state.data.kind].text);
+  $("scales").replaceChildren(...(shown.result ? [p] : []));
+}
+
+/** Show on the buttons what is on and off. */
+function press() {
+  $("overlay").setAttribute("aria-pressed", state.overlay);
+  $("zoom").setAttribute("aria-pressed", state.enlarged);
+  for (const button of root.querySelectorAll("[data-layer]")) {
+    button.setAttribute("aria-pressed", button.dataset.layer === state.pinned);
+  }
+}
+
+function prepareWindow({ low, high, presets }) {
+  for (const [name, from, to] of [["level", low, high], ["width", 1, high - low]]) {
+    Object.assign($(name), { min: from, max: to, step: high - low > 50 ? 1 : (high - low) / 255 });
+  }
+  $("presets").replaceChildren(
+    ...presets.map((preset) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.preset = preset.name;
+      button.textContent = preset.name;
+      button.addEventListener("click", () => setWindow(preset.level, preset.width));
+      return button;
+    }),
+  );
+  const digits = digitsOf(state.data.scale);
+  const span = `${number(low, digits)} to ${withUnit(number(high, digits))}`;
+  const grain = withUnit(((high - low) / 255).toPrecision(2));
+  $("steps").textContent = `The picture holds ${span} in steps of ${grain}; what lies beyond is cut.`;
+  setWindow(presets[0].level, presets[0].width);
+}
+
+/** Return how many digits after the point a value of the picture is told with. */
+const digitsOf = ({ low, high }) => (high - low > 50 ? 0 : 3);
+
+function withUnit(text) {
+  const { unit } = state.data.scale;
+  return unit ? `${text} ${unit}` : text;
+}
+
+function setWindow(level, width) {
+  Object.assign(state, { level, width });
+  const { presets } = state.data.scale;
+  for (const [name, value] of [["level", level], ["width", width]]) {
+    $(name).value = value;
+    const text = withUnit(number(value, digitsOf(state.data.scale)));
+    $(name).setAttribute("aria-valuetext", text);
+    $(name).parentElement.querySelector("output").textContent = text;
+  }
+  for (const button of $("presets").children) {
+    const preset = presets.find((one) => one.name === button.dataset.preset);
+    button.setAttribute("aria-pressed", preset.level === level && preset.width === width);
+  }
+  drawSoon();
+}
