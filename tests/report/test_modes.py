@@ -11,7 +11,7 @@ from probunet.cityscapes import MODE_PROBABILITIES, PROBABILITIES
 from probunet.report import modes
 from probunet.report.modes import calibration
 from probunet.report.runs import RunFolder
-from probunet.report.style import looks
+from probunet.report.plots import looks
 from probunet.run import Run
 
 PAIR = ("m_heads", 1.0)

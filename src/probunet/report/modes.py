@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from probunet.cityscapes import FLIPS, MODE_PROBABILITIES, PROBABILITIES
 from probunet.report.labels import number, predictor
+from probunet.report.plots import STYLE, Look, data_uri, looks
 from probunet.report.runs import RunFolder
-from probunet.report.style import GREY, STYLE, Look, data_uri, looks
+from probunet.report.style import GREY
 from probunet.report.tables import Cell, Row, Table
 
 COLUMNS = ("mode_share", "first_pixels", "second_pixels", "present")

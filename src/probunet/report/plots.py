@@ -1,6 +1,11 @@
 """The plots of GED and of training."""
 
+import base64
+import io
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -10,14 +15,74 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from probunet.report.labels import degenerate, predictor
+from probunet.report.labels import degenerate, deterministic, predictor
 from probunet.report.runs import RunFolder
-from probunet.report.style import GREY, STYLE, Look, Looks, data_uri, looks
+from probunet.report.style import GREY
 from probunet.report.tables import groups
 
 MOST_POINTS = 200  # per training curve
 ALL_POINTS = 10_000  # of the curves of one plot together, which keeps the report small
 FEW = 4  # models and betas: of more, single runs and intervals would hide each other
+# Okabe and Ito's colours, told apart with any colour vision; wine instead of their yellow, which
+# is hard to see on white. The marker tells a model apart once more.
+MODELS = {
+    "probabilistic_unet": ("#0072B2", "o"),
+    "unet": ("#000000", "s"),
+    "dropout_unet": ("#E69F00", "^"),
+    "unet_ensemble": ("#D55E00", "D"),
+    "m_heads": ("#009E73", "v"),
+    "image2image_vae": ("#CC79A7", "P"),
+    "stochastic_segmentation_network": ("#56B4E9", "X"),
+    "hierarchical_probabilistic_unet": ("#882255", "p"),
+}
+OTHERS = (("#6A51A3", "<"), ("#8C6D31", ">"), ("#637939", "h"))  # for models of one's own
+LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")  # by beta, from the least
+STYLE: Any = {
+    "svg.hashsalt": "probunet",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model and beta is drawn."""
+
+    colour: str
+    marker: str
+    line: Literal["-", "--", "-.", ":"]
+
+
+Looks = dict[tuple[str, float], Look]  # by model and beta
+
+
+def looks(pairs: Iterable[tuple[str, float]]) -> Looks:
+    """Return how models and betas are drawn, and each one's deterministic rows with it."""
+    known = sorted({pair for pair in pairs if degenerate(pair[0]) is None})
+    betas = {model: [beta for other, beta in known if other == model] for model, _ in known}
+    own = [model for model in betas if model not in MODELS]
+    chosen = {}
+    for model, beta in known:
+        colour, marker = MODELS.get(model) or OTHERS[own.index(model) % len(OTHERS)]
+        line = LINES[betas[model].index(beta) % len(LINES)]
+        chosen[model, beta] = chosen[deterministic(model), beta] = Look(colour, marker, line)
+    return chosen
+
+
+def data_uri(figure: Figure) -> str:
+    """Return a figure as SVG that is the same whenever it is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 CURVES = {"loss": "Loss", "kl": "KL divergence", "validation_ged": "Validation GED"}
 
 

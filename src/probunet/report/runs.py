@@ -25,6 +25,8 @@ class RunFolder:
     samples: Samples | None
     scores: pd.DataFrame | None  # per image, predictor and n
     missing: tuple[str, ...]  # what could not be read and why
+    # of each log, the step at which a training stopped that is to go on; None: it is finished
+    stopped: tuple[int | None, ...] = ()
 
 
 def read_run(folder: Path) -> RunFolder:
@@ -42,7 +44,9 @@ def read_run(folder: Path) -> RunFolder:
         scores = None
         missing.append(f"no scores of single images: {_without_folder(error, folder)}")
     run = Run.parse(folder.resolve().as_posix())
-    return RunFolder(run, [log for log in logs if log], samples, scores, tuple(missing))
+    read = [(log, step) for log, step in logs if log]
+    stopped = tuple(step for _, step in read)
+    return RunFolder(run, [log for log, _ in read], samples, scores, tuple(missing), stopped)
 
 
 def _logs(folder: Path) -> list[Path]:
@@ -52,15 +56,22 @@ def _logs(folder: Path) -> list[Path]:
     return [member / "training.jsonl" for member in members or [folder]]
 
 
-def _training(path: Path, folder: Path, missing: list[str]) -> dict[str, pd.Series]:
+def _training(
+    path: Path, folder: Path, missing: list[str]
+) -> tuple[dict[str, pd.Series], int | None]:
+    """Return the curves, and where a training stopped whose log still lies in its checkpoint."""
     name = path.relative_to(folder).as_posix()
+    unfinished = path.with_name("checkpoint") / path.name
+    stopped = not path.exists() and unfinished.exists()
     try:
-        lines = path.read_text().splitlines()
+        lines = (unfinished if stopped else path).read_text().splitlines()
     except OSError as error:
         missing.append(f"no training log: {name}: {error.strerror}")
-        return {}
+        return {}, None
     values: dict[str, dict[int, float]] = {curve: {} for curve in CURVES}
+    last = 0
     for step, line in _records(lines):
+        last = max(last, step)
         for curve in CURVES:
             value = line.get(curve)
             # a step that was logged twice, before and after a resumption, counts once
@@ -69,7 +80,10 @@ def _training(path: Path, folder: Path, missing: list[str]) -> dict[str, pd.Seri
     unread = [curve for curve in CURVES if not values[curve]]
     if unread:
         missing.append(f"{name} has no values of {', '.join(unread)}")
-    return {curve: pd.Series(found).sort_index() for curve, found in values.items() if found}
+    if stopped:
+        missing.append(f"{name}: the training stopped at step {last} and is not finished")
+    curves = {curve: pd.Series(found).sort_index() for curve, found in values.items() if found}
+    return curves, last if stopped else None
 
 
 def _records(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:

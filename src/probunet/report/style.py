@@ -1,41 +1,64 @@
-"""How figures look: a colour and a marker for each model, the same in all of them."""
+"""How charts look: a colour and a marker for each model, the same in all of them."""
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from probunet.report.labels import degenerate, deterministic
 
+_X = "M-1,-.55L-.55,-1L0,-.45L.55,-1L1,-.55L.45,0L1,.55L.55,1L0,.45L-.55,1L-1,.55L-.45,0Z"
+_PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
+_HEXAGON = "M0,-1L.87,-.5L.87,.5L0,1L-.87,.5L-.87,-.5Z"
 # Okabe and Ito's colours, told apart with any colour vision; wine instead of their yellow, which
-# is hard to see on white. The marker tells a model apart once more.
+# is hard to see on white. The marker, a symbol of Vega's or a path, tells a model apart once more.
 MODELS = {
-    "probabilistic_unet": ("#0072B2", "o"),
-    "unet": ("#000000", "s"),
-    "dropout_unet": ("#E69F00", "^"),
-    "unet_ensemble": ("#D55E00", "D"),
-    "m_heads": ("#009E73", "v"),
-    "image2image_vae": ("#CC79A7", "P"),
-    "stochastic_segmentation_network": ("#56B4E9", "X"),
-    "hierarchical_probabilistic_unet": ("#882255", "p"),
+    "probabilistic_unet": ("#0072B2", "circle"),
+    "unet": ("#000000", "square"),
+    "dropout_unet": ("#E69F00", "triangle-up"),
+    "unet_ensemble": ("#D55E00", "diamond"),
+    "m_heads": ("#009E73", "triangle-down"),
+    "image2image_vae": ("#CC79A7", "cross"),
+    "stochastic_segmentation_network": ("#56B4E9", _X),
+    "hierarchical_probabilistic_unet": ("#882255", _PENTAGON),
 }
-OTHERS = (("#6A51A3", "<"), ("#8C6D31", ">"), ("#637939", "h"))  # for models of one's own
-LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")  # by beta, from the least
+OTHERS = (  # for models of one's own
+    ("#6A51A3", "triangle-left"),
+    ("#8C6D31", "triangle-right"),
+    ("#637939", _HEXAGON),
+)
+# dashes and gaps by beta, from the least
+DASHES: tuple[tuple[float, ...], ...] = ((1, 0), (6, 3), (7, 2, 1.5, 2), (1.5, 2))
 GREY = "#767676"
-STYLE: Any = {
-    "svg.hashsalt": "probunet",
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # all of them of one width
+CONFIG: dict[str, Any] = {
+    "font": FONT,
+    "background": "white",
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "#333333",
+        "gridColor": "#e4e4e4",
+        "gridWidth": 0.6,
+        "labelColor": "#1d2329",
+        "labelFontSize": 11,
+        "tickColor": "#333333",
+        "titleColor": "#1d2329",
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+    },
+    "legend": {
+        "labelColor": "#1d2329",
+        "labelFontSize": 11,
+        "labelLimit": 320,
+        "symbolSize": 60,
+        "title": None,
+    },
+    "title": {
+        "anchor": "start",
+        "color": "#1d2329",
+        "fontSize": 12,
+        "fontWeight": "bold",
+        "offset": 8,
+    },
 }
 
 
@@ -45,27 +68,30 @@ class Look:
 
     colour: str
     marker: str
-    line: Literal["-", "--", "-.", ":"]
+    dash: tuple[float, ...]
 
 
 Looks = dict[tuple[str, float], Look]  # by model and beta
 
 
 def looks(pairs: Iterable[tuple[str, float]]) -> Looks:
-    """Return how models and betas are drawn, and each one's deterministic rows with it."""
+    """Return how models and betas are drawn, and each one's deterministic rows with it.
+
+    A beta has the same line for each model that was run with several; others' lines are whole.
+    """
     known = sorted({pair for pair in pairs if degenerate(pair[0]) is None})
-    betas = {model: [beta for other, beta in known if other == model] for model, _ in known}
-    own = [model for model in betas if model not in MODELS]
+    several = several_betas(known)
+    betas = sorted({beta for model, beta in known if model in several})
+    own = sorted({model for model, _ in known if model not in MODELS})
     chosen = {}
     for model, beta in known:
         colour, marker = MODELS.get(model) or OTHERS[own.index(model) % len(OTHERS)]
-        line = LINES[betas[model].index(beta) % len(LINES)]
-        chosen[model, beta] = chosen[deterministic(model), beta] = Look(colour, marker, line)
+        dash = DASHES[betas.index(beta) % len(DASHES) if model in several else 0]
+        chosen[model, beta] = chosen[deterministic(model), beta] = Look(colour, marker, dash)
     return chosen
 
 
-def data_uri(figure: Figure) -> str:
-    """Return a figure as SVG that is the same whenever it is drawn."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+def several_betas(pairs: Iterable[tuple[str, float]]) -> set[str]:
+    """Return the models that were run with more than one beta."""
+    models = [model for model, _ in set(pairs)]
+    return {model for model in models if models.count(model) > 1}
