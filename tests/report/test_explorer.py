@@ -15,13 +15,14 @@ from PIL import Image
 
 from probunet import store
 from probunet.cityscapes import CLASSES, FLIPS, IGNORE, MODE_PROBABILITIES
-from probunet.metrics.bits import unpack
+from probunet.metrics.bits import pack, unpack
 from probunet.metrics.modes import between_modes
 from probunet.report.explorer import Explored, Source, explore
 from probunet.report.runs import read_run
 from probunet.run import Run
 from probunet.score.run import score_run
 
+from ..own_images import write_store
 from .streets import write_samples, write_scenes
 
 PAIRS = [("probabilistic_unet", 10.0), ("probabilistic_unet", 1.0)]
@@ -296,3 +297,52 @@ def test_every_class_has_a_colour_and_second_names_their_first(streets: Source) 
         expected = None if second == label["name"] else CLASSES.index(second)
         assert label["first"] == expected
     assert found.document["flips"] == {name: str(p) for name, p in FLIPS.items()}
+
+
+def own_source(folder: Path, given: list[int], channels: int, values: str) -> Source:
+    path = write_store(folder / "mine.zarr", given, channels=channels, values=values)
+    data = store.open_data(path)
+    run = folder / Run("mine", "unet", 1.0, 0, 0).folder
+    run.mkdir(parents=True)
+    masks = np.random.default_rng(4).random((len(given), 16, 32, 48)) < 0.3
+    attributes = store.SampleAttributes(
+        run=Run.parse(run.as_posix()).folder,
+        classes=2,
+        size=(32, 48),
+        samples=16,
+        store=data.digest,
+        weights_sha256=("cd" * 32,),
+        weights_step=(1,),
+        versions={},
+    )
+    store.write_samples(
+        run / "samples.zarr",
+        attributes,
+        {"rows": np.arange(len(given)), "samples": pack(masks), "deterministic": pack(masks[:, 0])},
+    )
+    score_run(run / "samples.zarr", path, run / "scores.parquet", (1, 16))
+    return Source("mine", data, [read_run(run)], [("unet", 1.0)])
+
+
+def test_images_of_one_s_own_show_those_graders_who_looked(tmp_path: Path) -> None:
+    given = [1, 5, 7, 2]
+    own = own_source(tmp_path, given, 1, "uint16")
+    assert isinstance(own.data, store.Images)
+    [found] = explore([own], examples=100, budget=PLENTY)
+    assert found.document is not None
+    assert list(found.document["names"]) == ["mask_0", "mask_1", "mask_2"]
+    assert len(images(found)) == len(given)
+    for item in images(found):
+        who = [g + 1 for g in range(3) if given[item["row"]] >> g & 1]
+        assert item["given"] == who
+        bits = np.asarray(own.data.masks[item["row"]])
+        expected = np.stack([(bits >> (g - 1) & 1).astype(bool) for g in who])
+        np.testing.assert_array_equal(picture(item["truth"]).reshape(-1, 32, 48), expected)
+        assert (item["disagreement"] is None) == (len(who) == 1)
+
+
+def test_photographs_have_no_window(tmp_path: Path) -> None:
+    [found] = explore([own_source(tmp_path, [1, 3], 3, "uint8")], examples=9, budget=PLENTY)
+    assert found.document is not None
+    assert found.document["scale"] is None
+    assert picture(images(found)[0]["picture"]).shape == (32, 48, 3)

@@ -7,7 +7,8 @@ function fillTruths() {
   const { data, item } = shown;
   const box = $("truths");
   box.hidden = data.kind !== "masks";
-  const names = data.kind === "masks" ? item.given.map((which) => `${data.truth} ${which}`) : [];
+  const nameOf = (grader) => data.names[grader - 1] ?? `${data.truth} ${grader}`;
+  const names = data.kind === "masks" ? item.given.map(nameOf) : [];
   if (box.dataset.names === String(names)) return markEmpty();
   box.dataset.names = String(names);
   const labels = names.map((name, k) => {

@@ -21,6 +21,7 @@ def about(images: Images) -> About:
         subject="subject",
         subjects="subjects",
         truth="grader",
+        names=images.attributes.graders,
         scale=Scale(low, high, "", [whole]) if images.attributes.channels == 1 else None,
     )
 

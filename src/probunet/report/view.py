@@ -52,6 +52,7 @@ class About:
     subject: str  # "patient"
     subjects: str  # "patients"
     truth: str  # "grader"
+    names: Sequence[str] = ()  # the graders', where they have any
     spacing: float | None = None  # mm per pixel, both ways, where it is known
     scale: Scale | None = None  # None: a photograph, shown as it is
     labels: Sequence[Label] = ()  # of "classes"
