@@ -591,7 +591,10 @@ def report(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")],
     config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
     title: Annotated[str, typer.Option(help="The report's heading.")] = "Probabilistic U-Net",
-    examples: Annotated[int, typer.Option(min=0, help="Test images shown.")] = 12,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Test images in the explorer, per data set, at most.")
+    ] = 300,
+    megabytes: Annotated[float, typer.Option(min=5, help="The file's size, at most.")] = 15,
     logs: Annotated[Path, typer.Option(help="The folder of all jobs' logs.")] = Path("logs"),
     benchmarks: Annotated[Path, typer.Option(help="The folder of their benchmarks.")] = Path(
         "benchmarks"
@@ -625,6 +628,7 @@ def report(
         config=settings,
         title=title,
         examples=examples,
+        megabytes=megabytes,
         made=made,
     )
     if crate is not None:

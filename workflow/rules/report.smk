@@ -37,6 +37,7 @@ rule report:
         config=plan.model_dump_json(exclude_none=True),
         title=plan.report.title,
         examples=plan.report.examples,
+        megabytes=plan.report.megabytes,
         # not inputs: without a log or an image's record nothing is to be made again
         manifests=manifest_options(),
         images=image_records(),
@@ -46,7 +47,8 @@ rule report:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
         " --summary {input.summary:q} --comparison {input.comparison:q}"
         " --config {params.config:q} --title {params.title:q}"
-        " --examples {params.examples} --output {output.report:q} --crate {output.crate:q}"
+        " --examples {params.examples} --megabytes {params.megabytes}"
+        " --output {output.report:q} --crate {output.crate:q}"
         " --logs logs --benchmarks benchmarks --images {params.images:q}"
         " {params.manifests:q} --workflow {params.workflow:q} --engine {params.engine}"
         " &> {log:q}"
