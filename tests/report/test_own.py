@@ -1,0 +1,148 @@
+"""Images of one's own in the report: who looked at them, colour, one grader, the latent space."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from probunet import store
+from probunet.metrics.bits import bits_of, pack
+from probunet.report.explorer import Source, explore
+from probunet.report.labels import predictor
+from probunet.report.latent import latent_figures
+from probunet.report.runs import read_run
+from probunet.run import Run
+from probunet.score.run import score_run
+
+from ..own_images import write_store
+
+SIZE = (32, 48)
+GIVEN = [0b001, 0b110, 0b111, 0b100, 0b010, 0b111, 0b101, 0b011]
+RUN = Run("mine", "probabilistic_unet", 1.0, 0, 0)
+
+
+def write_run(results: Path, images: store.Images) -> Path:
+    """Write samples, scores and a latent space of a run that tests all images."""
+    random, count = np.random.default_rng(0), len(images)
+    folder = results / RUN.folder
+    folder.mkdir(parents=True)
+    size = images.attributes.size
+    graders = len(images.attributes.graders)
+    mean = np.zeros((2, graders, 4), np.float32)
+    for k, row in enumerate((1, 2)):
+        unseen = [g for g in range(graders) if not int(images.given[row]) >> g & 1]
+        mean[k, unseen] = np.nan
+    latent = store.Latent(
+        rows=np.array([1, 2]),
+        directions=np.array([[0, 1], [2, 3]]),
+        steps=np.array([-1, 0, 1], np.float32),
+        grid=pack(random.random((2, 3, 3, *size)) < 0.2),
+        posterior_mean=mean,
+        posterior_log_sigma=mean,
+    )
+    store.write_samples(
+        folder / "samples.zarr",
+        store.SampleAttributes(
+            run=RUN.folder,
+            classes=2,
+            size=size,
+            samples=4,
+            store=images.digest,
+            weights_sha256=("0",),
+            weights_step=(1,),
+            versions={},
+        ),
+        {
+            "rows": np.arange(count),
+            "samples": pack(random.random((count, 4, *size)) < 0.2),
+            "deterministic": pack(random.random((count, *size)) < 0.2),
+            "prior_mean": np.zeros((count, 4), np.float32),
+            "prior_log_sigma": np.zeros((count, 4), np.float32),
+        },
+        latent,
+    )
+    score_run(folder / "samples.zarr", images.path, folder / "scores.parquet", (1, 4))
+    return folder
+
+
+def explored(images: store.Images, folder: Path) -> dict[str, Any]:
+    source = Source("mine", images, [read_run(folder)], [(RUN.model, RUN.beta)])
+    [found] = explore([source], examples=100, budget=10**8)
+    assert found.document is not None
+    return found.document
+
+
+def pixels(uri: str) -> NDArray[Any]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_the_explorer_has_the_masks_of_those_who_looked(tmp_path: Path) -> None:
+    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE))
+    document = explored(images, write_run(tmp_path, images))
+    assert (document["kind"], document["subject"], document["truth"]) == (
+        "masks",
+        "subject",
+        "grader",
+    )
+    assert (document["scale"]["low"], document["scale"]["high"]) == (100, 900)
+    shown = {item["name"]: item for item in document["images"]}
+    assert len(shown) == len(GIVEN)
+    for row, who in enumerate(GIVEN):
+        item, graders = shown[f"images/{row}.png"], bits_of(who)
+        assert item["subject"] == images.subjects[row]
+        assert item["given"] == [g + 1 for g in graders]
+        masks = pixels(item["truth"]).reshape(len(graders), *SIZE)
+        for mask, g in zip(masks, graders, strict=True):
+            np.testing.assert_array_equal(mask, np.asarray(images.masks[row]) >> g & 1)
+        assert (item["disagreement"] is None) == (len(graders) == 1)
+        values = np.asarray(images.image[row])[..., 0].astype(float)
+        levels = ((values - 100) / 800).clip(0, 1) * 255
+        np.testing.assert_allclose(pixels(item["picture"]), levels, atol=0.51)
+        assert pixels(item["runs"]["0"]["samples"]).shape == (4 * SIZE[0], SIZE[1])
+
+
+def test_colour_is_shown_as_a_photograph(tmp_path: Path) -> None:
+    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE, 3, "uint16"))
+    document = explored(images, write_run(tmp_path, images))
+    assert document["scale"] is None
+    picture = document["images"][0]["picture"]
+    assert picture.startswith("data:image/jpeg")
+    assert pixels(picture).shape == (*SIZE, 3)
+
+
+def test_slices_of_a_volume_are_told_apart(tmp_path: Path) -> None:
+    images = store.open_images(write_store(tmp_path / "mine.zarr", [1] * 4, SIZE, graders=1))
+    images.columns.slice[:] = [7, 8, -1, -1]
+    document = explored(images, write_run(tmp_path, images))
+    names = {item["name"] for item in document["images"]}
+    assert {"images/0.png, slice 7", "images/1.png, slice 8", "images/2.png"} <= names
+
+
+@pytest.mark.parametrize("size", [(32, 48), (48, 32)])
+def test_the_latent_space_has_the_posteriors_of_those_who_looked(tmp_path: Path, size) -> None:
+    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, size))
+    figures = latent_figures([read_run(write_run(tmp_path, images))], 1.0, images)
+    assert [[place.grader for place in figure.posteriors] for figure in figures] == [
+        [1, 2],
+        [0, 1, 2],
+    ]
+    first = figures[0]
+    assert first.prior.grader == -1
+    assert first.name == f"{images.subjects[1]}, images/1.png"
+    assert (first.crop, first.aspect) == (48, 1)
+    picture = pixels(first.picture)
+    assert picture.shape == (48, 48)
+    assert not picture[size[0] :].any()
+    assert not picture[:, size[1] :].any()
+    assert picture.any()
+    assert all(all(line) for line in first.outlines)
+
+
+def test_rows_are_named_as_for_lidc() -> None:
+    assert predictor("graders", float("nan"), "mine") == "The graders themselves"
+    assert predictor("empty", float("nan"), "mine") == "Always empty"
