@@ -16,7 +16,7 @@ from probunet.folds import Folds
 from probunet.store import open_images
 
 from ..own_images import write_folder
-from .test_dry_run import ROOT
+from .test_dry_run import PHANTOM, ROOT, dry_run, snakemake
 from .test_end_to_end import TINY
 
 PAGE = (ROOT / "docs/how-to/own-data.md").read_text()
@@ -93,3 +93,49 @@ def test_the_page_has_each_key() -> None:
     keys = json.loads(json_schema())["$defs"]["Folder"]["properties"]
     rows = set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.M))
     assert {*keys} - {"source"} <= rows
+
+
+OWN = {
+    "knees": {"source": "folder", "path": "knees", "size": [32, 64], "window": [0, 900]},
+    "eyes": {"source": "folder", "path": "eyes", "on_error": "skip"},
+}
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    for name in OWN:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images.csv").write_text("")
+    return tmp_path
+
+
+def test_data_sets_of_one_s_own_are_planned_beside_others(tables: Path) -> None:
+    config = {
+        "datasets": PHANTOM | OWN,
+        "folds": 2,
+        "beta": [1],
+        "overrides": {"eyes": {"models": ["unet", "m_heads"], "seeds": [1, 2]}},
+    }
+    jobs = dry_run(tables, config)
+    planned = ("fetch_lidc", "fetch_folder", "prepare_folder", "prepare_folds", "train", "report")
+    assert [jobs[rule] for rule in planned] == [1, 2, 2, 3, 2 + 2 + 2 * 2 * 2, 1]
+    parts = dry_run(tables, config | {"prepare": {"jobs": 3}})
+    assert [parts[f"prepare_{name}_part"] for name in ("lidc", "folder")] == [3, 6]
+
+
+def test_commands_have_what_the_configuration_says(tables: Path) -> None:
+    config = {"datasets": OWN, "architecture": {"channels": [4, 4, 4]}}
+    (tables / "mine.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(
+        "-np", "--cores", "2", "--directory", tables, "--configfile", tables / "mine.yaml"
+    )
+    told = " ".join(line.strip() for line in (done.stdout + done.stderr).splitlines())
+    for words in (
+        "fetch folder --dataset knees --folder knees --table images.csv --manifest data/raw/knees.",
+        "--output data/knees.zarr --size 32 64 --window 0.0 900.0 --multiple-of 4 ",
+        "--output data/eyes.zarr  --multiple-of 4 ",
+        "--on-error skip",
+        "--source folder --size 32 64 --window 0.0 900.0 --folds 4",
+        "--source folder --folds 4",
+    ):
+        assert words in told
