@@ -25,7 +25,7 @@ function describe() {
   $("missing").hidden = !missing;
   const count = result?.count ?? 0;
   $("samples-title").textContent = count
-    ? `${count} samples of ${run.name}${run.beta ? `, β = ${run.beta}` : ""}`
+    ? `${count} samples of ${run.name}${run.beta ? `, β\u00a0=\u00a0${run.beta}` : ""}`
     : "";
 }
 
