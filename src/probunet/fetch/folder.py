@@ -112,60 +112,91 @@ class _Checked:
 
 def _checked(root: Path, row: Row) -> _Checked:
     """Return the manifest's entry of an image, after reading all of its files."""
+    try:
+        return _described(row, *_opened(root, row))
+    except _BadFileError as error:
+        return _Checked(left_out=[_left_out(row, error.path, error.reason, error.detail)])
 
-    def left_out(error: BadImageError, path: str | None, place: int | None = None) -> ImageLeftOut:
-        return ImageLeftOut(
-            owner=row.subject,
-            image=row.image,
-            slice=place,
-            reason=error.reason,
-            path=path,
-            detail=error.detail,
-        )
 
+class _BadFileError(BadImageError):
+    """A file of the table that cannot be used."""
+
+    def __init__(self, path: str | None, error: BadImageError) -> None:
+        super().__init__(error.reason, error.detail)
+        self.path = path
+
+
+def _opened(
+    root: Path, row: Row
+) -> tuple[Decoded, ImageFile, NDArray[np.bool_], list[ImageFile | None]]:
+    """Return an image, which slices any grader marked, and the entries of its files."""
     path: str | None = None
     try:
         if not any(row.masks):
             raise BadImageError(ImageReason.NO_MASK)
         path = row.image
         content = _read(root, path)
-        image, image_entry = decode_image(content), _entry(path, content)
+        image, entry = decode_image(content), _entry(path, content)
         marked = np.zeros(len(image.pixels), bool)
-        entries: list[ImageFile | None] = []
+        masks: list[ImageFile | None] = []
         for path in row.masks:
             if path is None:
-                entries.append(None)
+                masks.append(None)
                 continue
             content = _read(root, path)
             mask = decode_mask(content)
             _compare(image, mask)
             marked |= mask.pixels.any(axis=(1, 2, 3))
-            entries.append(_entry(path, content))
-        path = row.image
-        used = np.flatnonzero(marked) if image.volume else np.array([0])
-        if len(used) == 0:
-            raise BadImageError(ImageReason.UNMARKED, f"{len(marked)} slices")
-        finite = np.array([is_finite(image.pixels[k]) for k in used])
-        if not (image.volume or finite.all()):
-            raise BadImageError(ImageReason.NOT_FINITE)
+            masks.append(_entry(path, content))
     except BadImageError as error:
-        return _Checked(left_out=[left_out(error, path)])
-    bad = BadImageError(ImageReason.NOT_FINITE)
-    lost = [left_out(bad, row.image, int(k)) for k in used[~finite]]
-    used = used[finite]
+        raise _BadFileError(path, error) from None
+    return image, entry, marked, masks
+
+
+def _described(
+    row: Row,
+    image: Decoded,
+    entry: ImageFile,
+    marked: NDArray[np.bool_],
+    masks: list[ImageFile | None],
+) -> _Checked:
+    """Return the entry of an image whose files can be read, without slices that have no numbers."""
+    wanted = np.flatnonzero(marked) if image.volume else np.array([0])
+    if len(wanted) == 0:
+        detail = f"{len(marked)} slices"
+        return _Checked(left_out=[_left_out(row, row.image, ImageReason.UNMARKED, detail)])
+    finite = np.array([is_finite(image.pixels[k]) for k in wanted])
+    lost = [
+        _left_out(row, row.image, ImageReason.NOT_FINITE, place=int(k) if image.volume else None)
+        for k in wanted[~finite]
+    ]
+    used = wanted[finite]
     if len(used) == 0:
         return _Checked(left_out=lost)
-    entry = FolderImage(
+    described = FolderImage(
         subject=row.subject,
-        image=image_entry,
-        masks=tuple(entries),
+        image=entry,
+        masks=tuple(masks),
         size=image.pixels.shape[1:3],
         channels=image.pixels.shape[3],
         dtype=image.pixels.dtype.name,
         slices=tuple(used.tolist()) if image.volume else None,
     )
     unmarked = int((~marked).sum()) if image.volume else 0
-    return _Checked(entry, lost, unmarked, _some_values(image.pixels[used]))
+    return _Checked(described, lost, unmarked, _some_values(image.pixels[used]))
+
+
+def _left_out(
+    row: Row, path: str | None, reason: ImageReason, detail: str = "", place: int | None = None
+) -> ImageLeftOut:
+    return ImageLeftOut(
+        owner=row.subject,
+        image=row.image,
+        slice=place,
+        reason=reason,
+        path=path,
+        detail=detail,
+    )
 
 
 def _read(root: Path, path: str) -> bytes:
