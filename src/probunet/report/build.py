@@ -1,39 +1,59 @@
 """The report: what was run, the tables, the curves and the samples, in one file."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
 from probunet.files import sha256, written_whole
-from probunet.report import crops, labels, plots, scenes
-from probunet.report.choice import choose
+from probunet.report import labels, scenes
+from probunet.report.charts import Chart, ged_chart, training_chart
+from probunet.report.explorer import Source, explore
+from probunet.report.figures import write_figures
 from probunet.report.latent import LatentFigure, latent_figures
-from probunet.report.made import Made, by_verb
+from probunet.report.made import Made, by_verb, cost
 from probunet.report.modes import Calibration, calibration
+from probunet.report.published import CAPTION, published
 from probunet.report.runs import RunFolder, read_run
 from probunet.report.tables import (
     Row,
     Table,
     against,
     by_ged,
-    other_scores,
     over_folds,
+    overview,
     per_fold,
     read_comparison,
     read_table,
+    undecided,
 )
+from probunet.report.training import trainings
 from probunet.run import format_beta
 from probunet.store import Crops, Data, Images, Scenes, open_data
 
-PACKAGES = ("probunet", "numpy", "pandas", "scipy", "scikit-image", "zarr", "matplotlib", "pillow")
+PACKAGES = (
+    "probunet",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-image",
+    "zarr",
+    "altair",
+    "vl-convert-python",
+    "pillow",
+)
 LATENT = "probabilistic_unet"  # the model whose latent space is drawn
+EXPLORER = 100_000  # bytes of the explorer without its images
 
 
 @dataclass(frozen=True)
@@ -49,19 +69,20 @@ class DatasetSection:
     most: int  # the greatest n
     best: Row | None  # of the models, the one of lowest GED at the greatest n
     beside: list[Row]  # the degenerate predictors to name beside it
-    settings: int  # models and betas that were run
+    pairs: list[tuple[str, float]]  # models and betas that were run, the best one first
     folds: int
+    overview: Table
+    undecided: list[str]  # the models and betas than which it is not clearly better
+    published: Table | None
+    published_caption: str
     ged: Table
     by_fold: Table
-    others: Table
     paired: Table | None  # the best model against each other predictor
-    ged_plot: str
-    spread: bool  # whether that plot shows single runs and intervals
+    ged_chart: Chart
     calibration: Calibration | None
-    training_plot: str | None
+    training_chart: Chart | None
+    trainings: Table | None
     runs: list[RunFolder]
-    examples: list[crops.CropExample] | list[scenes.SceneExample]
-    examples_of: str
     latent: list[LatentFigure]
     latent_of: str
 
@@ -77,7 +98,10 @@ def build_report(
     config: Mapping[str, Any],
     title: str,
     examples: int,
+    megabytes: float = 15,
     made: Made | None = None,
+    command: str | None = None,
+    figures: Path | None = None,
 ) -> None:
     """Write one HTML file that opens offline and asks for nothing from elsewhere.
 
@@ -99,9 +123,15 @@ def build_report(
     title
         The heading.
     examples
-        Test images to show, per data set.
+        Test images in the explorer, per data set, at most.
+    megabytes
+        What the file may take; the explorer shows fewer images if it would take more.
     made
         How the runs were made, as their logs tell.
+    command
+        What a reader types to make the study again.
+    figures
+        A folder for the figures and tables of each data set as files for a paper.
 
     Raises
     ------
@@ -121,21 +151,31 @@ def build_report(
             [folder for folder in folders if folder.run.dataset == name],
             by_dataset.get(str(name)),
             _split(config, str(name)),
-            examples,
         )
         for name in sorted(over["dataset"].unique(), key=labels.place)
     ]
-    html = _template().render(
-        title=title,
-        synthetic={store.attributes.dataset for store in data if store.attributes.synthetic},
-        sections=sections,
-        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
-        versions={name: version(name) for name in PACKAGES},
-        made=by_verb(made) if made else [],
-        tables={path.name: sha256(path) for path in (scores, summary, comparison)},
-    )
+    said = {
+        "title": title,
+        "synthetic": {one.attributes.dataset for one in data if one.attributes.synthetic},
+        "sections": sections,
+        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "versions": {name: version(name) for name in PACKAGES},
+        "made": by_verb(made) if made else [],
+        "cost": cost(made) if made else None,
+        "command": command,
+        "tables": {path.name: sha256(path) for path in (scores, summary, comparison)},
+    }
+    template = _template()
+    without = len(template.render(said, explored=[]).encode())
+    sources = [Source(one.name, one.data, one.runs, one.pairs) for one in sections]
+    budget = int(megabytes * 1e6) - without - EXPLORER
+    explored = explore(sources, examples=examples, budget=max(budget, 0))
+    html = template.render(said, explored=explored)
     with written_whole(output) as aside:
         aside.write_text(html, encoding="utf-8")
+    if figures is not None:
+        for one in sections:
+            write_figures(figures / one.name, _charts(one), _tables(one))
 
 
 def _section(
@@ -146,7 +186,6 @@ def _section(
     runs: list[RunFolder],
     data: Data | None,
     split: str | None,
-    examples: int,
 ) -> DatasetSection:
     most = int(summary["n"].max())
     scores, summary = by_ged(scores, summary), by_ged(summary, summary)
@@ -165,6 +204,7 @@ def _section(
     if best is not None:
         beside.insert(0, (labels.deterministic(best[0]), best[1]))
     sampled = [run.samples for run in runs if run.samples is not None]
+    unclear = [] if best is None else undecided(comparison, most, *best)
     return DatasetSection(
         name=name,
         kind=_kind(name, data),
@@ -175,22 +215,37 @@ def _section(
         most=most,
         best=rows.get(best_label),
         beside=[rows[row] for pair in beside if (row := labels.predictor(*pair, name)) in rows],
-        settings=len(pairs),
+        pairs=pairs,
         folds=scores["fold"].nunique(),
+        overview=overview(summary, most, clear=len(pairs) > 1 and not unclear),
+        undecided=[labels.predictor(*pair, name) for pair in unclear],
+        published=published(name),
+        published_caption=CAPTION.get(name, ""),
         ged=ged,
         by_fold=per_fold(scores, most),
-        others=other_scores(summary, most),
         paired=None if best is None else against(comparison, most, *best, [*rows]),
-        ged_plot=plots.ged_against_n(scores, summary),
-        spread=len(pairs) <= plots.FEW,
+        ged_chart=ged_chart(scores, summary),
         calibration=calibration(runs, pairs),
-        training_plot=plots.training_curves(runs),
+        training_chart=training_chart(runs),
+        trainings=trainings(runs),
         runs=runs,
-        examples=[] if best is None else _examples(runs, best, data, examples),
-        examples_of=best_label,
         latent=[] if data is None else latent_figures(runs, latent_beta, data),
-        latent_of=labels.predictor(LATENT, latent_beta, name),
+        latent_of="" if math.isnan(latent_beta) else labels.predictor(LATENT, latent_beta, name),
     )
+
+
+def _charts(one: DatasetSection) -> list[Chart]:
+    found = [one.ged_chart]
+    found += [one.training_chart] if one.training_chart else []
+    of = one.calibration
+    return found + ([of.modes_chart, of.switches_chart] if of else [])
+
+
+def _tables(one: DatasetSection) -> dict[str, Table]:
+    found = {"overview": one.overview, "ged": one.ged}
+    found |= {"paired": one.paired} if one.paired and one.paired.rows else {}
+    of = one.calibration
+    return found | ({"modes": of.modes, "switches": of.switches} if of else {})
 
 
 def _kind(name: str, data: Data | None) -> str:
@@ -198,25 +253,6 @@ def _kind(name: str, data: Data | None) -> str:
     kinds = {Crops: "crops", Scenes: "scenes", Images: "images"}
     named = {"lidc": "crops", "cityscapes": "scenes"}
     return named.get(name, "images") if data is None else kinds[type(data)]
-
-
-def _examples(
-    runs: list[RunFolder], best: tuple[str, float], data: Data | None, count: int
-) -> list[crops.CropExample] | list[scenes.SceneExample]:
-    """Return drawings of test images of this model and beta, from runs on this very store."""
-    if isinstance(data, Scenes):
-        return [
-            scenes.draw(run.run, row, run.samples, data)
-            for run, row in choose(runs, *best, count, scenes.APART)
-            if run.samples is not None and run.samples.attributes.store == data.digest
-        ]
-    if isinstance(data, Crops):
-        return [
-            crops.draw(run.run, row, run.samples, data)
-            for run, row in choose(runs, *best, count, crops.APART)
-            if run.samples is not None and run.samples.attributes.store == data.digest
-        ]
-    return []
 
 
 def _split(config: Mapping[str, Any], name: str) -> str | None:
@@ -237,5 +273,27 @@ def _template() -> jinja2.Template:
     environment.filters["number"] = labels.number
     environment.filters["count"] = labels.count
     environment.filters["beta"] = format_beta
-    environment.globals["legend"] = scenes.legend
+    environment.filters["json"] = _json
+    environment.globals["inlined"] = _inlined
+    environment.globals["vega"] = _vega
     return environment.get_template("report.html.j2")
+
+
+def _json(value: object) -> Markup:
+    """Return a value as JSON that can stand in a script element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("</", "<\\/"))
+
+
+def _inlined(name: str) -> Markup:
+    """Return a script or a style sheet of this package as it is."""
+    return Markup(files("probunet.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+@cache
+def _vega() -> Markup:
+    """Return Vega, Vega-Lite and vega-embed as one script."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return Markup(bundle)

@@ -59,6 +59,43 @@ class VerbRow:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True)
+class CostRow:
+    """What the steps of one verb cost, all tries of them together."""
+
+    verb: str
+    steps: int
+    tries: int
+    failed: int  # of the tries
+    hours: float  # of all tries, side by side or not
+    gpu_hours: float  # of those that had a GPU
+    unknown: int  # steps without a record, and tries that did not live to say how long they took
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study cost."""
+
+    rows: list[CostRow]
+    gpus: list[str]  # what was used
+    began: str  # when the first try began, UTC
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of all steps."""
+        return sum(row.gpu_hours for row in self.rows)
+
+    @property
+    def hours(self) -> float:
+        """Of all steps, one after the other."""
+        return sum(row.hours for row in self.rows)
+
+    @property
+    def unknown(self) -> int:
+        """Steps and tries whose time is not known."""
+        return sum(row.unknown for row in self.rows)
+
+
 def read_made(
     runs: Sequence[Path], config: Mapping[str, Any], logs: Path, benchmarks: Path, containers: Path
 ) -> Made:
@@ -103,6 +140,31 @@ def by_verb(made: Made) -> list[VerbRow]:
                 )
             )
     return rows
+
+
+def cost(made: Made) -> Cost | None:
+    """Return what the steps before the report cost; None if there is no record of any."""
+    rows = []
+    for verb in ("fetch", "prepare", "train", "sample", "score"):
+        steps = [step for step in made.steps if step.verb == verb]
+        tries = [job for step in steps for job in step.tries]
+        timed = [job for job in tries if job.seconds is not None]
+        rows.append(
+            CostRow(
+                verb,
+                steps=len(steps),
+                tries=len(tries),
+                failed=sum(not job.succeeded for job in tries),
+                hours=sum(job.seconds or 0 for job in timed) / 3600,
+                gpu_hours=sum(job.seconds or 0 for job in timed if job.gpu) / 3600,
+                unknown=sum(not step.tries for step in steps) + len(tries) - len(timed),
+            )
+        )
+    tries = [job for step in made.steps for job in step.tries]
+    if not tries:
+        return None
+    gpus = sorted({job.gpu for job in tries if job.gpu})
+    return Cost(rows, gpus, min(job.started for job in tries))
 
 
 def _steps(runs: Sequence[Path], config: Mapping[str, Any]) -> list[tuple[str, str]]:

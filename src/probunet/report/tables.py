@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ class Cell:
     spread: str = ""  # standard deviation over folds
     interval: str = ""
     bold: bool = False
+    value: float | None = None  # by which a reader can sort; None: last either way
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,38 @@ def by_ged(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     return table.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
 
 
+def overview(summary: pd.DataFrame, n: int, *, clear: bool) -> Table:
+    """Return one row per predictor: GED and the other scores at n.
+
+    Parameters
+    ----------
+    clear
+        Whether the first model is better than every other one: its GED is bold then, and only then.
+    """
+    at_n = summary[summary["n"] == n]
+    models = [model for model in at_n["model"] if degenerate(str(model)) is None]
+    rows: list[Row] = []
+    for (model, _), group in groups(at_n, "model", "beta"):
+        first = not rows and bool(models) and model == models[0]
+        ged = replace(_ged(group.iloc[0].to_dict()), bold=clear and first)
+        rows.append(_row(group, [ged, *(_score(group[name].iloc[0]) for name in OTHERS)]))
+    return Table([f"GED, n = {n}", *OTHERS.values()], rows)
+
+
+def undecided(comparison: pd.DataFrame, n: int, model: str, beta: float) -> list[tuple[str, float]]:
+    """Return the other models and betas against which this one's GED differs by nothing clear.
+
+    On the same subjects at n, the interval of the difference includes zero.
+    """
+    table = _turned(comparison[comparison["n"] == n])
+    this = table[(table["model"] == model) & (table["beta"] == beta)]
+    return [
+        (row["other_model"], row["other_beta"])
+        for row in this.to_dict("records")
+        if degenerate(row["other_model"]) is None and not _apart(row)
+    ]
+
+
 def over_folds(summary: pd.DataFrame) -> Table:
     """Return one row per predictor and one column per n: GED, sd and interval over folds."""
     ns = sorted(summary["n"].unique())
@@ -117,19 +150,10 @@ def per_fold(scores: pd.DataFrame, n: int) -> Table:
     rows = []
     for (_, _, seed), group in groups(chosen, "model", "beta", "seed"):
         by_fold = group.set_index("fold")["ged"].to_dict()
-        cells = [Cell(number(by_fold.get(fold, math.nan))) for fold in folds]
+        cells = [_score(by_fold.get(fold, math.nan)) for fold in folds]
         repeat = f", seed {int(seed)}" if several and not math.isnan(seed) else ""
         rows.append(_row(group, cells, repeat))
     return Table([f"fold {fold}" for fold in folds], rows)
-
-
-def other_scores(summary: pd.DataFrame, n: int) -> Table:
-    """Return one row per predictor and one column per further score, at n."""
-    rows = [
-        _row(group, [Cell(number(group[name].iloc[0])) for name in OTHERS])
-        for _, group in groups(summary[summary["n"] == n], "model", "beta")
-    ]
-    return Table(list(OTHERS.values()), rows)
 
 
 def against(comparison: pd.DataFrame, n: int, model: str, beta: float, order: list[str]) -> Table:
@@ -138,25 +162,14 @@ def against(comparison: pd.DataFrame, n: int, model: str, beta: float, order: li
     A difference is bold where its interval excludes zero, and only there. `order` has the rows'
     labels in the order in which they are to stand.
     """
-    at_n = comparison[comparison["n"] == n]
-    turned = at_n.rename(
-        columns={"model": "other_model", "beta": "other_beta"}
-        | {"other_model": "model", "other_beta": "beta"}
-    ).assign(
-        difference=-at_n["difference"],
-        low=-at_n["high"],
-        high=-at_n["low"],
-        better=1 - at_n["better"],
-    )
-    both = pd.concat([at_n, turned])
+    both = _turned(comparison[comparison["n"] == n])
     this = both[(both["model"] == model) & (both["beta"] == beta)]
     rows = []
     for row in this.to_dict("records"):
-        apart = row["low"] > 0 or row["high"] < 0
         cells = [
-            Cell(number(row["difference"]), bold=apart),
-            Cell(f"{number(row['low'])} to {number(row['high'])}"),
-            Cell(f"{100 * row['better']:.0f} %"),
+            Cell(number(row["difference"]), bold=_apart(row), value=row["difference"]),
+            Cell(f"{number(row['low'])} to {number(row['high'])}", value=row["low"]),
+            Cell(f"{100 * row['better']:.0f} %", value=row["better"]),
         ]
         other = (row["other_model"], row["other_beta"], row["dataset"])
         rows.append(Row(predictor(*other), cells, degenerate(row["other_model"]) is not None))
@@ -165,12 +178,33 @@ def against(comparison: pd.DataFrame, n: int, model: str, beta: float, order: li
     return Table(["difference in GED", "95 % interval", "share better"], rows)
 
 
+def _turned(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return each pair twice, either predictor first."""
+    names = ["model", "beta", "other_model", "other_beta"]
+    turned = comparison.rename(columns=dict(zip(names, names[2:] + names[:2], strict=True))).assign(
+        difference=-comparison["difference"],
+        low=-comparison["high"],
+        high=-comparison["low"],
+        better=1 - comparison["better"],
+    )
+    return pd.concat([comparison, turned])
+
+
+def _apart(row: dict[Any, Any]) -> bool:
+    """Whether the interval of a difference excludes zero."""
+    return bool(row["low"] > 0 or row["high"] < 0)
+
+
+def _score(value: float) -> Cell:
+    return Cell(number(value), value=None if math.isnan(value) else float(value))
+
+
 def _ged(row: dict[Any, Any] | None) -> Cell:
     if row is None:
-        return Cell(number(math.nan))
+        return _score(math.nan)
     spread = "" if math.isnan(row["ged_sd"]) else f"± {number(row['ged_sd'])}"
     interval = f"{number(row['ged_low'])} to {number(row['ged_high'])}"
-    return Cell(number(row["ged"]), spread, interval)
+    return replace(_score(row["ged"]), spread=spread, interval=interval)
 
 
 def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:

@@ -1,0 +1,253 @@
+"""Seconds and memory of a full-size report: 1,992 test images, 16 samples, 8 runs; and its opening.
+
+    python benchmarks/report.py --json report.json --demo .
+
+The study is made up for this: lesions are ellipses in noise, samples and graders are the same
+ellipse jittered. `--demo` names the folder in which `make demo` has run; its report is built again,
+elsewhere. Each report is then opened in headless Chromium, until the explorer's picture is drawn.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probunet.metrics.bits import GRADERS, pack
+from probunet.run import Run
+from probunet.score.run import score_run
+from probunet.score.table import write_tables
+from probunet.store import (
+    SHARD,
+    SIZE,
+    Columns,
+    CropAttributes,
+    SampleAttributes,
+    create_crops,
+    open_crops,
+    seal,
+    write_samples,
+    write_shard,
+)
+
+IMAGES = 1992  # the paper's test set
+PER_PATIENT = 14
+SAMPLES = 16
+N = (1, 4, 8, 16)
+CROP = 128
+PAIRS = (  # models and betas: 8 runs on the same images
+    ("probabilistic_unet", 1.0),
+    ("probabilistic_unet", 10.0),
+    ("hierarchical_probabilistic_unet", 1.0),
+    ("hierarchical_probabilistic_unet", 10.0),
+    ("image2image_vae", 1.0),
+    ("image2image_vae", 10.0),
+    ("stochastic_segmentation_network", 1.0),
+    ("m_heads", 1.0),
+)
+TARGETS = {"full size": {"seconds": 180, "megabytes of memory": 2000}, "demo": {"seconds": 20}}
+LARGEST = 15  # MB, of the file
+FIRST_PICTURE = 2.0  # seconds from opening
+# the explorer's picture is there when its canvas is not of one colour
+DRAWN = """() => {
+  const canvas = document.querySelector("#explorer canvas");
+  if (!canvas || !canvas.width) return false;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return pixels.some((value, i) => i % 4 < 3 && value !== pixels[i % 4]);
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--demo", type=Path, help="the folder in which `make demo` has run")
+    arguments = parser.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        make_study(Path(folder), arguments.images)
+        figures["full size"] = measured(Path(folder), Path(folder))
+        if arguments.demo:
+            Path(folder, "demo").mkdir()
+            figures["demo"] = measured(arguments.demo, Path(folder, "demo"))
+    result = {
+        "images": arguments.images,
+        "samples": SAMPLES,
+        "runs": len(PAIRS),
+        **figures,
+        "targets": TARGETS | {"megabytes": LARGEST, "first picture, s": FIRST_PICTURE},
+    }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+
+
+def measured(study: Path, output: Path) -> dict[str, float]:
+    """Return what the report of a study takes, how large it is, and how fast it opens."""
+    report = output / "again" / "report.html"
+    report.parent.mkdir()
+    results = study / "results"
+    command = [sys.executable, "-m", "probunet", "report"]
+    command += sorted(str(path.parent) for path in results.glob("*/*/*/*/*/scores.parquet"))
+    for name in ("scores", "summary", "comparison"):
+        command += [f"--{name}", str(results / f"{name}.csv")]
+    for store in sorted((study / "data").glob("*.zarr")):
+        command += ["--store", str(store)]
+    command += ["--examples", "300", "--output", str(report)]
+    command += ["--figures", str(report.parent / "figures")]
+    command += ["--logs", str(study / "logs"), "--benchmarks", str(study / "benchmarks")]
+    start = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        sys.exit(f"probunet report failed: {status}")
+    return {
+        "seconds": round(seconds, 1),
+        "megabytes of memory": round(usage.ru_maxrss / 1000),
+        "megabytes": round(report.stat().st_size / 1e6, 2),
+        "first picture, s": round(min(first_picture(report) for _ in range(3)), 2),
+    }
+
+
+def first_picture(report: Path) -> float:
+    """Return the seconds from opening a report to its first picture, at a laptop's width."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        start = time.perf_counter()
+        page.goto(report.resolve().as_uri(), wait_until="commit")
+        page.wait_for_function(DRAWN)
+        seconds = time.perf_counter() - start
+        browser.close()
+    return seconds
+
+
+def make_study(folder: Path, images: int) -> None:
+    """Write a store, eight runs on all of its images, and their tables, as the workflow would."""
+    random = np.random.default_rng(0)
+    store, results = folder / "data" / "lidc.zarr", folder / "results"
+    store.parent.mkdir(parents=True)
+    lesions = random.uniform((75, 75, 4, 4), (105, 105, 24, 24), (images, 4))
+    write_store(store, lesions, random)
+    digest = open_crops(store).digest
+    files = []
+    for i, (model, beta) in enumerate(PAIRS):
+        run = Run("lidc", model, beta, 0, 0)
+        path = results / run.folder
+        path.mkdir(parents=True)
+        write_run(path, run, digest, lesions, 0.1 + 0.03 * i, random)
+        score_run(path / "samples.zarr", store, path / "scores.parquet", N)
+        files.append(path / "scores.parquet")
+    tables = [results / f"{name}.csv" for name in ("scores", "summary", "comparison")]
+    write_tables(files, *tables, bootstrap=200)
+
+
+def write_store(path: Path, lesions: NDArray[np.float64], random: np.random.Generator) -> None:
+    """Write a store of crops of these lesions."""
+    count = len(lesions)
+    columns = Columns(
+        patient=np.array([f"MADE-UP-{i // PER_PATIENT:04}" for i in range(count)]),
+        series=np.array([f"2.25.{i // PER_PATIENT}" for i in range(count)]),
+        z=2.5 * np.arange(count),
+        lesion=np.zeros(count, np.int32),
+        annotations=np.full(count, GRADERS, np.uint8),
+    )
+    attributes = CropAttributes(
+        dataset="lidc",
+        source="phantom",
+        synthetic=True,
+        protocol="kohl2018",
+        spacing=0.5,
+        outlines="none: lesions are ellipses",
+        more_than_four="none",
+        annotations={str(GRADERS): count},
+        left_out={},
+        left_out_patients=(),
+        manifest_sha256="0" * 64,
+        licence="made up for a benchmark",
+        versions={},
+    )
+    create_crops(path, columns, attributes)
+    for shard, start in enumerate(range(0, count, SHARD)):
+        some = lesions[start : start + SHARD]
+        graders = np.stack([ellipses(some, 0.15, SIZE, random) for _ in range(GRADERS)])
+        bits = sum(graders[g].astype(np.uint8) << g for g in range(GRADERS))
+        image = random.normal(-800, 60, (len(some), SIZE, SIZE)) + 700 * graders.mean(axis=0)
+        write_shard(path, shard, image=image.astype(np.int16), masks=np.asarray(bits, np.uint8))
+    seal(path)
+
+
+def write_run(
+    path: Path,
+    run: Run,
+    digest: str,
+    lesions: NDArray[np.float64],
+    spread: float,
+    random: np.random.Generator,
+) -> None:
+    """Write a run's samples and training log."""
+    count = len(lesions)
+    blocks = [lesions[start : start + SHARD] for start in range(0, count, SHARD)]
+    samples = np.concatenate([pack(drawn(block, spread, random)) for block in blocks])
+    attributes = SampleAttributes(
+        run=run.folder,
+        classes=2,
+        size=(CROP, CROP),
+        samples=SAMPLES,
+        store=digest,
+        weights_sha256=("0" * 64,),
+        weights_step=(240_000,),
+        versions={},
+    )
+    arrays = {"rows": np.arange(count), "samples": samples, "deterministic": samples[:, 0]}
+    write_samples(path / "samples.zarr", attributes, arrays)
+    (path / "training.jsonl").write_text("".join(training_log(random)))
+
+
+def drawn(
+    lesions: NDArray[np.float64], spread: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return samples (images, n, CROP, CROP)."""
+    centred = lesions - [(SIZE - CROP) / 2, (SIZE - CROP) / 2, 0, 0]
+    return np.stack([ellipses(centred, spread, CROP, random) for _ in range(SAMPLES)], axis=1)
+
+
+def ellipses(
+    lesions: NDArray[np.float64], spread: float, side: int, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return masks (images, side, side) of lesions (row, column, two radii), jittered."""
+    y, x = np.ogrid[:side, :side]
+    jitter = random.normal(0, spread, lesions.shape)
+    row, column = (lesions[:, :2] + 10 * jitter[:, :2]).T[:, :, None, None]
+    radii = (lesions[:, 2:] * np.exp(jitter[:, 2:])).T[:, :, None, None]
+    bumps = 1 + 0.1 * np.sin(3 * np.arctan2(y - row, x - column))  # no outline is an ellipse
+    masks: NDArray[np.bool_] = np.hypot((y - row) / radii[0], (x - column) / radii[1]) < bumps
+    return masks
+
+
+def training_log(random: np.random.Generator) -> Iterator[str]:
+    """Yield the lines of a training of the paper's length."""
+    for step in range(100, 240_001, 100):
+        kl = 10 * (1 - np.exp(-step / 5e3)) + random.uniform(0, 1)
+        loss = 600 * np.exp(-step / 2e4) + 60 + random.normal(0, 4)
+        yield json.dumps({"step": step, "loss": loss + kl, "kl": kl}) + "\n"
+        if step % 2000 == 0:
+            ged = 0.3 + np.exp(-step / 4e4) + random.normal(0, 0.01)
+            yield json.dumps({"step": step, "validation_ged": ged}) + "\n"
+
+
+if __name__ == "__main__":
+    main()
