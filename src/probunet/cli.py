@@ -610,6 +610,9 @@ def report(
     ] = None,
     workflow: Annotated[Path, typer.Option(help="crate: the folder of the Snakefile.")] = Path(),
     engine: Annotated[str, typer.Option(help="crate: the version of Snakemake.")] = "unknown",
+    figures: Annotated[
+        Path | None, typer.Option(help="A folder for SVG, PDF, CSV and LaTeX: results/figures")
+    ] = None,
 ) -> None:
     """One HTML file with what was run, the tables, the curves and the samples; and provenance."""
     from probunet.report.build import build_report
@@ -630,6 +633,7 @@ def report(
         examples=examples,
         megabytes=megabytes,
         made=made,
+        figures=figures,
     )
     if crate is not None:
         study = Study(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake import __version__ as ENGINE
 from snakemake.exceptions import WorkflowError
+from snakemake.io import report as reported  # the name itself begins a keyword here
 from snakemake.utils import validate
 
 from probunet.config import DOWNLOADS, Config, check
@@ -322,3 +323,30 @@ def manifest_options():
     """The option of `probunet report` that names each raw data set's manifest."""
     files = [data(f"raw/{name}.manifest.json") for name in STUDIES]
     return [option for file in files for option in ("--manifest", file)]
+
+
+def figures(*suffixes):
+    """The figures and tables of all data sets as files for a paper; calibration where it is."""
+    names = {"svg": ["ged", "training"], "csv": ["overview", "ged", "paired"]}
+    names |= {"pdf": names["svg"], "tex": names["csv"]}
+    calibration = {"cityscapes": ["modes", "switches"]}
+    return [
+        (dataset, results(f"figures/{dataset}/{name}.{suffix}"), name)
+        for dataset in STUDIES
+        for suffix in suffixes
+        for name in names[suffix] + calibration.get(dataset, [])
+    ]
+
+
+def explained_figures(kind, suffix):
+    """Figures or tables that Snakemake's report shows, each with its statistic explained."""
+    return [
+        reported(
+            file,
+            caption=f"../report/figures/{name}.rst",
+            category="Figures and tables",
+            subcategory=dataset,
+            labels={kind: name},
+        )
+        for dataset, file, name in figures(suffix)
+    ]

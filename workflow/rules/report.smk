@@ -17,6 +17,9 @@ rule report:
         ),
         crate=results("ro-crate-metadata.json"),
         provenance=directory(results("provenance")),
+        figures=explained_figures("figure", "svg"),
+        tables=explained_figures("table", "csv"),
+        paper=[file for _, file, _ in figures("pdf", "tex")],
     log:
         "logs/report/report.log",
     benchmark:
@@ -43,6 +46,7 @@ rule report:
         images=image_records(),
         workflow=os.path.relpath(workflow.basedir),
         engine=ENGINE,
+        figures=results("figures"),
     shell:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
         " --summary {input.summary:q} --comparison {input.comparison:q}"
@@ -51,4 +55,5 @@ rule report:
         " --output {output.report:q} --crate {output.crate:q}"
         " --logs logs --benchmarks benchmarks --images {params.images:q}"
         " {params.manifests:q} --workflow {params.workflow:q} --engine {params.engine}"
+        " --figures {params.figures:q}"
         " &> {log:q}"

@@ -59,10 +59,11 @@ class Chart:
         return re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", drawn)
 
     def pdf(self) -> bytes:
-        """Return the chart as a page of PDF, its fonts embedded."""
+        """Return the chart as a page of PDF, a pixel 3/4 of a point wide, its fonts embedded."""
         import vl_convert
 
-        return bytes(vl_convert.vegalite_to_pdf(_without_hover(self.spec)))
+        scaled = re.sub(r"^<svg[^>]*", _in_points, self.svg())
+        return _sorted_resources(bytes(vl_convert.svg_to_pdf(scaled)))
 
 
 def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
@@ -87,10 +88,10 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
     if few and means:
         runs = _single_runs(names, scores)
         layers += [
-            _layer("intervals", means)
+            layer("intervals", means)
             .mark_area()
             .encode(x, low, alt.Y2("ged_high:Q"), names.colour, opacity=names.opacity(0.14)),
-            _layer("runs", runs)
+            layer("runs", runs)
             .mark_line(strokeWidth=0.8)
             .encode(
                 x,
@@ -105,17 +106,17 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
     if means:
         tooltip = _tooltip("predictor", "n", "ged", "sd", "interval", "folds")
         layers += [
-            _layer("means", means)
+            layer("means", means)
             .mark_line(strokeWidth=2.2)
             .encode(x, y, names.colour, names.dash, opacity=names.opacity(1)),
-            _layer("markers", means)
+            layer("markers", means)
             .mark_point(filled=True, size=75, stroke="white", strokeWidth=0.6)
             .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip),
         ]
     if guesses:
         tooltip = _tooltip("predictor", "ged", "sd", "interval")
         layers.append(
-            _layer("guesses", guesses)
+            layer("guesses", guesses)
             .mark_point(filled=False, size=65, strokeWidth=1.6)
             .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip)
         )
@@ -239,14 +240,15 @@ def finished(chart: alt.TopLevelMixin, params: list[dict[str, Any]]) -> dict[str
     return spec | {"config": CONFIG, "params": params}
 
 
-def _layer(name: str, rows: Rows) -> alt.Chart:
+def layer(name: str, rows: Rows) -> alt.Chart:
+    """Return a layer of a chart, with its rows of data."""
     data = alt.InlineData(values=rows)
     return alt.Chart(data, name=name)
 
 
 def _hover(rows: Rows, name: str = HOVER) -> alt.Chart:
     """Return unseen points that tell their values when they are pointed at."""
-    points: alt.Chart = _layer(name, rows).mark_point(filled=True, size=80, opacity=0)
+    points: alt.Chart = layer(name, rows).mark_point(filled=True, size=80, opacity=0)
     return points
 
 
@@ -321,18 +323,20 @@ def _samples_axis(ns: list[int], *, single: bool) -> alt.X:
 
 def _shared_lines(rows: Rows, x: alt.X, y: alt.Y) -> Any:
     """Return grey lines, named above their beginning: predictors that are no model's."""
-    kinds = alt.Scale(domain=list(SHARED_DASHES), range=list(SHARED_DASHES.values()))
-    dash = alt.StrokeDash("kind:N", scale=kinds, legend=None)
     tooltip = _tooltip("predictor", "ged", "interval")
     least = min(row["n"] for row in rows)
     first = [row for row in rows if row["n"] == least]
-    return alt.layer(
-        _layer("shared", rows).mark_line(color=GREY, strokeWidth=1.8).encode(x, y, dash),
-        _hover(rows, f"{HOVER}-shared").encode(x, y, tooltip=tooltip),
-        _layer("shared-names", first)
-        .mark_text(align="left", dy=-7, dx=2, color="#5b6570", fontSize=11)
-        .encode(x, y, text="predictor:N"),
+    lines = [
+        layer(f"shared-{kind}", [row for row in rows if row["kind"] == kind])
+        .mark_line(color=GREY, strokeWidth=1.8, strokeDash=dash)
+        .encode(x, y)
+        for kind, dash in SHARED_DASHES.items()
+    ]
+    names = layer("shared-names", first).mark_text(
+        align="left", dy=-7, dx=2, color="#5b6570", fontSize=11
     )
+    pointed = _hover(rows, f"{HOVER}-shared").encode(x, y, tooltip=tooltip)
+    return alt.layer(*lines, pointed, names.encode(x, y, text="predictor:N"))
 
 
 def _curves_panel(name: str, runs: list[RunFolder], names: Names) -> Any:
@@ -358,7 +362,7 @@ def _curves_panel(name: str, runs: list[RunFolder], names: Names) -> Any:
     x = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=4, grid=False))
     y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
     few = all(len(curve.values) < 20 for curve in curves)
-    lines = _layer(f"{name}-lines", rows).mark_line(strokeWidth=1.4)
+    lines = layer(f"{name}-lines", rows).mark_line(strokeWidth=1.4)
     layers: list[Any] = [
         lines.encode(x, y, names.colour, names.dash, opacity=names.opacity(0.85), detail="line:N"),
         _hover(rows, f"{HOVER}-{name}").encode(
@@ -366,7 +370,7 @@ def _curves_panel(name: str, runs: list[RunFolder], names: Names) -> Any:
         ),
     ]
     if few:
-        points = _layer(f"{name}-points", rows).mark_point(filled=True, size=16)
+        points = layer(f"{name}-points", rows).mark_point(filled=True, size=16)
         layers.insert(1, points.encode(x, y, names.colour, opacity=names.opacity(0.85)))
     marked = {
         "best": (best, "circle", "white"),
@@ -374,7 +378,7 @@ def _curves_panel(name: str, runs: list[RunFolder], names: Names) -> Any:
     }
     for kind, (found, shape, fill) in marked.items():
         if found:
-            marks = _layer(f"{name}-{kind}", found).mark_point(
+            marks = layer(f"{name}-{kind}", found).mark_point(
                 shape=shape, fill=fill, size=70, strokeWidth=1.8
             )
             tooltip = _tooltip("predictor", "run", "what", "step", "value")
@@ -424,3 +428,18 @@ def _without_hover(spec: Mapping[str, Any]) -> dict[str, Any]:
             parts = [part for part in spec[key] if not part.get("name", "").startswith(HOVER)]
             kept[key] = [_without_hover(part) for part in parts]
     return kept
+
+
+def _in_points(start: re.Match[str]) -> str:
+    """Return the start tag of an `<svg>` with its sizes in points, at 96 pixels to the inch."""
+    return re.sub(
+        r'(?<= )(width|height)="([\d.]+)"',
+        lambda size: f'{size[1]}="{float(size[2]) * 0.75:g}"',
+        start[0],
+    )
+
+
+def _sorted_resources(pdf: bytes) -> bytes:
+    """Return a PDF with the names of resources in order, which come in any."""
+    lines = rb"(?m)(?:^ +/[A-Za-z]+\d+ \d+ 0 R\n)+"
+    return re.sub(lines, lambda found: b"".join(sorted(found[0].splitlines(True))), pdf)

@@ -4,27 +4,26 @@ As in Kohl et al. 2018, section 4 and the appendix on Cityscapes: a calibrated m
 each of the 32 modes as often as the flips give it.
 """
 
-import math
 from dataclasses import dataclass
+from typing import Any
 
-import matplotlib as mpl
+import altair as alt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from probunet.cityscapes import FLIPS, MODE_PROBABILITIES, PROBABILITIES
+from probunet.cityscapes import FLIPS, MODE_PROBABILITIES, MODES, PROBABILITIES
+from probunet.report.charts import HEIGHT, WIDTH, Chart, Names, finished, layer
 from probunet.report.labels import number, predictor
-from probunet.report.plots import STYLE, Look, data_uri, looks
 from probunet.report.runs import RunFolder
-from probunet.report.style import GREY
+from probunet.report.style import GREY, looks
 from probunet.report.tables import Cell, Row, Table
 
 COLUMNS = ("mode_share", "first_pixels", "second_pixels", "present")
 ACROSS = 4  # panels side by side
+PANEL = 180  # width and height of each, pixels
 LIMITS = (1e-3, 1.0)  # of frequencies; rarer modes stand at the lower edge
+PROBABLE = (0.003, 0.2)  # limits of the modes' probabilities
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,9 @@ class Calibration:
     complete: bool  # whether the modes' images hold all five classes
     images: int  # behind the modes' frequencies, at most
     modes: Table
-    modes_plot: str
-    across: int  # panels side by side in that plot
+    modes_chart: Chart
     switches: Table
-    switches_plot: str
+    switches_chart: Chart
 
 
 def calibration(runs: list[RunFolder], models: list[tuple[str, float]]) -> Calibration | None:
@@ -72,16 +70,15 @@ def calibration(runs: list[RunFolder], models: list[tuple[str, float]]) -> Calib
         return None
     complete = any(images["present"].map(all).any() for images in with_images.values())
     found = [_frequencies(pair, images, complete) for pair, images in with_images.items()]
-    of = looks(models)
     dataset = runs[0].run.dataset
+    names = Names.of((one.model, one.beta, dataset) for one in found)
     return Calibration(
         complete=complete,
         images=max(one.images for one in found),
         modes=_modes_table(found, dataset),
-        modes_plot=_modes_plot(found, of, dataset),
-        across=_across(found),
+        modes_chart=_modes_chart(found, names, complete),
         switches=_switches_table(found, dataset),
-        switches_plot=_switches_plot(found, of, dataset),
+        switches_chart=_switches_chart(found, names),
     )
 
 
@@ -144,90 +141,135 @@ def _switches_table(found: list[Frequencies], dataset: str) -> Table:
     return Table(list(FLIPS), rows)
 
 
-def _across(found: list[Frequencies]) -> int:
-    return min(ACROSS, len(found))
+def _modes_chart(found: list[Frequencies], names: Names, complete: bool) -> Chart:
+    panels = [_modes_panel(one, names, f"modes-{k}") for k, one in enumerate(found)]
+    across = min(ACROSS, len(found))
+    of = "that hold all five classes" if complete else "(none holds all five classes)"
+    return Chart(
+        name="modes",
+        title="Frequency of each mode",
+        spec=finished(alt.concat(*panels, columns=across, spacing=18), []),
+        alt="Dots, one panel per model: the frequency of each of the 32 modes among samples "
+        "against its probability; the table below sums them up.",
+        caption=f"How often samples lie nearest to each of the 32 modes, against the mode's "
+        f"probability, on test images {of}: {max(one.images for one in found)}. On the line: as "
+        "often as the flips do. Grey: where 95 of 100 frequencies of an exact model would lie. "
+        "Open triangles at the lower edge: hardly ever or never. A sample that calls a class by "
+        "neither name is as near to both, and counts for both by their probabilities: whether it "
+        "names the class at all, only the scores and pictures tell.",
+    )
 
 
-@mpl.rc_context(STYLE)
-def _modes_plot(found: list[Frequencies], of: dict[tuple[str, float], Look], dataset: str) -> str:
-    across = _across(found)
-    down = math.ceil(len(found) / across)
-    figure = Figure(figsize=(2.7 * across, 2.7 * down + 0.2), layout="constrained")
-    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, one in zip(panels, found, strict=False):
-        _draw_modes(axes, one, of[one.model, one.beta])
-        name = predictor(one.model, one.beta, dataset)
-        axes.set_title(_two_lines(name), loc="left", fontsize=9)
-    for axes in panels[len(found) :]:
-        axes.remove()
-    figure.supxlabel("probability of the mode", fontsize=10)
-    figure.supylabel("frequency among samples", fontsize=10)
-    return data_uri(figure)
-
-
-def _draw_modes(axes: Axes, one: Frequencies, look: Look) -> None:
+def _modes_panel(one: Frequencies, names: Names, name: str) -> Any:
+    """Return one model's frequencies over the range of an exact model's."""
     low, high = LIMITS
-    line = np.geomspace(low, high, 60)
-    if one.samples:  # where the frequencies of an exact model lie 95 times in 100
-        spread = 1.96 * np.sqrt(line * (1 - line) / one.samples)
-        axes.fill_between(
-            line, np.maximum(line - spread, low), line + spread, color="#e6e6e6", linewidth=0
+    x = alt.X(
+        "probability:Q",
+        title="probability of the mode",
+        scale=alt.Scale(type="log", nice=False, clamp=True, domain=list(PROBABLE)),
+        axis=alt.Axis(values=[0.005, 0.02, 0.1], format="~g", grid=False),
+    )
+    y = alt.Y(
+        "frequency:Q",
+        title="frequency among samples",
+        scale=alt.Scale(type="log", nice=False, clamp=True, domain=[low, high]),
+        axis=alt.Axis(values=[0.001, 0.01, 0.1, 1], format="~g"),
+    )
+    line = np.geomspace(*PROBABLE, 40)
+    # where the frequencies of an exact model lie 95 times in 100
+    spread = 1.96 * np.sqrt(line * (1 - line) / max(one.samples, 1))
+    exact = [
+        {
+            "probability": float(p),
+            "frequency": float(p),
+            "low": max(float(p - s), low),
+            "high": float(p + s),
+        }
+        for p, s in zip(line, spread, strict=True)
+    ]
+    layers = [layer(f"{name}-exact", exact).mark_line(color=GREY, strokeWidth=0.9).encode(x, y)]
+    if one.samples:
+        within = layer(f"{name}-range", exact).mark_area(color="#e6e6e6")
+        layers.insert(0, within.encode(x, alt.Y("low:Q"), alt.Y2("high:Q")))
+    of = names.row(one.model, one.beta)
+    rows = [
+        of | {"mode": _mode(k), "probability": float(p), "frequency": float(f)}
+        for k, (p, f) in enumerate(zip(MODE_PROBABILITIES, one.modes, strict=True))
+        if np.isfinite(f)
+    ]
+    tooltip = [
+        "predictor:N",
+        alt.Tooltip("mode:N", title="second names"),
+        alt.Tooltip("probability:Q", format=".4f"),
+        alt.Tooltip("frequency:Q", format=".4f"),
+    ]
+    colour = looks([(one.model, one.beta)])[one.model, one.beta].colour
+    drawn = [row for row in rows if row["frequency"] > low]
+    if drawn:
+        marks = layer(f"{name}-drawn", drawn).mark_circle(color=colour, size=34, opacity=1)
+        layers.append(marks.encode(x, y, tooltip=tooltip))
+    if len(drawn) < len(rows):
+        marks = layer(f"{name}-rare", [row for row in rows if row not in drawn]).mark_point(
+            shape="triangle-down", color=colour, size=40, opacity=1
         )
-    axes.plot(line, line, color=GREY, linewidth=0.8)
-    drawn = one.modes > low
-    axes.plot(MODE_PROBABILITIES[drawn], one.modes[drawn], "o", color=look.colour, markersize=4.5)
-    if not drawn.all():  # nothing, drawn without clipping, would put the layout out
-        axes.plot(
-            MODE_PROBABILITIES[~drawn],
-            np.full((~drawn).sum(), low),
-            "v",
-            color=look.colour,
-            markersize=5,
-            fillstyle="none",
-            clip_on=False,
-        )
-    axes.set(xscale="log", yscale="log", xlim=(0.003, 0.2), ylim=LIMITS)
-    axes.set_xticks([0.005, 0.02, 0.1], ["0.005", "0.02", "0.1"])
-    axes.set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
-    axes.minorticks_off()
+        layers.append(marks.encode(x, y, tooltip=tooltip))
+    title = predictor(one.model, one.beta, names.dataset)
+    return alt.layer(*layers).properties(title=_two_lines(title), width=PANEL, height=PANEL)
 
 
-def _two_lines(name: str) -> str:
+def _mode(k: int) -> str:
+    """Return the classes that have their second name in a mode."""
+    return ", ".join(np.array(list(FLIPS))[MODES[k]]) or "none"
+
+
+def _two_lines(name: str) -> list[str]:
     """Return a long name with its β, or its second half, in a second line."""
     if len(name) <= 26:
-        return name
+        return [name]
     head, comma, beta = name.partition(", ")
     if len(head) <= 32 and beta:
-        return f"{head}{comma}\n{beta}"
+        return [f"{head}{comma}".rstrip(), beta]
     words = name.split(" ")
     half = min(range(1, len(words)), key=lambda k: abs(2 * len(" ".join(words[:k])) - len(name)))
-    return " ".join(words[:half]) + "\n" + " ".join(words[half:])
+    return [" ".join(words[:half]), " ".join(words[half:])]
 
 
-@mpl.rc_context(STYLE)
-def _switches_plot(
-    found: list[Frequencies], of: dict[tuple[str, float], Look], dataset: str
-) -> str:
-    figure = Figure(figsize=(6.4, 3.4 + 0.11 * len(found)), layout="constrained")
-    axes = figure.subplots()
-    places = np.arange(len(FLIPS))
-    axes.hlines(PROBABILITIES, places - 0.42, places + 0.42, color="black", linewidth=1.6)
-    handles = [Line2D([], [], color="black", linewidth=1.6, label="The flips themselves")]
-    for k, one in enumerate(found):
-        look = of[one.model, one.beta]
-        beside = (k + 0.5) / len(found) * 0.8 - 0.4
-        handles += axes.plot(
-            places + beside,
-            one.switched,
-            look.marker,
-            color=look.colour,
-            fillstyle="full" if look.line == "-" else "none",
-            markersize=6,
-            label=predictor(one.model, one.beta, dataset),
-        )
-    axes.set_xticks(places, [f"{name}\n{p}" for name, p in FLIPS.items()])
-    axes.grid(visible=False, axis="x")
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("share of second names")
-    figure.legend(handles=handles, loc="outside lower left", ncols=2)
-    return data_uri(figure)
+def _switches_chart(found: list[Frequencies], names: Names) -> Chart:
+    """Return the share of second names per class, models beside each other."""
+    classes = list(FLIPS)
+    flips = [
+        {"class": name, "from": k - 0.42, "to": k + 0.42, "share": float(p), "probability": str(p)}
+        for k, (name, p) in enumerate(FLIPS.items())
+    ]
+    rows = [
+        names.row(one.model, one.beta)
+        | {"class": name, "place": k + (i + 0.5) / len(found) * 0.8 - 0.4, "share": float(share)}
+        for i, one in enumerate(found)
+        for k, (name, share) in enumerate(zip(classes, one.switched, strict=True))
+        if np.isfinite(share)
+    ]
+    axis = alt.Axis(
+        values=list(range(len(classes))), labelExpr=f"{classes}[datum.value]", grid=False
+    )
+    across = alt.Scale(domain=[-0.5, len(classes) - 0.5], nice=False)
+    x = alt.X("place:Q", title=None, axis=axis, scale=across)
+    y = alt.Y("share:Q", title="share of second names", scale=alt.Scale(domain=[0, 1]))
+    truth = layer("flips", flips).mark_rule(color="black", strokeWidth=2)
+    x_from = alt.X("from:Q", title=None, axis=axis, scale=across)
+    layers = [truth.encode(x_from, y, alt.X2("to:Q"), tooltip=["class:N", "probability:N"])]
+    if rows:
+        marks = layer("switches", rows).mark_point(filled=True, size=65)
+        tooltip = ["predictor:N", "class:N", alt.Tooltip("share:Q", format=".3f")]
+        look = {"opacity": names.opacity(1), "tooltip": tooltip}
+        layers.append(marks.encode(x, y, names.colour, names.shape, **look))
+    chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+    return Chart(
+        name="switches",
+        title="Share of second names",
+        spec=finished(chart, names.params("switches") if rows else []),
+        alt="Dots of the share of second names per class and model; the values are those of the "
+        "table below.",
+        caption="Share of pixels with the second name among those with either name, of the pixels "
+        "that are labelled with the class, over all test images. Models stand "
+        "in the order of the table. Black lines: the probabilities of the flips.",
+    )

@@ -49,14 +49,15 @@ CONFIG: dict[str, Any] = {
         "labelColor": "#1d2329",
         "labelFontSize": 11,
         "labelLimit": 320,
+        "symbolOpacity": 1,
         "symbolSize": 60,
         "title": None,
     },
     "title": {
         "anchor": "start",
         "color": "#1d2329",
-        "fontSize": 12,
-        "fontWeight": "bold",
+        "fontSize": 13,
+        "fontWeight": "normal",  # one font in a file: vl-convert writes several in any order
         "offset": 8,
     },
 }
