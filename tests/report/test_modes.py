@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from probunet.cityscapes import MODE_PROBABILITIES, PROBABILITIES
-from probunet.report import modes
 from probunet.report.modes import calibration
 from probunet.report.runs import RunFolder
-from probunet.report.plots import looks
 from probunet.run import Run
+
+from .vega import layers
 
 PAIR = ("m_heads", 1.0)
 ONE_MODE = np.eye(32)[5]
@@ -99,13 +98,38 @@ def test_nothing_without_the_columns(runs: list[RunFolder]) -> None:
 
 
 @pytest.mark.parametrize("rare", [0, 3])
-def test_panels_keep_their_places_where_no_mode_is_rare(rare: int) -> None:
+def test_each_mode_is_a_dot_or_stands_at_the_lower_edge(rare: int) -> None:
     frequencies = MODE_PROBABILITIES.copy()
     frequencies[:rare] = 0
-    one = modes.Frequencies("unet", 1.0, 4, 64, frequencies, rare, np.full(5, 0.5))
-    figure = Figure(layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
-    for axes in panels:
-        modes._draw_modes(axes, one, looks([("unet", 1.0)])["unet", 1.0])
-    figure.draw_without_rendering()
-    assert min(axes.get_position().width for axes in panels) > 0.3
+    found = calibration([folder([image(frequencies)])], [PAIR])
+    assert found is not None
+    of = layers(found.modes_chart)
+    drawn = {row["probability"]: row["frequency"] for row in of["modes-0-drawn"]}
+    assert drawn == dict(zip(MODE_PROBABILITIES[rare:], frequencies[rare:], strict=True))
+    assert ("modes-0-rare" in of) == (rare > 0)
+    if rare:
+        assert len(of["modes-0-rare"]) == rare
+    assert found.modes_chart.svg().startswith("<svg")
+
+
+def test_the_range_of_an_exact_model_narrows_with_its_samples() -> None:
+    widths = []
+    for images in (1, 100):
+        found = calibration([folder([image(MODE_PROBABILITIES)] * images)], [PAIR])
+        assert found is not None
+        last = layers(found.modes_chart)["modes-0-range"][-1]
+        p = last["frequency"]
+        assert last["high"] - p == pytest.approx(1.96 * np.sqrt(p * (1 - p) / (16 * images)))
+        widths.append(last["high"] - last["low"])
+    assert widths[1] == pytest.approx(widths[0] / 10)
+
+
+def test_the_switches_of_the_chart_are_those_of_the_table() -> None:
+    rows = [image(ONE_MODE, first_pixels=[90, 10, 1, 0, 0], second_pixels=[10, 10, 3, 5, 0])]
+    found = calibration([folder(rows)], [PAIR])
+    assert found is not None
+    of = layers(found.switches_chart)
+    assert [row["share"] for row in of["flips"]] == list(PROBABILITIES)
+    shares = [row["share"] for row in of["switches"]]
+    assert [f"{share:.3f}" for share in shares] == cells(found.switches)[:4]  # the fifth is a dash
+    assert found.switches_chart.svg().startswith("<svg")

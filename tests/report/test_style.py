@@ -1,9 +1,8 @@
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from probunet.config import ModelName
 from probunet.report import labels
-from probunet.report.style import LINES, MODELS, OTHERS, looks
+from probunet.report.style import DASHES, MODELS, OTHERS, looks
 
 KNOWN = [(model, 1.0) for model in ModelName.__args__]
 
@@ -13,7 +12,7 @@ def test_every_model_has_a_name_a_colour_and_a_marker_of_its_own() -> None:
     both = [*MODELS.values(), *OTHERS]
     for one in zip(*both, strict=True):
         assert len(set(one)) == len(both)
-    assert all(min(to_rgb(colour)) < 0.6 for colour, _ in both)  # none is pale
+    assert all(min(bytes.fromhex(colour[1:])) < 153 for colour, _ in both)  # none is pale
 
 
 def test_a_model_looks_the_same_whatever_stands_beside_it() -> None:
@@ -25,7 +24,7 @@ def test_a_model_looks_the_same_whatever_stands_beside_it() -> None:
 def test_betas_share_a_colour_and_differ_in_line() -> None:
     found = looks([("probabilistic_unet", beta) for beta in (10.0, 0.1, 1.0)])
     assert len({look.colour for look in found.values()}) == 1
-    assert [found["probabilistic_unet", beta].line for beta in (0.1, 1, 10)] == list(LINES[:3])
+    assert [found["probabilistic_unet", beta].dash for beta in (0.1, 1, 10)] == list(DASHES[:3])
 
 
 def test_models_of_one_s_own_differ() -> None:
@@ -34,3 +33,9 @@ def test_models_of_one_s_own_differ() -> None:
     assert set(found) == {
         (model, 1.0) for own in ("mine", "yours") for model in (own, f"deterministic ({own})")
     }
+
+
+def test_a_beta_has_one_line_whatever_the_model_and_a_single_one_is_whole() -> None:
+    found = looks([("mine", 1.0), ("mine", 10.0), ("yours", 10.0), ("yours", 0.1), ("unet", 10.0)])
+    assert found["mine", 10.0].dash == found["yours", 10.0].dash == DASHES[2]
+    assert found["unet", 10.0].dash == DASHES[0]

@@ -121,7 +121,7 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
             .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip)
         )
     chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-    spread = "Thin lines: single runs; thick: their mean over folds; bands: 95 % intervals."
+    spread = f"Thin lines: single runs; thick: their mean over folds; bands: 95{NBSP}% intervals."
     return Chart(
         name="ged",
         title="GED against n",
