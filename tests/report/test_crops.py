@@ -1,11 +1,15 @@
 import re
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from probunet.report.crops import outline
+from probunet.report.crops import name_of, outline
+from probunet.store import open_crops
+
+MINUS = "\N{MINUS SIGN}"
 
 
 @given(st.integers(3, 12), st.integers(3, 12), st.integers(0, 2**32))
@@ -31,3 +35,16 @@ def test_one_pixel_is_a_diamond_around_its_centre() -> None:
     mask[1, 3] = True
     points = {tuple(map(float, p.split())) for p in re.split("[MLZ]", outline(mask)) if p}
     assert points == {(3.5, 1), (4, 1.5), (3.5, 2), (3, 1.5)}
+
+
+def test_crops_of_one_slice_are_told_apart_by_their_lesions(study: Any) -> None:
+    crops = open_crops(study.store)
+    assert [name_of(crops, row) for row in (0, 1)] == [f"z {MINUS}100.0 mm", f"z {MINUS}97.5 mm"]
+    crops.columns.z[1] = -100
+    crops.columns.lesion[1] = 2
+    assert [name_of(crops, row) for row in (0, 1)] == [
+        f"z {MINUS}100.0 mm, lesion 0",
+        f"z {MINUS}100.0 mm, lesion 2",
+    ]
+    crops.columns.patient[1] = "another"
+    assert name_of(crops, 0) == f"z {MINUS}100.0 mm"

@@ -16,13 +16,13 @@ from probunet.store import SIZE, Crops
 WINDOW = (-1350.0, 150.0)  # HU: the usual lung window, width 1500 around -600
 ZOOM_MARGIN = 10  # pixels around all outlines
 LEAST_ZOOM = 48  # pixels, the smallest side that is shown
-SCALE = (
-    Scale(  # air to bone's softest: lung, nodules and mediastinum; vessels with contrast are cut
-        low=-1400,
-        high=600,
-        unit="HU",
-        presets=[Preset("lung", -600, 1500), Preset("mediastinum", 40, 400)],
-    )
+SAME = 0.1  # mm: slices that are nearer to each other are told by the same number
+# from air to soft tissue; bone, and vessels with contrast agent, are cut
+SCALE = Scale(
+    low=-1400,
+    high=600,
+    unit="HU",
+    presets=[Preset("lung", -600, 1500), Preset("mediastinum", 40, 400)],
 )
 
 
@@ -47,7 +47,7 @@ def views(crops: Crops, rows: NDArray[np.int64], size: tuple[int, int]) -> list[
     return [
         View(
             subject=str(crops.columns.patient[row]),
-            name=f"z {number(float(crops.columns.z[row]), 1)} mm",
+            name=name_of(crops, int(row)),
             area=float(drawn.sum() / len(drawn)),
             disagreement=masks.disagreement(drawn),
             picture=grey(image, SCALE.low, SCALE.high),
@@ -67,6 +67,14 @@ def drawn(
     """Return a run's masks of one crop."""
     height, width = view.arrays["truth"].shape[1:]
     return masks.segmentations(samples, deterministic, (height, width))
+
+
+def name_of(crops: Crops, row: int) -> str:
+    """Return what tells a crop from the patient's others: its slice, and the lesion if need be."""
+    patient, z = crops.columns.patient, crops.columns.z
+    name = f"z {number(float(z[row]), 1)} mm"
+    beside = (patient == patient[row]) & (np.abs(z - z[row]) < SAME)
+    return f"{name}, lesion {crops.columns.lesion[row]}" if beside.sum() > 1 else name
 
 
 def centre_of(crops: Crops, row: int, crop: int) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

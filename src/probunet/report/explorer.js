@@ -58,6 +58,7 @@ function chooseData(name) {
   state.item = null;
   state.pinned = null;
   state.hidden.clear();
+  $("search").value = "";
   const { kind, subject, scale } = state.data;
   root.classList.toggle("classes", kind === "classes");
   for (const word of root.querySelectorAll("[data-word=subject]")) word.textContent = subject;
@@ -150,7 +151,7 @@ function list() {
   const options = state.listed.map((item, k) => new Option(entry(item, key), k));
   $("list").replaceChildren(...options);
   $("count").textContent = `${state.listed.length} of ${state.data.images.length} images`;
-  if (!state.listed.includes(state.item)) state.item = state.listed[0] ?? state.item;
+  if (!state.listed.includes(state.item)) state.item = state.listed[0] ?? state.item ?? shown.item;
   choose(state.item, false);
 }
 
@@ -318,7 +319,10 @@ function listen() {
     });
   }
   $("search").addEventListener("input", list);
-  $("sort").addEventListener("change", list);
+  $("sort").addEventListener("change", () => {
+    state.item = null; // the first one of the new order
+    list();
+  });
   $("list").addEventListener("change", () => choose(state.listed[$("list").selectedIndex]));
   $("previous").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
