@@ -110,5 +110,5 @@ def published(dataset: str) -> Table | None:
             )
             for value, deviation in zip(one.figures, deviations, strict=True)
         ]
-        rows.append(Row(one.method, [*cells, Cell(one.source)], False))
-    return Table([*HEADS[dataset], "source"], rows)
+        rows.append(Row(one.method, cells, False, note=one.source))
+    return Table(list(HEADS[dataset]), rows)

@@ -41,6 +41,7 @@ class Row:
     label: str
     cells: list[Cell]
     degenerate: bool
+    note: str = ""  # stands small below the label
 
 
 @dataclass(frozen=True)
