@@ -243,7 +243,7 @@ def _charts(one: DatasetSection) -> list[Chart]:
 
 def _tables(one: DatasetSection) -> dict[str, Table]:
     found = {"overview": one.overview, "ged": one.ged}
-    found |= {"paired": one.paired} if one.paired and one.paired.rows else {}
+    found |= {"paired": one.paired} if one.paired else {}
     of = one.calibration
     return found | ({"modes": of.modes, "switches": of.switches} if of else {})
 
