@@ -90,7 +90,14 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
         layers += [
             layer("intervals", means)
             .mark_area()
-            .encode(x, low, alt.Y2("ged_high:Q"), names.colour, opacity=names.opacity(0.14)),
+            .encode(
+                x,
+                low,
+                alt.Y2("ged_high:Q"),
+                names.colour,
+                opacity=names.opacity(0.14),
+                detail="beta:N",
+            ),
             layer("runs", runs)
             .mark_line(strokeWidth=0.8)
             .encode(
