@@ -11,10 +11,11 @@ import pytest
 
 from probunet import store
 from probunet.report.build import build_report
-from probunet.report.labels import NBSP
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
+
+from .page import prose
 
 
 def add_model(study: Any, model: str) -> list[Path]:
@@ -92,16 +93,6 @@ def test_each_model_has_its_rows_and_its_own_deterministic_ones(study: Any) -> N
     assert "M-Heads" in legend
     assert ">Deterministic" not in legend
     assert "M-Heads" in curves
-
-
-def test_single_runs_and_intervals_are_drawn_where_models_are_few(study: Any) -> None:
-    runs = study.runs + add_model(study, "unet") + add_model(study, "m_heads")
-    few = report(study, runs)
-    assert f"bands: 95{NBSP}% intervals" in few
-    many = report(study, runs + add_model(study, "dropout_unet"))
-    assert f"bands: 95{NBSP}% intervals" not in many
-    drawn = [charts(page)[0].count("mark-area") for page in (few, many)]
-    assert drawn == [4, 0]
 
 
 @pytest.mark.parametrize("model", ["unet", "a_model_of_your_own"])
