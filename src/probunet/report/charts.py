@@ -194,7 +194,9 @@ class Names:
         dashes = alt.Scale(
             domain=["", *betas], range=[[1, 0], *(list(look.dash) for look in betas.values())]
         )
-        kinds = alt.Legend(orient="bottom", values=list(betas), symbolStrokeColor="#333333")
+        kinds = alt.Legend(
+            orient="bottom", values=list(betas), symbolStrokeColor="#333333", symbolSize=800
+        )
         self.colour = alt.Color("model:N", scale=one, title=None, legend=legend)
         self.shape = alt.Shape("model:N", scale=shapes, title=None, legend=legend)
         self.dash = alt.StrokeDash(
