@@ -12,12 +12,12 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-import yaml
 from markupsafe import Markup
 
 from probunet.files import sha256, written_whole
 from probunet.report import labels, scenes
 from probunet.report.charts import Chart, ged_chart, training_chart
+from probunet.report.command import again, as_yaml
 from probunet.report.explorer import Source, explore
 from probunet.report.figures import write_figures
 from probunet.report.latent import LatentFigure, latent_figures
@@ -100,7 +100,6 @@ def build_report(
     examples: int,
     megabytes: float = 15,
     made: Made | None = None,
-    command: str | None = None,
     figures: Path | None = None,
 ) -> None:
     """Write one HTML file that opens offline and asks for nothing from elsewhere.
@@ -128,8 +127,6 @@ def build_report(
         What the file may take; the explorer shows fewer images if it would take more.
     made
         How the runs were made, as their logs tell.
-    command
-        What a reader types to make the study again.
     figures
         A folder for the figures and tables of each data set as files for a paper.
 
@@ -158,11 +155,11 @@ def build_report(
         "title": title,
         "synthetic": {one.attributes.dataset for one in data if one.attributes.synthetic},
         "sections": sections,
-        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        "config": as_yaml(config),
         "versions": {name: version(name) for name in PACKAGES},
         "made": by_verb(made) if made else [],
         "cost": cost(made) if made else None,
-        "command": command,
+        "command": again(config) if config else None,
         "tables": {path.name: sha256(path) for path in (scores, summary, comparison)},
     }
     template = _template()
