@@ -23,6 +23,8 @@ def test_each_section_is_photographed(
     folder.mkdir(parents=True, exist_ok=True)
     with opened(browser, report, size) as seen:
         see_all(seen.page)
+        # what stays in view would lie over the sections
+        seen.page.add_style_tag(content="nav { position: static !important; }")
         seen.page.screenshot(path=folder / "top.png")
         sections = seen.page.locator("main section").filter(visible=True).all()
         assert sections
