@@ -1,10 +1,11 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from probunet.job import read_jobs
-from probunet.report.made import Made, by_verb, read_made
+from probunet.report.made import Made, by_verb, cost, read_made
 
 from .logs import RUNS, all_logs, record, tries
 from .test_build import report
@@ -128,11 +129,42 @@ def test_report_without_logs_says_so(study: Any) -> None:
     assert report(study, made=read(study)).count('<td colspan="3">no record</td>') == 3
 
 
-def test_report_does_not_depend_on_when_and_on_which_node_it_was_made(study: Any) -> None:
+def test_of_when_and_where_it_was_made_the_report_depends_in_its_cost_alone(study: Any) -> None:
     logs = study.folder.parent / "logs"
     all_logs(logs, RUNS)
     first = report(study, made=read(study))
     all_logs(logs, RUNS, host="node2", started="2027-01-01T00:00:00+00:00", seconds=99.0)
     again = tries(logs / f"train/{RUNS[0]}.log", {"exit_code": 75}, {"max_rss_mb": 9.0})
     assert len(read_jobs(again)) == 2
-    assert report(study, made=read(study)) == first
+    second = report(study, made=read(study))
+    assert second != first
+    costs = r"(?s)<h3>What it cost</h3>.*?</table>"
+    assert re.sub(costs, "", second) == re.sub(costs, "", first)
+
+
+def test_cost_is_that_of_all_tries(study: Any) -> None:
+    logs = study.folder.parent / "logs"
+    all_logs(logs, RUNS, seconds=36.0)
+    hour = {"seconds": 3600.0, "gpu": "NVIDIA H100"}
+    tries(logs / f"train/{RUNS[0]}.log", hour | {"exit_code": 75}, hour)
+    (logs / f"train/{RUNS[1]}.log").unlink()
+    found = cost(read(study))
+    assert found is not None
+    train = next(row for row in found.rows if row.verb == "train")
+    assert (train.steps, train.tries, train.failed, train.unknown) == (4, 4, 1, 1)
+    assert train.gpu_hours == found.gpu_hours == pytest.approx(2)
+    assert train.hours == pytest.approx(2 + 2 * 0.01)
+    assert found.gpus == ["NVIDIA H100"]
+    text = report(study, made=read(study))
+    assert "<strong>2.0 GPU hours</strong> on NVIDIA H100" in text
+    assert "left no record of how long they took" in text
+
+
+def test_without_any_record_there_is_no_cost(study: Any) -> None:
+    assert cost(read(study)) is None
+    assert "What it cost" not in report(study, made=read(study))
+
+
+def test_no_gpu_is_told(study: Any) -> None:
+    all_logs(study.folder.parent / "logs", RUNS)
+    assert "No GPU was used" in report(study, made=read(study))

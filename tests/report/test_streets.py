@@ -127,7 +127,7 @@ def test_frequencies_are_shown_for_each_model(streets: Path) -> None:
     model = scores[(scores["predictor"] == "model") & (scores["n"] == max(N))]
     complete = int(model["present"].map(all).sum())
     assert 0 < complete < SCENES
-    assert f"that hold all five classes ({complete})" in modes
+    assert f"that hold all five classes: {complete}." in modes
 
 
 def test_scores_of_an_older_version_have_no_frequencies(streets: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from probunet.report.tables import by_ged, over_folds
+from probunet.report.tables import OTHERS, by_ged, over_folds, overview, undecided
 
 
 def table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
@@ -40,3 +40,35 @@ def test_models_stand_in_the_order_of_their_ged_at_the_greatest_n() -> None:
         "The 32 modes themselves",
     ]
     assert (ordered["n"].to_numpy()[:2] == [1, 16]).all()  # rows of one model keep their order
+
+
+def pair(model: str, low: float, high: float) -> dict[str, object]:
+    """A row of comparison.csv: m_heads against another model."""
+    own = {"dataset": "lidc", "n": 16, "model": "m_heads", "beta": 1.0, "difference": 0.0}
+    return own | {"other_model": model, "other_beta": 1.0, "low": low, "high": high, "better": 0.5}
+
+
+def test_undecided_are_models_whose_interval_includes_zero() -> None:
+    comparison = pd.DataFrame(
+        [
+            pair("unet", -0.1, 0.1),
+            pair("dropout_unet", -0.2, -0.1),
+            pair("probabilistic_unet", 0.1, 0.2),
+            pair("empty", -0.1, 0.1),
+        ]
+    )
+    assert undecided(comparison, 16, "m_heads", 1.0) == [("unet", 1.0)]
+    assert undecided(comparison, 16, "unet", 1.0) == [("m_heads", 1.0)]
+    assert undecided(comparison, 16, "dropout_unet", 1.0) == []
+    assert undecided(comparison, 8, "m_heads", 1.0) == []
+
+
+def test_only_the_first_model_s_ged_can_be_bold() -> None:
+    rows = [(name, 1.0, 16, 0.1) for name in ("m_heads", "unet", "empty")]
+    summary = table(rows).assign(**dict.fromkeys(OTHERS, 0.5))
+    for clear in (True, False):
+        found = overview(summary, 16, clear=clear)
+        bold = [[cell.bold for cell in row.cells] for row in found.rows]
+        assert bold[0][0] == clear
+        assert not any(any(row[1:]) for row in bold)
+        assert not any(row[0] for row in bold[1:])
