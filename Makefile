@@ -14,7 +14,8 @@ CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nv
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo images test test-fast test-browser test-cluster lint format bench schema series lock
+.PHONY: help demo images test test-fast test-browser test-cluster lint format bench schema \
+	reference docs series lock
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +66,12 @@ bench: .venv/installed ## Ratios and times of what must be fast, into benchmarks
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
 	python -m probunet.config > workflow/schemas/config.schema.json
+
+reference: .venv/installed ## Write the reference of configuration and commands again.
+	python docs/generate.py
+
+docs: .venv/installed ## Build the documentation; a warning or a dead link is an error.
+	sphinx-build -W -n --keep-going docs docs/_build/html
 
 series: ## Make the frozen table of LIDC-IDRI's CT series again, from the publisher's index.
 	@echo "idc-index-data==$(INDEX) into a virtual environment that is thrown away"
