@@ -1,0 +1,140 @@
+"""Every command of the README and of docs/ is run, planned, or parsed for a reason given here."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from probunet.cli import app
+
+from .pages import NAMES, ROOT, commands, fences, prose
+
+ALL = sorted({command for name in NAMES for command in commands(name)})
+# `make` and `snakemake` only say what they would do; all else that is run is run in full
+PLANNED = 'snakemake() { command snakemake "$@" --dry-run; }\nmake() { command make -n "$@"; }\n'
+RUN = ("mkdir ", "cd ", "export PROBUNET=", "probunet fetch lidc --plan", "probunet --help")
+# what is not run here, by how it begins
+PARSED = {
+    "probunet fetch lidc --folder data/raw/lidc": "downloads; tests/fetch has servers for it",
+    "probunet fetch lidc --source tcia": "downloads; tests/fetch has servers for it",
+    "probunet fetch lidc --verify": "needs a tree; run in tests/test_cli.py",
+    "probunet fetch lidc --source local": "needs a tree; tests/fetch/test_local.py",
+    "probunet fetch cityscapes": "needs an account or a tree; tests/fetch",
+    "probunet fetch folder": "needs a folder; run in tests/workflow/test_own_data.py",
+    "probunet prepare lidc --index-only": "run in tests/test_cli.py",
+    "probunet prepare": "needs what fetch left; run in tests/workflow",
+    "probunet train": "needs a store; run in tests/workflow",
+    "probunet sample": "needs weights; run in tests/workflow",
+    "probunet score": "needs samples; run in tests/workflow",
+    "probunet report": "needs a study; run in tests/workflow",
+    "export CITYSCAPES_USERNAME": "an account",
+    "read -rs CITYSCAPES_PASSWORD": "an account",
+    "source .venv/bin/activate": "the tests' own environment is active",
+    "git clone": "needs network",
+    "pip install": "needs network",
+}
+GIVEN = {  # files that pages speak of
+    "my-study.yaml": "datasets: {lidc: {source: phantom}}\n",
+    "knees.yaml": "datasets: {knees: {source: folder, path: knees}}\nfolds: 2\n",
+    "knees/images.csv": "image,subject,mask_a\n",
+}
+PARTS = ["Snakefile", "Makefile", "config.yaml", "pyproject.toml", "requirements.lock"]
+FOLDERS = ["workflow", "slurm", "envs", "containers", "src"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what commands need of the project, with a study or two beside."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in PARTS:
+        shutil.copy2(ROOT / name, folder / name)
+    for name in FOLDERS:
+        left = shutil.ignore_patterns("__pycache__", "*.sif", "cache", "*.json")
+        kept = None if name == "workflow" else left
+        shutil.copytree(ROOT / name, folder / name, ignore=kept)
+    for name, text in GIVEN.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euc", PLANNED + text],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "PROBUNET": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def planned(command: str) -> bool:
+    return command.startswith(("snakemake ", "make "))
+
+
+def parse(words: list[str]) -> None:
+    """Parse a call of `probunet` with its own parser; raise an error over what it does not take."""
+    command, context = typer.main.get_command(app), None
+    while hasattr(command, "commands"):
+        context = command.context_class(command, info_name=words[0], parent=context)
+        command = command.commands[words[1]]
+        words = words[1:]
+    command.make_context(words[0], list(words[1:]), parent=context)
+
+
+def test_every_command_has_its_place() -> None:
+    known = (*RUN, *PARSED)
+    assert [one for one in ALL if not planned(one) and not one.startswith(known)] == []
+
+
+@pytest.mark.parametrize("beginning", [*RUN, *PARSED])
+def test_a_place_is_for_one_way_of_checking(beginning: str) -> None:
+    assert not planned(beginning)
+    assert not (beginning.startswith(RUN) and beginning in PARSED)
+
+
+@pytest.mark.parametrize("command", [one for one in ALL if planned(one) or one.startswith(RUN)])
+def test_a_command_runs_or_says_what_it_would_do(command: str, project: Path) -> None:
+    done = shell(command, project)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [one for one in ALL if one.startswith("probunet ")])
+def test_a_call_of_probunet_is_one_that_it_takes(command: str) -> None:
+    parse(shlex.split(command))
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["probunet fetch lidc --fodler f", "probunet train --store s", "probunet prepare --join a"],
+)
+def test_a_call_that_it_does_not_take_is_noticed(call: str) -> None:
+    with pytest.raises(Exception, match=r"No such option|Missing parameter"):
+        parse(shlex.split(call))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_within_sentences_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    verbs = {"fetch", "prepare", "train", "sample", "score", "report", "image"}
+    for code in re.findall(r"`([^`\n]+)`", prose(name)):
+        words = code.split()
+        if words[0] == "make" and len(words) > 1:
+            assert words[1] in targets or "=" in words[1], code
+        if words[0] == "probunet" and len(words) > 1 and not words[1].startswith(("<", ".", "-")):
+            assert words[1] in verbs, code
+
+
+def test_shell_blocks_say_that_they_are() -> None:
+    unnamed = [
+        text for name in NAMES for language, text in fences(name) if language in ("", "console")
+    ]
+    assert unnamed == []
