@@ -452,7 +452,7 @@ def prepare_folds(
         Split, typer.Option(help="drawn: --folds folds. official: the publisher's split.")
     ] = Split.drawn,
     folds: Annotated[int, typer.Option(min=1, help="How many folds.")] = 4,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="drawn: of the draw.")] = 0,
     given: Annotated[
         Path | None,
         typer.Option(help="Your own folds: checked against the store and copied."),

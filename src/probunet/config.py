@@ -459,7 +459,7 @@ class Augmentation(Section):
     elastic: float = Field(
         2.0, ge=0, description="Standard deviation of the elastic displacement, pixels."
     )
-    elastic_grid: Positive = Field(
+    elastic_grid: int = Field(
         32, ge=4, description="Distance of the elastic field's control points, pixels."
     )
     mirror: float = Field(0.0, ge=0, le=1, description="Probability of left and right exchanged.")

@@ -1,0 +1,265 @@
+"""Write the reference pages that the code itself knows: `make reference`.
+
+They are committed, so that they can be read where the code is; a test tells when they are old.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Iterator
+from enum import Enum, EnumType
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from probunet.cli import app
+from probunet.config import PAPER, Config
+
+FOLDER = Path(__file__).parent / "reference"
+MADE = "<!-- Made by `make reference` from {source}; edit that. -->"
+PLAIN = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true/false"}
+FIRST = ("datasets", "folds", "beta", "models", "seeds")
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
+KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: ""}
+
+
+def config_page() -> str:
+    """Return the reference of `config.yaml`: a section and a table for each part of it."""
+    root = Config.model_json_schema()
+    lines = [
+        "# Configuration",
+        "",
+        MADE.format(source="src/probunet/config.py"),
+        "",
+        "Every key of `config.yaml`. What is left out takes the default, which is the paper's "
+        "value for LIDC-IDRI where the paper gives one. Unknown keys are errors. An editor that "
+        "reads JSON schemas can complete and check the file with "
+        "`workflow/schemas/config.schema.json`.",
+    ]
+    for path, schema in _sections(root):
+        lines += ["", f"## {_code(path) if path else 'Top level'}", "", schema["description"], ""]
+        lines += _table(
+            ["key", "type", "default", "meaning"],
+            [_key(path, name, part, root) for name, part in _in_order(schema["properties"])],
+        )
+        if schema.get("additionalProperties"):
+            lines += ["", f"Another name is that of images of your own: {_own(path)}."]
+    return "\n".join([*lines, "", *_paper(), ""])
+
+
+def cli_page() -> str:
+    """Return the reference of `probunet`: a section and a table for each command."""
+    lines = [
+        "# Commands",
+        "",
+        MADE.format(source="src/probunet/cli.py"),
+        "",
+        "The workflow calls these; by hand they do the same. Every command ends with exit code 0, "
+        "with 1 and one line of advice after a mistake, or with 2 if an option is wrong. "
+        "`probunet train` ends with 75 when it has saved itself before its time ran out: give the "
+        "same command again.",
+    ]
+    for words, command in _commands(typer.main.get_command(app), "probunet"):
+        lines += ["", f"## {_code(words)}", "", command.help or "", ""]
+        lines += _table(
+            ["option", "value", "default", "meaning"], [_option(one) for one in command.params]
+        )
+    return "\n".join([*lines, ""])
+
+
+def _sections(root: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each section's path and schema, the root first; overrides' parts stand once."""
+    yield "", root | {"description": "The keys of the file itself, and its sections."}
+    waiting = _in_order(root["properties"])
+    while waiting:
+        path, part = waiting.pop(0)
+        name = _reference(part)
+        if name is None:
+            continue
+        schema = root["$defs"][name]
+        yield path, schema
+        inner = [(f"{path}.{key}", one) for key, one in schema["properties"].items()]
+        if path == "overrides":
+            yield "overrides.<data set>", root["$defs"]["Overrides"]
+        else:
+            waiting = inner + waiting
+        if path == "datasets":
+            waiting.insert(len(inner), ("datasets.<name>", {"$ref": "#/$defs/Folder"}))
+
+
+def _in_order(properties: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return keys and their schemas, those first that every study chooses."""
+    first = [(name, properties[name]) for name in FIRST if name in properties]
+    return first + [item for item in properties.items() if item[0] not in FIRST]
+
+
+def _reference(part: dict[str, Any]) -> str | None:
+    """Return the section that a key holds, or None if it holds a value."""
+    found = [one["$ref"] for one in [part, *part.get("anyOf", [])] if "$ref" in one]
+    return found[0].rsplit("/", 1)[-1] if found else None
+
+
+def _key(path: str, name: str, part: dict[str, Any], root: dict[str, Any]) -> list[str]:
+    """Return a key's row; a section links to its own table."""
+    section = _reference(part)
+    meaning = part.get("description", "")
+    if section is None:
+        return [_code(name), _type(part), _default(part), _sentence(meaning, _bounds(part))]
+    if path.startswith("overrides."):
+        linked = f"[section](#{name})"
+    elif path == "overrides":
+        linked = "[section](#overridesdata-set)"
+    else:
+        linked = f"[section](#{_anchor(f'{path}.{name}' if path else name)})"
+    required = name in root.get("required", []) and not path
+    return [_code(name), linked, "required" if required else "", meaning]
+
+
+def _type(part: dict[str, Any]) -> str:
+    """Return what a value is, in words."""
+    if "anyOf" in part:
+        kinds = [_type(one) for one in part["anyOf"] if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if "enum" in part or "const" in part:
+        return ", ".join(_code(one) for one in part.get("enum", [part.get("const")]))
+    if part["type"] == "array":
+        if "prefixItems" in part:
+            return f"list of {len(part['prefixItems'])}: {_type(part['prefixItems'][0])}"
+        return f"list: {_type(part['items'])}"
+    if part["type"] == "object":
+        return f"names with {_type(part['additionalProperties'])}"
+    return PLAIN[part["type"]]
+
+
+def _default(part: dict[str, Any]) -> str:
+    if "default" not in part:
+        return "required"
+    return "" if part["default"] is None else _value(part["default"])
+
+
+def _bounds(part: dict[str, Any]) -> str:
+    """Return the bounds of a value, or of the values in a list."""
+    texts: list[str] = []
+    for one in [part, *part.get("anyOf", [])]:
+        texts += [text.format(_number(one[key])) for key, text in BOUNDS.items() if key in one]
+        for item in [one.get("items"), *one.get("prefixItems", [])[:1]]:
+            if item and (inner := _bounds(item)):
+                texts.append(f"each {inner}")
+        if "prefixItems" not in one:
+            if least := one.get("minItems"):
+                texts.append(f"at least {least} of them")
+            if most := one.get("maxItems"):
+                texts.append(f"at most {most} of them")
+        if "pattern" in one:
+            texts.append(f"matches {_code(one['pattern'])}")
+    return ", ".join(texts)
+
+
+def _paper() -> list[str]:
+    """Return the table of the paper's values for data sets that differ from the defaults."""
+    lines = ["## The paper's values for Cityscapes", ""]
+    lines += [
+        "Where a file says nothing, Cityscapes takes these instead of the defaults. What "
+        "`overrides.cityscapes` says comes first, then what stands above for all, then these.",
+        "",
+    ]
+    defaults = json.loads(Config.model_validate({"datasets": {"lidc": {}}}).model_dump_json())
+    rows = [
+        [_code(f"{section}.{key}"), _value(defaults[section][key]), _value(value)]
+        for section, keys in PAPER["cityscapes"].items()
+        for key, value in keys.items()
+    ]
+    return lines + _table(["key", "LIDC-IDRI", "Cityscapes"], rows)
+
+
+def _commands(command: Any, words: str) -> Iterator[tuple[str, Any]]:
+    """Yield each command that does something, with the words that call it."""
+    if not hasattr(command, "commands"):
+        yield words, command
+        return
+    for name in command.list_commands(None):
+        yield from _commands(command.commands[name], f"{words} {name}")
+
+
+def _option(option: Any) -> list[str]:
+    """Return an option's row."""
+    names = [option.name.upper()] if option.param_type_name == "argument" else option.opts
+    named = ", ".join(_code(one) for one in [*names, *option.secondary_opts])
+    default = "required" if option.required else _option_default(option.default)
+    kind = "" if getattr(option, "is_flag", False) else _kind(option.type_descriptor.annotation)
+    bounds = [("at least", option.min), ("at most", option.max)]
+    told = ", ".join(f"{text} {_number(value)}" for text, value in bounds if value is not None)
+    return [named, kind, default, _sentence(option.help or "", told)]
+
+
+def _option_default(value: Any) -> str:
+    if value is None or value is False or value == []:
+        return ""
+    if value == Path():
+        return "this folder"
+    return _value(str(value) if isinstance(value, Path | Enum) else value)
+
+
+def _kind(annotation: Any) -> str:
+    """Return what an option takes, from its annotation."""
+    parts = [one for one in get_args(annotation) if one is not type(None)]
+    origin = get_origin(annotation)
+    if origin is typing.Annotated or origin in (Union, types.UnionType):
+        return _kind(parts[0])
+    if origin is Literal:
+        return ", ".join(_code(one) for one in parts)
+    if origin is list:
+        return f"{_kind(parts[0])}, several"
+    if origin is tuple:
+        return f"{len(parts)} times {_kind(parts[0])}"
+    if isinstance(annotation, EnumType):
+        return ", ".join(_code(name) for name in annotation.__members__)
+    return KINDS[annotation]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    body = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in [head, *rows]]
+    lines = [f"| {row} |" for row in body]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
+def _sentence(meaning: str, bounds: str) -> str:
+    """Return a meaning with its bounds as a sentence behind it."""
+    return f"{meaning} {bounds[0].upper()}{bounds[1:]}.".lstrip() if bounds else meaning
+
+
+def _value(value: Any) -> str:
+    return _code(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
+def _code(text: object) -> str:
+    return f"`{text}`" if str(text) else "empty"
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that GitHub and MyST give a heading."""
+    kept = "".join(one for one in heading.lower() if one.isalnum() or one in " -_")
+    return kept.replace(" ", "-")
+
+
+def _own(path: str) -> str:
+    link = "datasetsname" if path == "datasets" else "overridesdata-set"
+    return f"[the keys below](#{link})"
+
+
+PAGES = {"config.md": config_page, "cli.md": cli_page}
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())

@@ -1,0 +1,44 @@
+"""The committed reference pages are those that the code makes now."""
+
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+
+from probunet.config import Config
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = run_path(str(DOCS / "generate.py"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_is_that_of_the_code(name: str) -> None:
+    committed = (DOCS / "reference" / name).read_text()
+    assert committed == PAGES[name](), "run `make reference`"
+
+
+def test_every_key_of_every_section_is_told() -> None:
+    schema = Config.model_json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    keys = {key for section in sections for key in section.get("properties", {})}
+    page = PAGES["config.md"]()
+    assert [key for key in sorted(keys) if f"| `{key}` |" not in page] == []
+
+
+def test_the_paper_s_values_of_cityscapes_are_told() -> None:
+    row = "| `architecture.initialisation` | `orthogonal` | `he` |"
+    assert row in PAGES["config.md"]().splitlines()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "## `probunet fetch lidc`",
+        "| `--source` | `idc`, `tcia`, `local`, `phantom` | `idc` |",
+        "| `--time-limit` | number |  | Minutes;",
+        "| `--size` | 2 times whole number | `[256, 512]` |",
+        "| `RUNS` | path, several | required |",
+    ],
+)
+def test_options_are_told_with_type_and_default(row: str) -> None:
+    assert any(line.startswith(row) for line in PAGES["cli.md"]().splitlines())
