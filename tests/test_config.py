@@ -325,3 +325,20 @@ def test_a_mistake_about_images_of_ones_own(keys: dict[str, object], message: st
 
 def test_one_address_for_both_images_is_refused() -> None:
     assert "write {kind} where the addresses" in refused(containers="docker://host/probunet:1.0")
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "workflow/demo.yaml"])
+def test_the_whole_configuration_read_again_is_the_same_study(file: str) -> None:
+    plan = read_config(ROOT / file)
+    more = {"cityscapes": {"source": "phantom"}, "mine": {"source": "folder", "path": "there"}}
+    own = {"lidc": {"training": {"batch": 3}, "models": ["unet"]}}
+    text = json.loads(plan.model_dump_json(exclude_unset=True))
+    text["datasets"] |= more
+    text.setdefault("overrides", {}).update(own)
+    for data in (json.loads(plan.model_dump_json(exclude_unset=True)), text):
+        first = check(Config, data, "first")
+        again = check(Config, json.loads(json.dumps(first.whole())), "again")
+        for name in first.datasets.names:
+            assert again.of(name) == first.of(name)
+        assert again.datasets == first.datasets
+        assert again.whole() == first.whole()

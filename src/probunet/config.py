@@ -730,6 +730,19 @@ class Config(Study):
         merged = _merged(_merged(PAPER.get(dataset, {}), shared), own)
         return Study.model_validate_json(json.dumps(merged))
 
+    def whole(self) -> dict[str, Any]:
+        """Return all of it, defaults included, and under `overrides` what differs for a data set.
+
+        Read again it is the same study, whatever the defaults have become.
+        """
+        written = self.model_dump(mode="json", exclude_none=True, exclude={"overrides"})
+        shared = self.model_dump(mode="json", include=set(Study.model_fields))
+        own = {
+            name: _different(self.of(name).model_dump(mode="json"), shared)
+            for name in self.datasets.names
+        }
+        return written | {"overrides": {name: keys for name, keys in own.items() if keys}}
+
     def folds_of(self, dataset: str) -> int:
         """Return the number of folds of a data set."""
         section = getattr(self.datasets, dataset)
@@ -815,6 +828,20 @@ def _merged(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         section = isinstance(value, dict) and isinstance(both.get(key), dict)
         both[key] = _merged(both[key], value) if section else value
     return both
+
+
+def _different(own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Return what `own` says otherwise than `shared`, key by key in sections."""
+    found = {}
+    for key, value in own.items():
+        other = shared.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            value = _different(value, other)
+            if value:
+                found[key] = value
+        elif value != other:
+            found[key] = value
+    return found
 
 
 def read_config(path: Path) -> Config:

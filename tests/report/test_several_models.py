@@ -15,8 +15,6 @@ from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
 
-from .page import prose
-
 
 def add_model(study: Any, model: str) -> list[Path]:
     """Add runs whose samples are the deterministic masks of the first beta's runs."""

@@ -37,7 +37,7 @@ rule report:
     params:
         runs=all_runs(),
         stores=store_options(),
-        config=plan.model_dump_json(exclude_none=True),
+        config=json.dumps(plan.whole()),
         title=plan.report.title,
         examples=plan.report.examples,
         megabytes=plan.report.megabytes,

@@ -279,7 +279,7 @@ def _template() -> jinja2.Template:
 def _json(value: object) -> Markup:
     """Return a value as JSON that can stand in a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("</", "<\\/"))
+    return Markup(text.replace("<", "\\u003c"))  # neither an end tag nor a comment begins in it
 
 
 def _inlined(name: str) -> Markup:

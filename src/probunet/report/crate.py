@@ -180,9 +180,7 @@ def _copy(study: Study, made: Made, stores: Sequence[Data], folder: Path) -> Non
             (folder / f"image-{kind}.json").write_text(record.model_dump_json(indent=1) + "\n")
 
 
-def _describe(
-    crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Data]
-) -> None:
+def _describe(crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Data]) -> None:
     """Say what the crate is as a whole."""
     profiles = [
         _add(crate, url, "CreativeWork", name=name, version=url.rsplit("/", 1)[1])
