@@ -40,7 +40,7 @@ def test_on_paper_nothing_is_cut(browser: Browser, report: Path) -> None:
 def test_the_command_is_copied(browser: Browser, demo: Path) -> None:
     with opened(browser, demo) as seen:
         command = seen.page.locator("#command").inner_text()
-        assert command.startswith("snakemake ")
+        assert command.splitlines()[-1].startswith("snakemake ")
         button = seen.page.locator("[data-copies=command]")
         for key in ("Enter", "Space"):
             button.press(key)
