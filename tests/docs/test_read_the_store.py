@@ -26,7 +26,7 @@ def test_the_page_s_code_runs(
 
     # what the page computes by hand is what was scored
     scores = pd.read_parquet(study.runs[0] / "scores.parquet")
-    row = named["drawn"].rows[0]
-    scored = scores.query("predictor == 'model' and n == 16 and row == @row")["ged"].item()
+    row = int(named["drawn"].rows[0])
+    scored = scores.query(f"predictor == 'model' and n == 16 and row == {row}")["ged"].item()
     by_hand = next(line for line in reversed(told) if line.startswith("[0."))
     assert float(by_hand.strip("[]")) == pytest.approx(scored)
