@@ -8,6 +8,8 @@ html_title = "probunet"
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 

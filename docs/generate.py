@@ -19,6 +19,7 @@ from probunet.config import PAPER, Config
 FOLDER = Path(__file__).parent / "reference"
 MADE = "<!-- Made by `make reference` from {source}; edit that. -->"
 PLAIN = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true/false"}
+OVERRIDES = "overridesdata-set"  # the anchor of what can be set for one data set
 FIRST = ("datasets", "folds", "beta", "models", "seeds")
 BOUNDS = {
     "minimum": "at least {}",
@@ -45,7 +46,7 @@ def config_page() -> str:
     for path, schema in _sections(root):
         lines += ["", f"## {_code(path) if path else 'Top level'}", "", schema["description"], ""]
         lines += _table(
-            ["key", "type", "default", "meaning"],
+            ["key", "default", "meaning"],
             [_key(path, name, part, root) for name, part in _in_order(schema["properties"])],
         )
         if schema.get("additionalProperties"):
@@ -67,9 +68,7 @@ def cli_page() -> str:
     ]
     for words, command in _commands(typer.main.get_command(app), "probunet"):
         lines += ["", f"## {_code(words)}", "", command.help or "", ""]
-        lines += _table(
-            ["option", "value", "default", "meaning"], [_option(one) for one in command.params]
-        )
+        lines += _table(["option", "default", "meaning"], [_option(one) for one in command.params])
     return "\n".join([*lines, ""])
 
 
@@ -107,18 +106,17 @@ def _reference(part: dict[str, Any]) -> str | None:
 
 def _key(path: str, name: str, part: dict[str, Any], root: dict[str, Any]) -> list[str]:
     """Return a key's row; a section links to its own table."""
-    section = _reference(part)
-    meaning = part.get("description", "")
+    section, meaning = _reference(part), part.get("description", "")
     if section is None:
-        return [_code(name), _type(part), _default(part), _sentence(meaning, _bounds(part))]
+        return [_code(name), _default(part), _with_type(meaning, _type(part), _bounds(part))]
     if path.startswith("overrides."):
-        linked = f"[section](#{name})"
+        anchor = name
     elif path == "overrides":
-        linked = "[section](#overridesdata-set)"
+        anchor = OVERRIDES
     else:
-        linked = f"[section](#{_anchor(f'{path}.{name}' if path else name)})"
-    required = name in root.get("required", []) and not path
-    return [_code(name), linked, "required" if required else "", meaning]
+        anchor = _anchor(f"{path}.{name}" if path else name)
+    required = name in root.get("required", [])
+    return [f"[{_code(name)}](#{anchor})", "required" if required else "", meaning]
 
 
 def _type(part: dict[str, Any]) -> str:
@@ -126,8 +124,10 @@ def _type(part: dict[str, Any]) -> str:
     if "anyOf" in part:
         kinds = [_type(one) for one in part["anyOf"] if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
-    if "enum" in part or "const" in part:
-        return ", ".join(_code(one) for one in part.get("enum", [part.get("const")]))
+    if "const" in part:
+        return _code(part["const"])
+    if "enum" in part:
+        return "one of " + ", ".join(_code(one) for one in part["enum"])
     if part["type"] == "array":
         if "prefixItems" in part:
             return f"list of {len(part['prefixItems'])}: {_type(part['prefixItems'][0])}"
@@ -195,7 +195,7 @@ def _option(option: Any) -> list[str]:
     kind = "" if getattr(option, "is_flag", False) else _kind(option.type_descriptor.annotation)
     bounds = [("at least", option.min), ("at most", option.max)]
     told = ", ".join(f"{text} {_number(value)}" for text, value in bounds if value is not None)
-    return [named, kind, default, _sentence(option.help or "", told)]
+    return [named, default, _with_type(option.help or "", kind, told)]
 
 
 def _option_default(value: Any) -> str:
@@ -213,13 +213,13 @@ def _kind(annotation: Any) -> str:
     if origin is typing.Annotated or origin in (Union, types.UnionType):
         return _kind(parts[0])
     if origin is Literal:
-        return ", ".join(_code(one) for one in parts)
+        return "one of " + ", ".join(_code(one) for one in parts)
     if origin is list:
         return f"{_kind(parts[0])}, several"
     if origin is tuple:
         return f"{len(parts)} times {_kind(parts[0])}"
     if isinstance(annotation, EnumType):
-        return ", ".join(_code(name) for name in annotation.__members__)
+        return "one of " + ", ".join(_code(name) for name in annotation.__members__)
     return KINDS[annotation]
 
 
@@ -229,9 +229,10 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
-def _sentence(meaning: str, bounds: str) -> str:
-    """Return a meaning with its bounds as a sentence behind it."""
-    return f"{meaning} {bounds[0].upper()}{bounds[1:]}.".lstrip() if bounds else meaning
+def _with_type(meaning: str, kind: str, bounds: str) -> str:
+    """Return a meaning, and after it what the value is and its bounds."""
+    told = ", ".join(part for part in (kind, bounds) if part)
+    return f"{meaning} *{told[0].upper()}{told[1:]}.*".lstrip() if told else meaning
 
 
 def _value(value: Any) -> str:
@@ -253,7 +254,7 @@ def _anchor(heading: str) -> str:
 
 
 def _own(path: str) -> str:
-    link = "datasetsname" if path == "datasets" else "overridesdata-set"
+    link = "datasetsname" if path == "datasets" else OVERRIDES
     return f"[the keys below](#{link})"
 
 
