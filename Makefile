@@ -54,13 +54,14 @@ format: .venv/installed ## Format everything in place.
 	ruff check --fix
 	snakefmt Snakefile workflow/rules
 
-bench: .venv/installed ## Ratios and times of what must be fast, into benchmarks/results/.
+bench: .venv/installed demo ## Ratios and times of what must be fast, into benchmarks/results/.
 	mkdir -p benchmarks/results
 	python benchmarks/model.py --json benchmarks/results/model.json
 	python benchmarks/ged.py --json benchmarks/results/ged.json
 	python benchmarks/scenes.py --json benchmarks/results/scenes.json
 	python benchmarks/fetch.py --json benchmarks/results/fetch.json
 	python benchmarks/prepare.py --json benchmarks/results/prepare.json
+	python benchmarks/report.py --demo . --json benchmarks/results/report.json
 	python benchmarks/workflow.py --json benchmarks/results/workflow.json
 	python benchmarks/flips.py --json benchmarks/results/flips.json
 

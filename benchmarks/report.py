@@ -95,7 +95,7 @@ def measured(study: Path, output: Path) -> dict[str, float]:
     report = output / "again" / "report.html"
     report.parent.mkdir()
     results = study / "results"
-    command = [sys.executable, "-m", "probunet", "report"]
+    command = ["probunet", "report"]
     command += sorted(str(path.parent) for path in results.glob("*/*/*/*/*/scores.parquet"))
     for name in ("scores", "summary", "comparison"):
         command += [f"--{name}", str(results / f"{name}.csv")]
