@@ -38,6 +38,7 @@ PARSED = {
     "source .venv/bin/activate": "the tests' own environment is active",
     "git clone": "needs network",
     "pip install": "needs network",
+    "pytest ": "run in tests/docs/test_add_a_model.py and test_add_a_score.py",
     "snakemake --report": "needs a study; run in tests/workflow/test_report.py",
 }
 GIVEN = {  # files that pages speak of
