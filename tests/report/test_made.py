@@ -162,7 +162,7 @@ def test_cost_is_that_of_all_tries(study: Any) -> None:
 
 def test_without_any_record_there_is_no_cost(study: Any) -> None:
     assert cost(read(study)) is None
-    assert "What it cost" not in report(study, made=read(study))
+    assert "Unknown: no log of any job was found." in report(study, made=read(study))
 
 
 def test_no_gpu_is_told(study: Any) -> None:

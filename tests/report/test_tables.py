@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from probunet.report.tables import OTHERS, by_ged, over_folds, overview, undecided
+from probunet.report.tables import OTHERS, by_ged, others, over_folds, overview, undecided
 
 
 def table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
@@ -57,10 +57,27 @@ def test_undecided_are_models_whose_interval_includes_zero() -> None:
             pair("empty", -0.1, 0.1),
         ]
     )
-    assert undecided(comparison, 16, "m_heads", 1.0) == [("unet", 1.0)]
-    assert undecided(comparison, 16, "unet", 1.0) == [("m_heads", 1.0)]
-    assert undecided(comparison, 16, "dropout_unet", 1.0) == []
-    assert undecided(comparison, 8, "m_heads", 1.0) == []
+    ours, unet, dropout = (("m_heads", 1.0), ("unet", 1.0), ("dropout_unet", 1.0))
+    assert undecided(comparison, 16, [ours, unet, dropout]) == [unet]
+    assert undecided(comparison, 16, [unet, ours]) == [ours]
+    assert undecided(comparison, 16, [dropout, ours]) == []
+    assert undecided(comparison, 16, [ours]) == undecided(comparison, 16, []) == []
+
+
+def test_what_was_not_compared_is_undecided() -> None:
+    comparison = pd.DataFrame([pair("unet", -0.2, -0.1)])
+    ours, unet = ("m_heads", 1.0), ("unet", 1.0)
+    assert undecided(comparison, 8, [ours, unet]) == [unet]
+    assert undecided(comparison, 16, [ours, unet, ("unet", 10.0)]) == [("unet", 10.0)]
+    unknown = comparison.assign(low=np.nan, high=np.nan)
+    assert undecided(unknown, 16, [ours, unet]) == [unet]
+
+
+def test_each_score_stands_once() -> None:
+    summary = table([("m_heads", 1.0, 16, 0.1)]).assign(**dict.fromkeys(OTHERS, 0.5))
+    heads = overview(summary, 16, clear=False).heads + others(summary, 16).heads
+    assert heads[0] == "GED, n = 16"
+    assert sorted(heads[1:]) == sorted(OTHERS.values())
 
 
 def test_only_the_first_model_s_ged_can_be_bold() -> None:

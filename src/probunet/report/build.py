@@ -30,6 +30,7 @@ from probunet.report.tables import (
     Table,
     against,
     by_ged,
+    others,
     over_folds,
     overview,
     per_fold,
@@ -37,7 +38,7 @@ from probunet.report.tables import (
     read_table,
     undecided,
 )
-from probunet.report.training import trainings
+from probunet.report.training import Trainings, trainings
 from probunet.run import format_beta
 from probunet.store import Crops, Data, Images, Scenes, open_data
 
@@ -72,6 +73,7 @@ class DatasetSection:
     pairs: list[tuple[str, float]]  # models and betas that were run, the best one first
     folds: int
     overview: Table
+    others: Table  # the scores that the overview leaves out
     undecided: list[str]  # the models and betas than which it is not clearly better
     published: Table | None
     published_caption: str
@@ -81,7 +83,7 @@ class DatasetSection:
     ged_chart: Chart
     calibration: Calibration | None
     training_chart: Chart | None
-    trainings: Table | None
+    trainings: Trainings | None
     runs: list[RunFolder]
     latent: list[LatentFigure]
     latent_of: str
@@ -148,6 +150,7 @@ def build_report(
             [folder for folder in folders if folder.run.dataset == name],
             by_dataset.get(str(name)),
             _split(config, str(name)),
+            _steps(config, str(name)),
         )
         for name in sorted(over["dataset"].unique(), key=labels.place)
     ]
@@ -183,6 +186,7 @@ def _section(
     runs: list[RunFolder],
     data: Data | None,
     split: str | None,
+    steps: int | None,
 ) -> DatasetSection:
     most = int(summary["n"].max())
     scores, summary = by_ged(scores, summary), by_ged(summary, summary)
@@ -201,7 +205,7 @@ def _section(
     if best is not None:
         beside.insert(0, (labels.deterministic(best[0]), best[1]))
     sampled = [run.samples for run in runs if run.samples is not None]
-    unclear = [] if best is None else undecided(comparison, most, *best)
+    unclear = undecided(comparison, most, pairs)
     return DatasetSection(
         name=name,
         kind=_kind(name, data),
@@ -216,6 +220,7 @@ def _section(
         folds=scores["fold"].nunique(),
         overview=overview(summary, most, clear=len(pairs) > 1 and not unclear),
         undecided=[labels.predictor(*pair, name) for pair in unclear],
+        others=others(summary, most),
         published=published(name),
         published_caption=CAPTION.get(name, ""),
         ged=ged,
@@ -224,7 +229,7 @@ def _section(
         ged_chart=ged_chart(scores, summary),
         calibration=calibration(runs, pairs),
         training_chart=training_chart(runs),
-        trainings=trainings(runs),
+        trainings=trainings(runs, steps),
         runs=runs,
         latent=[] if data is None else latent_figures(runs, latent_beta, data),
         latent_of="" if math.isnan(latent_beta) else labels.predictor(LATENT, latent_beta, name),
@@ -239,7 +244,7 @@ def _charts(one: DatasetSection) -> list[Chart]:
 
 
 def _tables(one: DatasetSection) -> dict[str, Table]:
-    found = {"overview": one.overview, "ged": one.ged}
+    found = {"overview": one.overview, "others": one.others, "ged": one.ged}
     found |= {"paired": one.paired} if one.paired else {}
     of = one.calibration
     return found | ({"modes": of.modes, "switches": of.switches} if of else {})
@@ -256,6 +261,13 @@ def _split(config: Mapping[str, Any], name: str) -> str | None:
     """Return how a data set was split, where its configuration has a choice."""
     own = (config.get("datasets") or {}).get(name) or {}
     return "file" if own.get("folds_file") and "split" in own else own.get("split")
+
+
+def _steps(config: Mapping[str, Any], name: str) -> int | None:
+    """Return the steps that the configuration asks of each training on a data set, if it tells."""
+    of = (config.get("overrides") or {}).get(name) or {}
+    asked = (of.get("training") or {}).get("steps", (config.get("training") or {}).get("steps"))
+    return None if asked is None else int(asked)
 
 
 def _template() -> jinja2.Template:

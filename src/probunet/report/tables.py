@@ -20,6 +20,7 @@ OTHERS = {
     "ece": "ECE",
     "reconstruction_iou": "Reconstruction IoU",
 }
+FIRST = ("hm_iou", "diversity")  # of these, what stands beside GED
 PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 
 
@@ -102,7 +103,7 @@ def by_ged(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def overview(summary: pd.DataFrame, n: int, *, clear: bool) -> Table:
-    """Return one row per predictor: GED and the other scores at n.
+    """Return one row per predictor: at n, its GED and the scores that one looks at first.
 
     Parameters
     ----------
@@ -115,22 +116,35 @@ def overview(summary: pd.DataFrame, n: int, *, clear: bool) -> Table:
     for (model, _), group in groups(at_n, "model", "beta"):
         first = not rows and bool(models) and model == models[0]
         ged = replace(_ged(group.iloc[0].to_dict()), bold=clear and first)
-        rows.append(_row(group, [ged, *(_score(group[name].iloc[0]) for name in OTHERS)]))
-    return Table([f"GED, n = {n}", *OTHERS.values()], rows)
+        rows.append(_row(group, [ged, *(_score(group[name].iloc[0]) for name in FIRST)]))
+    return Table([f"GED, n = {n}", *(OTHERS[name] for name in FIRST)], rows)
 
 
-def undecided(comparison: pd.DataFrame, n: int, model: str, beta: float) -> list[tuple[str, float]]:
-    """Return the other models and betas against which this one's GED differs by nothing clear.
+def others(summary: pd.DataFrame, n: int) -> Table:
+    """Return one row per predictor: at n, the scores that `overview` leaves out."""
+    names = [name for name in OTHERS if name not in FIRST]
+    rows = [
+        _row(group, [_score(group[name].iloc[0]) for name in names])
+        for _, group in groups(summary[summary["n"] == n], "model", "beta")
+    ]
+    return Table([OTHERS[name] for name in names], rows)
 
-    On the same subjects at n, the interval of the difference includes zero.
+
+def undecided(
+    comparison: pd.DataFrame, n: int, pairs: list[tuple[str, float]]
+) -> list[tuple[str, float]]:
+    """Return the models and betas than which the first of `pairs` is not clearly better.
+
+    On the same subjects at n, the interval of the difference in GED includes zero, or there is no
+    such comparison.
     """
     table = _turned(comparison[comparison["n"] == n])
-    this = table[(table["model"] == model) & (table["beta"] == beta)]
-    return [
-        (row["other_model"], row["other_beta"])
-        for row in this.to_dict("records")
-        if degenerate(row["other_model"]) is None and not _apart(row)
-    ]
+    apart = {
+        ((row["model"], row["beta"]), (row["other_model"], row["other_beta"]))
+        for row in table.to_dict("records")
+        if _apart(row)
+    }
+    return [pair for pair in pairs[1:] if (pairs[0], pair) not in apart]
 
 
 def over_folds(summary: pd.DataFrame) -> Table:

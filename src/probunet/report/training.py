@@ -1,6 +1,7 @@
 """What came of each training: its steps, and when its validation GED was best."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -9,17 +10,36 @@ from probunet.report.runs import RunFolder
 from probunet.report.tables import Cell, Row, Table
 
 
-def trainings(runs: Sequence[RunFolder]) -> Table | None:
-    """Return one row per training, an ensemble's members each; None if nothing was logged."""
-    rows = []
+@dataclass(frozen=True)
+class Trainings:
+    """A row per training, and how many of them are not at their last step."""
+
+    table: Table
+    early: int
+
+
+def trainings(runs: Sequence[RunFolder], asked: int | None) -> Trainings | None:
+    """Return one row per training, an ensemble's members each; None if nothing was logged.
+
+    Parameters
+    ----------
+    runs
+        The runs of one data set.
+    asked
+        The steps that their configuration asks for; None if it does not tell.
+    """
+    rows, early = [], 0
     for run in runs:
         members = len(run.training) > 1
         for place, (log, stopped) in enumerate(zip(run.training, run.stopped, strict=True)):
             folder = run.run.folder + (f"/member-{place}" if members else "")
             last = max(int(curve.index.to_numpy()[-1]) for curve in log.values())
-            how = "finished" if stopped is None else f"stopped early, at step {count(stopped)}"
-            rows.append(Row(folder, [_step(last), *_best(log), Cell(how)], False))
-    return Table(["steps", "best validation GED", "at step", ""], rows) if rows else None
+            short = stopped is not None or (asked is not None and last < asked)
+            early += short
+            how = Cell("stopped early" if short else "finished", bold=short)
+            rows.append(Row(folder, [_step(last), _asked(asked), *_best(log), how], False))
+    heads = ["steps", "asked for", "best validation GED", "at step", ""]
+    return Trainings(Table(heads, rows), early) if rows else None
 
 
 def _best(log: dict[str, pd.Series]) -> tuple[Cell, Cell]:
@@ -34,3 +54,7 @@ def _best(log: dict[str, pd.Series]) -> tuple[Cell, Cell]:
 
 def _step(step: int) -> Cell:
     return Cell(count(step), value=step)
+
+
+def _asked(steps: int | None) -> Cell:
+    return Cell("unknown") if steps is None else _step(steps)
