@@ -18,7 +18,7 @@ from .pages import NAMES, ROOT, commands, fences, prose
 ALL = sorted({command for name in NAMES for command in commands(name)})
 # `make` and `snakemake` only say what they would do; all else that is run is run in full
 PLANNED = 'snakemake() { command snakemake "$@" --dry-run; }\nmake() { command make -n "$@"; }\n'
-RUN = ("mkdir ", "cd ", "export PROBUNET=", "probunet fetch lidc --plan", "probunet --help")
+RUN = ("mkdir ", "probunet fetch lidc --plan")
 # what is not run here, by how it begins
 PARSED = {
     "probunet fetch lidc --folder data/raw/lidc": "downloads; tests/fetch has servers for it",
@@ -42,7 +42,8 @@ PARSED = {
     "snakemake --report": "needs a study; run in tests/workflow/test_report.py",
 }
 GIVEN = {  # files that pages speak of
-    "my-study.yaml": "datasets: {lidc: {source: phantom}}\n",
+    "first.yaml": "datasets: {lidc: {source: phantom}}\n",
+    "second.yaml": "datasets: {lidc: {source: phantom}}\npaths: {data: ../first/data}\n",
     "knees.yaml": "datasets: {knees: {source: folder, path: knees}}\nfolds: 2\n",
     "knees/images.csv": "image,subject,mask_a\n",
 }
