@@ -34,3 +34,15 @@ def test_a_run_of_one_network_has_one_log(tmp_path: Path) -> None:
     folder = tmp_path / Run("lidc", "unet", 1.0, 0, 0).folder
     log(folder, 3)
     assert [one["loss"].loc[1] for one in read_run(folder).training] == [3]
+
+
+def test_a_training_that_stopped_is_read_from_its_checkpoint_and_told(tmp_path: Path) -> None:
+    folder = tmp_path / Run("lidc", "unet", 1.0, 0, 0).folder
+    log(folder, 3)
+    assert read_run(folder).stopped == (None,)
+    (folder / "checkpoint").mkdir()
+    (folder / "training.jsonl").rename(folder / "checkpoint" / "training.jsonl")
+    found = read_run(folder)
+    assert found.stopped == (1,)
+    assert found.training[0]["loss"].loc[1] == 3
+    assert "training.jsonl: the training stopped at step 1 and is not finished" in found.missing
