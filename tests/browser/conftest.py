@@ -1,7 +1,8 @@
 """One browser, the demo's report, and reports of small studies with pieces missing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,20 +32,15 @@ def demo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports of made-up studies that a test has asked for, by name."""
-    return {}
+def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the report of a made-up study by its name, made when it is first asked for."""
+    return cache(lambda name: REPORTS[name](tmp_path_factory.mktemp(name)))
 
 
 @pytest.fixture(params=["demo", *REPORTS])
-def report(
-    request: pytest.FixtureRequest, made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def report(request: pytest.FixtureRequest, report_of: Callable[[str], Path]) -> Path:
     """Each report in turn: the demo's, and those of made-up studies."""
-    name = request.param
-    if name == "demo":
+    if request.param == "demo":
         file: Path = request.getfixturevalue("demo")
         return file
-    if name not in made:
-        made[name] = REPORTS[name](tmp_path_factory.mktemp(name))
-    return made[name]
+    return report_of(request.param)

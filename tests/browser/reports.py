@@ -13,9 +13,11 @@ from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
 
+from ..own_images import write_store
 from ..report.conftest import CONFIG, N, Study, make_study
 from ..report.logs import RUNS, all_logs
 from ..report.streets import write_samples, write_scenes
+from ..report.test_own import write_run
 from ..report.test_several_models import add_model
 
 
@@ -32,8 +34,8 @@ def failed_runs(folder: Path) -> Path:
     study = make_study(folder)
     shutil.rmtree(study.runs[0])
     study.runs[0].mkdir()
-    shutil.rmtree(study.runs[1] / "samples.zarr")
-    (study.runs[1] / "training.jsonl").unlink()
+    shutil.rmtree(study.runs[3] / "samples.zarr")
+    (study.runs[3] / "training.jsonl").unlink()
     log = study.runs[2] / "training.jsonl"
     lines = log.read_text().splitlines()
     log.write_text("\n".join(lines[: len(lines) // 2]) + "\n")
@@ -78,9 +80,29 @@ def streets(folder: Path) -> Path:
     return _report(study, study.runs, config={"datasets": {"cityscapes": {"source": "phantom"}}})
 
 
+def own(folder: Path) -> Path:
+    """Images of one's own, each seen by some of three graders, one of them by one alone."""
+    return _of_images(folder, [0b001, 0b110, 0b111, 0b100, 0b010, 0b111, 0b101, 0b011])
+
+
+def one_grader(folder: Path) -> Path:
+    """Images of one's own that a single grader has drawn on."""
+    return _of_images(folder, [1] * 8, graders=1)
+
+
 REPORTS: dict[str, Callable[[Path], Path]] = {
-    make.__name__: make for make in (several, failed_runs, without_latent, bare, streets)
+    make.__name__: make
+    for make in (several, failed_runs, without_latent, bare, streets, own, one_grader)
 }
+
+
+def _of_images(folder: Path, given: list[int], graders: int = 3) -> Path:
+    path = folder / "data" / "mine.zarr"
+    path.parent.mkdir()
+    write_store(path, given, graders=graders)
+    study = Study(folder / "results", path, [])
+    study.runs.append(write_run(study.folder, store.open_images(path)))
+    return _report(study, study.runs, config={"datasets": {"mine": {"source": "folder"}}})
 
 
 def _report(
