@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import altair as alt
+
 from probunet.report.charts import Chart
 
 Layers = dict[str, list[dict[str, Any]]]
@@ -9,6 +11,7 @@ Layers = dict[str, list[dict[str, Any]]]
 
 def layers(chart: Chart) -> Layers:
     """Return the rows of each layer by its name, without the numbers that Altair gives panels."""
+    alt.Chart.from_dict(dict(chart.spec))  # raises where the spec is not of the schema
     return _layers(chart.spec, chart.spec["datasets"])
 
 

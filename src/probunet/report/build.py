@@ -18,7 +18,7 @@ from probunet.files import sha256, written_whole
 from probunet.report import labels, scenes
 from probunet.report.charts import Chart, ged_chart, training_chart
 from probunet.report.command import again, as_yaml
-from probunet.report.explorer import Source, explore
+from probunet.report.explorer import Explored, Source, explore
 from probunet.report.figures import write_figures
 from probunet.report.latent import LatentFigure, latent_figures
 from probunet.report.made import Made, by_verb, cost
@@ -55,6 +55,7 @@ PACKAGES = (
 )
 LATENT = "probabilistic_unet"  # the model whose latent space is drawn
 EXPLORER = 100_000  # bytes of the explorer without its images
+HERE = Markup("<!-- the explorer, which takes what room the rest of the page leaves -->")
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,12 @@ def build_report(
         "command": again(config) if config else None,
         "tables": {path.name: sha256(path) for path in (scores, summary, comparison)},
     }
-    template = _template()
-    without = len(template.render(said, explored=[]).encode())
+    environment = _environment()
+    page = environment.get_template("report.html.j2").render(said, explorer=HERE)
     sources = [Source(one.name, one.data, one.runs, one.pairs) for one in sections]
-    budget = int(megabytes * 1e6) - without - EXPLORER
+    budget = int(megabytes * 1e6) - len(page.encode()) - EXPLORER
     explored = explore(sources, examples=examples, budget=max(budget, 0))
-    html = template.render(said, explored=explored)
+    html = page.replace(HERE, _explorer(environment, explored), 1)
     with written_whole(output) as aside:
         aside.write_text(html, encoding="utf-8")
     if figures is not None:
@@ -270,7 +271,13 @@ def _steps(config: Mapping[str, Any], name: str) -> int | None:
     return None if asked is None else int(asked)
 
 
-def _template() -> jinja2.Template:
+def _explorer(environment: jinja2.Environment, explored: Sequence[Explored]) -> str:
+    """Return the explorer as it stands in the page."""
+    macros: Any = environment.get_template("explorer.html.j2").module
+    return str(macros.explorer(explored))
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("probunet", "report"),
         autoescape=True,
@@ -285,7 +292,7 @@ def _template() -> jinja2.Template:
     environment.filters["json"] = _json
     environment.globals["inlined"] = _inlined
     environment.globals["vega"] = _vega
-    return environment.get_template("report.html.j2")
+    return environment
 
 
 def _json(value: object) -> Markup:

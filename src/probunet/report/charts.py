@@ -245,7 +245,8 @@ class Names:
 
 def finished(chart: alt.TopLevelMixin, params: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a chart as Vega-Lite with the report's look, and what a reader can choose."""
-    spec: dict[str, Any] = chart.to_dict()
+    # Altair's check against the schema takes longer than the rest of a report's charts; tests do it
+    spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec | {"config": CONFIG, "params": params}
 
 
