@@ -338,6 +338,11 @@ def figures(*suffixes):
     ]
 
 
+def figures_folder(wildcards):
+    """The folder of all of them."""
+    return results("figures")
+
+
 def explained_figures(kind, suffix):
     """Figures or tables that Snakemake's report shows, each with its statistic explained."""
     return [

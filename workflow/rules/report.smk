@@ -46,7 +46,7 @@ rule report:
         images=image_records(),
         workflow=os.path.relpath(workflow.basedir),
         engine=ENGINE,
-        figures=results("figures"),
+        figures=figures_folder,
     shell:
         "probunet report {params.runs:q} {params.stores:q} --scores {input.scores:q}"
         " --summary {input.summary:q} --comparison {input.comparison:q}"
