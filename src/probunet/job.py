@@ -42,7 +42,8 @@ PACKAGES = {
     "pylidc": "pylidc",
     "nibabel": "nibabel",
     "PIL": "pillow",
-    "matplotlib": "matplotlib",
+    "altair": "altair",
+    "vl_convert": "vl-convert-python",
     "torch": "torch",
 }
 SLURM = (
