@@ -38,7 +38,11 @@ def failed_runs(folder: Path) -> Path:
     (study.runs[3] / "training.jsonl").unlink()
     log = study.runs[2] / "training.jsonl"
     lines = log.read_text().splitlines()
-    log.write_text("\n".join(lines[: len(lines) // 2]) + "\n")
+    log.unlink()
+    # a training that is to go on keeps its log beside its checkpoint
+    kept = study.runs[2] / "checkpoint" / "training.jsonl"
+    kept.parent.mkdir()
+    kept.write_text("\n".join(lines[: len(lines) // 2]) + "\n")
     return _report(study, study.runs, scored=study.runs[1:])
 
 

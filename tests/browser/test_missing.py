@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from .explorer import Explorer
 from .opened import opened
+from .whole import open_all
 
 pytestmark = pytest.mark.browser
 
@@ -42,6 +43,22 @@ def test_runs_that_failed_are_listed_with_what_they_lack(
             line = training.locator("li", has_text=f"beta-{beta}/fold-{fold}")
             expect(line).to_contain_text("no samples")
             expect(line).to_contain_text("log")
+
+
+def test_a_training_that_stopped_early_is_marked(
+    browser: Browser, report_of: Callable[[str], Path]
+) -> None:
+    with opened(browser, report_of("failed_runs")) as seen:
+        open_all(seen.page)
+        training = seen.page.locator("section[aria-labelledby=training]")
+        row = training.locator("tr", has_text="stopped early")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("600")
+        expect(training.locator("li", has_text="beta-10/fold-0")).to_contain_text("step 600")
+        chart = training.locator("figure.chart")
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator(".drawn")).to_have_class("drawn live")
+        assert chart.locator("g[class*=_stopped_] path").count() == 3  # one a panel
 
 
 @pytest.mark.parametrize("study", ["without_latent", "bare"])

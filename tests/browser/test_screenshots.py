@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from .opened import NARROW, WIDE, opened
-from .whole import see_all
+from .whole import wait_for_charts
 
 pytestmark = pytest.mark.browser
 FOLDER = Path(os.environ.get("PROBUNET_SCREENSHOTS", Path(__file__).parent / "screenshots"))
@@ -22,7 +22,7 @@ def test_each_section_is_photographed(
     folder = FOLDER / request.node.callspec.params["report"] / str(size[0])
     folder.mkdir(parents=True, exist_ok=True)
     with opened(browser, report, size) as seen:
-        see_all(seen.page)
+        wait_for_charts(seen.page)
         # what stays in view would lie over the sections
         seen.page.add_style_tag(content="nav { position: static !important; }")
         seen.page.screenshot(path=folder / "top.png")

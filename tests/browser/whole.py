@@ -1,6 +1,6 @@
 """All of a page: what is folded away, and what is drawn only when it comes into view."""
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 # scrolls by half a window at a time, two frames each, so that what waits to be seen is drawn
 SCROLL = """async () => {
@@ -23,3 +23,10 @@ def open_all(page: Page) -> None:
 def see_all(page: Page) -> None:
     """Scroll through the page."""
     page.evaluate(SCROLL)
+
+
+def wait_for_charts(page: Page) -> None:
+    """Scroll through the page and wait until each chart answers to the pointer."""
+    see_all(page)
+    charts = page.locator("figure.chart .drawn")
+    expect(page.locator("figure.chart .drawn.live")).to_have_count(charts.count())

@@ -40,6 +40,7 @@ CONFIG: dict[str, Any] = {
         "gridWidth": 0.6,
         "labelColor": "#1d2329",
         "labelFontSize": 11,
+        "labelSeparation": 6,
         "tickColor": "#333333",
         "titleColor": "#1d2329",
         "titleFontSize": 11.5,
