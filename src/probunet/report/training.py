@@ -38,7 +38,7 @@ def trainings(runs: Sequence[RunFolder], asked: int | None) -> Trainings | None:
             early += short
             how = Cell("stopped early" if short else "finished", bold=short)
             rows.append(Row(folder, [_step(last), _asked(asked), *_best(log), how], False))
-    heads = ["steps", "asked for", "best validation GED", "at step", ""]
+    heads = ["steps", "asked for", "best validation GED", "at step", "outcome"]
     return Trainings(Table(heads, rows), early) if rows else None
 
 
