@@ -35,7 +35,7 @@ def nifti(values: np.ndarray, packed: bool = False, second: bool = False, **head
     if header:
         image.header.set_slope_inter(**header)
     content = image.to_bytes()
-    return gzip.compress(content) if packed else content
+    return gzip.compress(content, mtime=0) if packed else content
 
 
 def values(dtype: str, *shape: int) -> np.ndarray:
@@ -142,7 +142,7 @@ def deep_png() -> bytes:
         (png(values("uint8", 40, 40))[:-300], ImageReason.UNREADABLE, "truncated"),
         (nifti(values("int16", 4, 5, 3))[:-9], ImageReason.UNREADABLE, "Expected"),
         (nifti(values("int16", 4, 5, 3), packed=True)[:-9], ImageReason.UNREADABLE, "end"),
-        (gzip.compress(b"no NIfTI"), ImageReason.UNREADABLE, ""),
+        (gzip.compress(b"no NIfTI", mtime=0), ImageReason.UNREADABLE, ""),
         (deep_png(), ImageReason.FORM, "save it as TIFF"),
         (png(values("uint8", 4, 5, 4)), ImageReason.FORM, "partly transparent"),
         (tiff(values("uint8", 2, 4, 5), photometric="minisblack"), ImageReason.FORM, "2 pictures"),
