@@ -13,7 +13,7 @@ from .test_end_to_end import study
 def test_snakemake_s_report_holds_the_page_and_explains_each_figure(tmp_path: Path) -> None:
     results = study(tmp_path, {"lidc": {"source": "phantom", "patients": 4}})
     files = {path.name for path in (results / "figures/lidc").iterdir()}
-    charts, tables = ["ged", "training"], ["overview", "ged", "paired"]
+    charts, tables = ["ged", "training"], ["overview", "others", "ged", "paired"]
     shown = {f"{name}.svg" for name in charts} | {f"{name}.csv" for name in tables}
     assert files == shown | {f"{name}.pdf" for name in charts} | {f"{name}.tex" for name in tables}
 

@@ -327,7 +327,7 @@ def manifest_options():
 
 def figures(*suffixes):
     """The figures and tables of all data sets as files for a paper; calibration where it is."""
-    names = {"svg": ["ged", "training"], "csv": ["overview", "ged", "paired"]}
+    names = {"svg": ["ged", "training"], "csv": ["overview", "others", "ged", "paired"]}
     names |= {"pdf": names["svg"], "tex": names["csv"]}
     calibration = {"cityscapes": ["modes", "switches"]}
     return [
