@@ -27,12 +27,15 @@ demo: .venv/installed ## Raw images to GED table and report on embedded syntheti
 images: .venv/installed ## Build the container images, here, for the cluster's nodes.
 	snakemake --cores $(CORES) images
 
+# as many tests at once as there are cores: a thread each
+test test-fast: export OMP_NUM_THREADS := 1
+
 test: .venv/installed ## All tests, the slow ones too.
-	pytest -m "not slow and not cluster and not browser"
-	pytest -m "slow and not cluster and not browser"
+	pytest -n $(CORES) -m "not slow and not cluster and not browser"
+	pytest -n $(CORES) -m "slow and not cluster and not browser"
 
 test-fast: .venv/installed ## The tests that take seconds.
-	pytest -m "not slow and not cluster and not browser"
+	pytest -n $(CORES) -m "not slow and not cluster and not browser"
 
 test-browser: demo ## The demo's report and others in headless Chromium; Debian, as root.
 	sh tests/browser/install.sh
