@@ -17,7 +17,10 @@ def test_speeds_are_those_measured() -> None:
     step, samples = model["training_step"], model["samples"]
     assert isinstance(step, dict)
     assert isinstance(samples, dict)
-    workflow = result("workflow")
+    workflow, report = result("workflow"), result("report")
+    full, demo = report["full size"], report["demo"]
+    assert isinstance(full, dict)
+    assert isinstance(demo, dict)
     figures = [
         f"{step['bfloat16']['times_faster']:.1f}x faster in bfloat16",
         f"{step['float32']['times_faster']:.1f}x in float32",
@@ -26,6 +29,9 @@ def test_speeds_are_those_measured() -> None:
         f"{result('scenes')['score_run_seconds']:.0f} s | 60 s",
         f"{prepare['prepare_over_decode']:.1f}x the time",
         f"{prepare['one_worker_over_two']:.1f}x |",
+        f"{full['seconds']:.0f} s, {full['megabytes of memory'] / 1000:.1f} GB |",
+        f"{full['megabytes']:.0f} MB, first picture after {full['first picture, s']:.1f} s",
+        f"the demonstration's report | {demo['seconds']:.0f} s",
         f"{workflow['prepare lidc --index-only, s']:.1f} s",
         f"{workflow['dry run of the full configuration, s']:.1f} s",
     ]
