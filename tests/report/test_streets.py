@@ -141,7 +141,7 @@ def test_latent_space_is_drawn(streets: Path) -> None:
     text = report(streets)
     assert text.count('<figure class="latent"') == 2
     assert "To the right: latent dimension 5; upwards: 2; 1 " in text
-    assert text.count('class="mark g0"') == 1  # 90 lies outside
+    assert text.count('class="mark truth g0"') == 1  # 90 lies outside
 
 
 def test_each_member_s_log_is_read(streets: Path) -> None:

@@ -1,6 +1,11 @@
+import re
+from pathlib import Path
+
 import numpy as np
 
+import probunet.report
 from probunet.config import ModelName
+from probunet.metrics.bits import MOST_GRADERS
 from probunet.report import labels
 from probunet.report.style import DASHES, MODELS, OTHERS, looks
 
@@ -39,3 +44,15 @@ def test_a_beta_has_one_line_whatever_the_model_and_a_single_one_is_whole() -> N
     found = looks([("mine", 1.0), ("mine", 10.0), ("yours", 10.0), ("yours", 0.1), ("unet", 10.0)])
     assert found["mine", 10.0].dash == found["yours", 10.0].dash == DASHES[2]
     assert found["unet", 10.0].dash == DASHES[0]
+
+
+def test_as_many_graders_as_there_may_be_look_different_and_the_same_everywhere() -> None:
+    files = Path(probunet.report.__file__).parent
+    sheet = re.findall(r"\.g(\d) \{ color: (#\w+); \}", (files / "report.css").read_text())
+    lines = re.findall(
+        r'colour: "(#\w+)", (dash: \[.*\])', (files / "explorer-drawing.js").read_text()
+    )
+    assert [int(grader) for grader, _ in sheet] == list(range(MOST_GRADERS))
+    assert [colour for _, colour in sheet] == [colour for colour, _ in lines]
+    for parts in zip(*lines, strict=True):
+        assert len(set(parts)) == MOST_GRADERS

@@ -5,15 +5,15 @@
 const MARGIN = 10; // pixels around all masks that are enlarged
 const LEAST = 48; // pixels, the smallest side that is enlarged
 const SAMPLE = "#2ee6a8";
-const TRUTHS = [ // a colour and a line for each grader, from the widest to the thinnest
+const TRUTHS = [ // a line for each grader, in the colours of report.css, from the widest to the thinnest
   { colour: "#e69f00", dash: [], width: 3 },
   { colour: "#56b4e9", dash: [7, 4], width: 2.6 },
   { colour: "#f0e442", dash: [2, 3], width: 2.2 },
   { colour: "#cc79a7", dash: [9, 3, 2, 3], width: 1.8 },
-  { colour: "#ffffff", dash: [4, 2], width: 1.8 },
   { colour: "#d55e00", dash: [1, 2], width: 1.8 },
   { colour: "#009e73", dash: [12, 4], width: 1.8 },
   { colour: "#0072b2", dash: [5, 2, 1, 2, 1, 2], width: 1.8 },
+  { colour: "#bbbbbb", dash: [4, 2], width: 1.8 },
 ];
 const SCALES = { // of shares and entropies, by kind of data
   masks: {
