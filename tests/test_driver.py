@@ -237,6 +237,15 @@ def test_a_time_limit_beyond_the_partition_s(
         driver.check_requests(requests)
 
 
+@pytest.mark.parametrize("order", [("train", "sample"), ("sample", "train")])
+def test_rules_are_named_in_one_order_whatever_snakemake_s_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    sbatch(tmp_path, monkeypatch, "invalid partition specified: nowhere")
+    with pytest.raises(ProbunetError, match="not run sample, train: "):
+        driver.check_requests({rule: TRAIN for rule in order})
+
+
 def test_an_unknown_refusal_is_only_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -182,7 +182,7 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
         )
     limits = _time_limits()
     refused: dict[str, list[str]] = {}
-    for rule, resources in requests.items():
+    for rule, resources in sorted(requests.items()):  # Snakemake has its jobs in any order
         # such a job is mostly taken (EnforcePartLimits=NO), and then waits for ever
         if _minutes(resources.get("runtime")) > limits.get(resources.get("slurm_partition"), inf):
             refused.setdefault("the time limit is beyond the partition's", []).append(rule)

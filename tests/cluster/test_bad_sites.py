@@ -93,7 +93,7 @@ def test_no_gpu_in_the_partition(visitor: Study, bad_site: Slurm) -> None:
 
 def test_time_limit_beyond_the_partition_s(visitor: Study, bad_site: Slurm) -> None:
     said = refused(visitor, "slurm_account=study", "slurm_partition=short")
-    assert "train: the time limit is beyond the partition's" in said
+    assert "SLURM would not run sample, train: the time limit is beyond the partition's" in said
     assert "Lower `runtime` (minutes) under `set-resources`" in said
     assert nothing_was_submitted(bad_site)
 
