@@ -6,6 +6,8 @@ import pytest
 
 SAMPLE = Path(__file__).parents[1] / "../shared/lidc-sample"
 IDC = ["fetch", "lidc", "--manifest", "m", "--folder", "f"]
+REPORT = ["report", "lidc/unet/beta-1/fold-0/seed-0", "--scores", "s", "--summary", "s"]
+REPORT += ["--comparison", "c", "--store", "absent", "--output", "o"]
 
 
 def probunet(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +54,9 @@ def test_index_only_prints_the_acceptance_figures() -> None:
         (["fetch", "cityscapes", "--check-login"], "set CITYSCAPES_USERNAME and CITYSCAPES_PASS"),
         (["prepare", "folds", "--store", "absent", "--output", "f"], "absent: no such store"),
         (["prepare", "lidc", "--manifest", "absent", "--output", "o"], "no such manifest"),
+        (REPORT, "s: no such table; run `probunet score table` first"),
+        ([*REPORT, "--config", "{folds: 4"], "--config: not JSON"),
+        ([*REPORT, "--config", "absent.yaml"], "absent.yaml: no such file"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_no_traceback(

@@ -16,6 +16,7 @@ from probunet.config import (
     json_schema,
     read_config,
     read_settings,
+    read_whole,
 )
 from probunet.errors import ProbunetError
 
@@ -238,6 +239,13 @@ def test_settings_from_file_json_and_nothing() -> None:
         read_settings('{"training": {"steps": 0}}')
     with pytest.raises(ProbunetError, match="--settings: not JSON"):
         read_settings('{"training": ')
+
+
+def test_the_whole_from_file_and_json() -> None:
+    assert read_whole('{"folds": 3}') == {"folds": 3}
+    assert read_whole(str(ROOT / "config.yaml")) == read_config(ROOT / "config.yaml").whole()
+    with pytest.raises(ProbunetError, match="--config: not JSON"):
+        read_whole('{"folds": ')
 
 
 def test_module_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:

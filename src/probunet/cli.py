@@ -1,6 +1,5 @@
 """The command `probunet`: one sub-command per verb, each a thin call into that verb's package."""
 
-import json
 import logging
 import sys
 from contextlib import nullcontext
@@ -589,7 +588,7 @@ def report(
     comparison: Annotated[Path, typer.Option(help="results/comparison.csv")],
     store: Annotated[list[Path], typer.Option(help="A data set's store; repeatable.")],
     output: Annotated[Path, typer.Option(help="The HTML file to write.")],
-    config: Annotated[str, typer.Option(help="The study's configuration as JSON.")] = "{}",
+    config: Annotated[str, typer.Option(help="The study's configuration: a file, or JSON.")] = "{}",
     title: Annotated[str, typer.Option(help="The report's heading.")] = "Probabilistic U-Net",
     examples: Annotated[
         int, typer.Option(min=0, help="Test images in the explorer, per data set, at most.")
@@ -615,11 +614,12 @@ def report(
     ] = None,
 ) -> None:
     """One HTML file with what was run, the tables, the curves and the samples; and provenance."""
+    from probunet.config import read_whole
     from probunet.report.build import build_report
     from probunet.report.crate import Study, write_crate
     from probunet.report.made import read_made
 
-    settings = json.loads(config)
+    settings = read_whole(config)
     made = read_made(runs, settings, logs, benchmarks, images)
     build_report(
         output,

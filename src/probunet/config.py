@@ -860,11 +860,15 @@ def read_settings(text: str | None) -> Settings:
     if text is None:
         return Settings()
     if text.lstrip().startswith("{"):
-        try:
-            return check(Settings, json.loads(text), "--settings")
-        except json.JSONDecodeError as error:
-            raise ProbunetError(f"--settings: not JSON: {error}") from None
+        return check(Settings, _read_json(text, "--settings"), "--settings")
     return read_config(Path(text))
+
+
+def read_whole(text: str) -> dict[str, Any]:
+    """Return a study's whole configuration, from a `config.yaml`'s path or from JSON as it is."""
+    if text.lstrip().startswith("{"):
+        return _read_json(text, "--config")
+    return read_config(Path(text)).whole()
 
 
 def check(model: type[M], data: object, where: str) -> M:
@@ -882,6 +886,14 @@ def json_schema() -> str:
     """Return the JSON schema of `config.yaml` as it is committed."""
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(draft | Config.model_json_schema(), indent=2) + "\n"
+
+
+def _read_json(text: str, where: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ProbunetError(f"{where}: not JSON: {error}") from None
+    return found
 
 
 def _read_yaml(path: Path) -> object:

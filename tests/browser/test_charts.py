@@ -66,6 +66,15 @@ def test_a_name_in_the_legend_dims_the_others(seen: Opened) -> None:
     pytest.fail("no chart has a legend with several names")
 
 
+def test_of_many_models_a_chosen_one_shows_its_runs_and_interval(seen: Opened) -> None:
+    chart = alive(seen.page, chart_with(seen.page, "hover-intervals"))
+    assert (visible(chart, "intervals"), visible(chart, "runs")) == (0, 0)
+    chart.locator("g.role-legend-label text").first.click(force=True)
+    seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+    folds = {row["fold"] for row in values_of(chart, "hover-runs")}
+    assert (visible(chart, "intervals"), visible(chart, "runs")) == (1, len(folds))
+
+
 def test_without_the_library_the_drawn_chart_stays(browser: Browser, demo: Path) -> None:
     broken = """document.addEventListener("DOMContentLoaded", () => {
       document.getElementById("vega").textContent = "";
@@ -84,6 +93,21 @@ def alive(page: Page, k: int) -> Locator:
     chart.scroll_into_view_if_needed()
     expect(chart.locator(".drawn")).to_have_class("drawn live")
     return chart
+
+
+def chart_with(page: Page, layer: str) -> int:
+    """Return the place of the first chart that has a layer of this name."""
+    texts = page.locator("figure.chart > script").all_text_contents()
+    return next(k for k, text in enumerate(texts) if f'"{layer}"' in text)
+
+
+def visible(chart: Locator, layer: str) -> int:
+    """Return how many marks of a layer that waits for a choice can be seen."""
+    marks = chart.locator(f"g[class*=hover_{layer}_marks] path")
+    found: int = marks.evaluate_all(
+        "all => all.filter((one) => Number(one.getAttribute('opacity') ?? 1) > 0).length"
+    )
+    return found
 
 
 def values_of(chart: Locator, name: str) -> list[dict[str, Any]]:

@@ -55,13 +55,16 @@ def test_the_means_are_those_of_the_summary() -> None:
     }
 
 
-@pytest.mark.parametrize(("count", "spread"), [(FEW, True), (FEW + 1, False)])
-def test_of_many_models_single_runs_would_hide_each_other(count: int, spread: bool) -> None:
+@pytest.mark.parametrize(("count", "always"), [(FEW, True), (FEW + 1, False)])
+def test_of_many_models_single_runs_are_shown_of_those_chosen(count: int, always: bool) -> None:
     chart = ged_chart(*tables([(f"model_{k}", 1.0) for k in range(count)]))
     of = layers(chart)
-    assert ("runs" in of, "intervals" in of) == (spread, spread)
-    assert ("bands" in chart.caption) == spread
-    drawn(chart)
+    begin = "" if always else "hover-"
+    assert len(of[f"{begin}intervals"]) == count * len(N)
+    assert len(of[f"{begin}runs"]) == count * len(N) * 2
+    assert ("A click on a name" in chart.caption) == (not always)
+    bands = drawn(chart).findall(".//*[@class]")
+    assert any("intervals" in str(one.get("class")) for one in bands) == always
 
 
 def test_betas_have_a_legend_of_their_own() -> None:

@@ -20,7 +20,7 @@ from probunet.report.style import CONFIG, GREY, looks, several_betas
 from probunet.report.tables import groups
 from probunet.run import format_beta
 
-FEW = 4  # models and betas: of more, single runs and intervals would hide each other
+FEW = 4  # models and betas: of more, single runs and intervals are shown of those chosen alone
 CURVES = {"loss": "Loss", "kl": "KL divergence", "validation_ged": "Validation GED"}
 MOST_POINTS = 100  # per training curve
 ALL_POINTS = 2_000  # of one panel's curves together, which keeps the report small
@@ -69,9 +69,9 @@ class Chart:
 def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
     """Return GED against n: means over folds.
 
-    With single runs as thin lines and intervals as bands, where there are not more than `FEW`
-    models and betas. The deterministic rows, which do not depend on n, stand as open markers in a
-    column of their own.
+    With single runs as thin lines and intervals as bands: of more than `FEW` models and betas,
+    which would hide each other, when a reader chooses one in the legend. The deterministic rows,
+    which do not depend on n, stand as open markers in a column of their own.
 
     Parameters
     ----------
@@ -83,33 +83,9 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
     few = len(names.pairs) <= FEW
     x = _samples_axis(sorted({row["n"] for row in means + shared}), single=bool(guesses))
     y = alt.Y("ged:Q", title=GED, scale=alt.Scale(zero=True))
-    low = alt.Y("ged_low:Q", title=GED)
     layers: list[Any] = [_shared_lines(shared, x, y)] if shared else []
-    if few and means:
-        runs = _single_runs(names, scores)
-        layers += [
-            layer("intervals", means)
-            .mark_area()
-            .encode(
-                x,
-                low,
-                alt.Y2("ged_high:Q"),
-                names.colour,
-                opacity=names.opacity(0.14),
-                detail="beta:N",
-            ),
-            layer("runs", runs)
-            .mark_line(strokeWidth=0.8)
-            .encode(
-                x,
-                y,
-                names.colour,
-                names.dash,
-                opacity=names.opacity(0.55),
-                detail=["fold:N", "seed:N"],
-            ),
-            _hover(runs).encode(x, y, tooltip=_tooltip("predictor", "fold", "seed", "n", "ged")),
-        ]
+    if means:
+        layers += _spread(names, means, _single_runs(names, scores), x, y, always=few)
     if means:
         tooltip = _tooltip("predictor", "n", "ged", "sd", "interval", "folds")
         layers += [
@@ -128,14 +104,18 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
             .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip)
         )
     chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-    spread = f"Thin lines: single runs; thick: their mean over folds; bands: 95{NBSP}% intervals."
+    shown = f"Thin lines: single runs; thick: their mean over folds; bands: 95{NBSP}% intervals."
+    hidden = (
+        "Lines: means over folds. A click on a name in the legend shows its single runs as thin "
+        f"lines and its 95{NBSP}% interval as a band; all intervals are in the table."
+    )
     return Chart(
         name="ged",
         title="GED against n",
         spec=finished(chart, names.params("means") if means else []),
         alt="Lines of GED against the number of samples n, one per model and β; the values are "
         "those of the table below.",
-        caption=(spread if few else "Lines: means over folds; their intervals are in the table.")
+        caption=(shown if few else hidden)
         + " One colour and marker per model, in all figures; its betas by the kind of line. Open "
         "markers on the right: the model's single deterministic guess. Grey: the predictors that "
         "are no model's.",
@@ -230,6 +210,12 @@ class Names:
         chosen = {"test": {"and": self._chosen}, "value": value}
         return {"condition": chosen, "value": value * 0.12}
 
+    def opacity_when_chosen(self, value: float) -> Any:
+        """Return how solid a mark is that is unseen until a reader chooses its model or beta."""
+        chosen = [param | {"empty": False} for param in self._chosen]
+        test = {"and": [{"or": chosen}, *self._chosen]}
+        return {"condition": {"test": test, "value": value}, "value": 0}
+
     def params(self, view: str) -> list[dict[str, Any]]:
         """Return what lets a reader choose by a click on a legend, for a chart with this view."""
         return [
@@ -312,6 +298,25 @@ def _single_runs(names: Names, scores: pd.DataFrame) -> Rows:
         for row in scores.to_dict("records")
         if degenerate(str(row["model"])) is None
     ]
+
+
+def _spread(
+    names: Names, means: Rows, runs: Rows, x: alt.X, y: alt.Y, *, always: bool
+) -> list[Any]:
+    """Return intervals as bands and single runs as thin lines: always, or of what was chosen."""
+    opacity, begin = (names.opacity, "") if always else (names.opacity_when_chosen, f"{HOVER}-")
+    bands = layer(f"{begin}intervals", means).mark_area()
+    lines = layer(f"{begin}runs", runs).mark_line(strokeWidth=0.8)
+    low, high = alt.Y("ged_low:Q", title=GED), alt.Y2("ged_high:Q")
+    each = ["fold:N", "seed:N"]
+    layers = [
+        bands.encode(x, low, high, names.colour, opacity=opacity(0.14), detail="beta:N"),
+        lines.encode(x, y, names.colour, names.dash, opacity=opacity(0.55), detail=each),
+    ]
+    if always:
+        tooltip = _tooltip("predictor", "fold", "seed", "n", "ged")
+        layers.append(_hover(runs).encode(x, y, tooltip=tooltip))
+    return layers
 
 
 def _samples_axis(ns: list[int], *, single: bool) -> alt.X:
