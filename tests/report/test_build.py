@@ -12,6 +12,7 @@ from probunet.config import Lidc
 from probunet.errors import ProbunetError
 from probunet.report.build import build_report
 from probunet.report.labels import NBSP
+from probunet.score.table import write_tables
 
 from .page import Page, prose, section
 
@@ -178,9 +179,28 @@ def test_pairs_are_bold_only_where_the_interval_excludes_zero(study: Any) -> Non
         assert value.lstrip("\N{MINUS SIGN}") == "0.050"
         assert bold == apart
         overview = section(text, "overview")
-        # the best model's own GED is bold where it is clearly apart from every other model's
-        assert ("<strong>" in overview.split("<table")[1].split("</table>")[0]) == apart
-        assert ("No GED is bold" in overview) != apart
+        # the best model's own GED is bold where it is clearly below every other model's
+        better = apart and value.startswith("\N{MINUS SIGN}")
+        assert ("<strong>" in overview.split("<table")[1].split("</table>")[0]) == better
+        assert ("No GED is bold" in overview) != better
+
+
+def test_a_run_without_scores_is_told_beside_the_means(study: Any) -> None:
+    assert "no part in the tables" not in report(study)
+    files = [run / "scores.parquet" for run in study.runs[1:]]  # without beta 1, fold 0
+    write_tables(files, study.scores, study.summary, study.comparison, bootstrap=50)
+    overview = section(report(study, figures=study.folder / "figures"), "overview")
+    assert "1 of 4 runs has no scores and no part in the tables" in overview
+    assert "<li><code>lidc/probabilistic_unet/beta-1/fold-0/seed-0</code></li>" in overview
+    assert "Not every row is of all 2 folds" in overview
+    noted = re.findall(r'<th scope="row">([^<]+)<br><small>1 of 2 folds</small>', overview)
+    own = [
+        f"{name}, β{NBSP}={NBSP}1" for name in ("Probabilistic U-Net", "Deterministic (prior mean)")
+    ]
+    assert noted == own * 2  # in the table of the other scores, too
+    for end in ("csv", "tex"):
+        told = (study.folder / f"figures/lidc/overview.{end}").read_text()
+        assert told.count("(1 of 2 folds)") == 2
 
 
 def test_a_pair_reads_from_the_best_model_s_side(study: Any) -> None:

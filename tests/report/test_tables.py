@@ -7,7 +7,7 @@ from probunet.report.tables import OTHERS, by_ged, others, over_folds, overview,
 def table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["model", "beta", "n", "ged"])
     spread = {name: np.nan for name in ("ged_sd", "ged_low", "ged_high")}
-    return frame.assign(dataset="cityscapes", **spread)
+    return frame.assign(dataset="cityscapes", folds=2, **spread)
 
 
 def test_models_stand_in_the_order_of_their_ged_at_the_greatest_n() -> None:
@@ -35,7 +35,7 @@ def test_models_stand_in_the_order_of_their_ged_at_the_greatest_n() -> None:
         ("deterministic", 1),
         ("deterministic (m_heads)", 1),
     ]
-    assert [row.label for row in over_folds(ordered).rows][-2:] == [
+    assert [row.label for row in over_folds(ordered, folds=2).rows][-2:] == [
         "None of the ten classes",
         "The 32 modes themselves",
     ]
@@ -60,7 +60,8 @@ def test_undecided_are_models_whose_interval_includes_zero() -> None:
     ours, unet, dropout = (("m_heads", 1.0), ("unet", 1.0), ("dropout_unet", 1.0))
     assert undecided(comparison, 16, [ours, unet, dropout]) == [unet]
     assert undecided(comparison, 16, [unet, ours]) == [ours]
-    assert undecided(comparison, 16, [dropout, ours]) == []
+    assert undecided(comparison, 16, [ours, dropout]) == []
+    assert undecided(comparison, 16, [dropout, ours]) == [ours]  # clearly worse is not better
     assert undecided(comparison, 16, [ours]) == undecided(comparison, 16, []) == []
 
 
@@ -75,7 +76,7 @@ def test_what_was_not_compared_is_undecided() -> None:
 
 def test_each_score_stands_once() -> None:
     summary = table([("m_heads", 1.0, 16, 0.1)]).assign(**dict.fromkeys(OTHERS, 0.5))
-    heads = overview(summary, 16, clear=False).heads + others(summary, 16).heads
+    heads = overview(summary, 16, folds=2, clear=False).heads + others(summary, 16, folds=2).heads
     assert heads[0] == "GED, n = 16"
     assert sorted(heads[1:]) == sorted(OTHERS.values())
 
@@ -84,8 +85,19 @@ def test_only_the_first_model_s_ged_can_be_bold() -> None:
     rows = [(name, 1.0, 16, 0.1) for name in ("m_heads", "unet", "empty")]
     summary = table(rows).assign(**dict.fromkeys(OTHERS, 0.5))
     for clear in (True, False):
-        found = overview(summary, 16, clear=clear)
+        found = overview(summary, 16, folds=2, clear=clear)
         bold = [[cell.bold for cell in row.cells] for row in found.rows]
         assert bold[0][0] == clear
         assert not any(any(row[1:]) for row in bold)
         assert not any(row[0] for row in bold[1:])
+
+
+def test_a_row_of_fewer_folds_says_so() -> None:
+    summary = table([("m_heads", 1.0, 16, 0.1), ("unet", 1.0, 16, 0.2)])
+    summary = summary.assign(**dict.fromkeys(OTHERS, 0.5), folds=[1, 2])
+    for found in (
+        overview(summary, 16, folds=2, clear=True),
+        others(summary, 16, folds=2),
+        over_folds(summary, folds=2),
+    ):
+        assert [row.note for row in found.rows] == ["1 of 2 folds", ""]

@@ -72,7 +72,8 @@ class DatasetSection:
     best: Row | None  # of the models, the one of lowest GED at the greatest n
     beside: list[Row]  # the degenerate predictors to name beside it
     pairs: list[tuple[str, float]]  # models and betas that were run, the best one first
-    folds: int
+    folds: int  # of the runs, those that failed too
+    unscored: list[str]  # folders of runs that have no row in the tables
     overview: Table
     others: Table  # the scores that the overview leaves out
     undecided: list[str]  # the models and betas than which it is not clearly better
@@ -199,7 +200,8 @@ def _section(
     ]
     best = next(iter(pairs), None)
     latent_beta = next((beta for model, beta in pairs if model == LATENT), math.nan)
-    ged = over_folds(summary)
+    folds = len({run.run.fold for run in runs} | set(scores["fold"]))
+    ged = over_folds(summary, folds=folds)
     rows = {row.label: row for row in ged.rows}
     best_label = "" if best is None else labels.predictor(*best, name)
     beside = [("empty", math.nan)]
@@ -218,10 +220,11 @@ def _section(
         best=rows.get(best_label),
         beside=[rows[row] for pair in beside if (row := labels.predictor(*pair, name)) in rows],
         pairs=pairs,
-        folds=scores["fold"].nunique(),
-        overview=overview(summary, most, clear=len(pairs) > 1 and not unclear),
+        folds=folds,
+        unscored=_unscored(runs, scores),
+        overview=overview(summary, most, folds=folds, clear=len(pairs) > 1 and not unclear),
         undecided=[labels.predictor(*pair, name) for pair in unclear],
-        others=others(summary, most),
+        others=others(summary, most, folds=folds),
         published=published(name),
         published_caption=CAPTION.get(name, ""),
         ged=ged,
@@ -235,6 +238,17 @@ def _section(
         latent=[] if data is None else latent_figures(runs, latent_beta, data),
         latent_of="" if math.isnan(latent_beta) else labels.predictor(LATENT, latent_beta, name),
     )
+
+
+def _unscored(runs: Sequence[RunFolder], scores: pd.DataFrame) -> list[str]:
+    """Return the folders of the runs that have no row in `scores.csv`."""
+    columns = ["model", "beta", "fold", "seed"]
+    scored = set(scores[columns].itertuples(index=False, name=None))
+    return [
+        one.run.folder
+        for one in runs
+        if (one.run.model, one.run.beta, one.run.fold, one.run.seed) not in scored
+    ]
 
 
 def _charts(one: DatasetSection) -> list[Chart]:

@@ -87,7 +87,7 @@ def as_csv(table: Table) -> str:
             for cell, names in zip(row.cells, parts, strict=True)
             for name in names
         ]
-        out.writerow([row.label.replace("\N{NO-BREAK SPACE}", " "), *values])
+        out.writerow([_named(row).replace("\N{NO-BREAK SPACE}", " "), *values])
     return text.getvalue()
 
 
@@ -112,7 +112,7 @@ def as_latex(table: Table) -> str:
 
 def _latex_row(row: Row) -> list[str]:
     """Return a row, and below it a line of its intervals, if it has any."""
-    scores = [_escaped(row.label)]
+    scores = [_escaped(_named(row))]
     for cell in row.cells:
         text = _escaped(cell.text)
         bold = f"\\textbf{{{text}}}" if cell.bold else text
@@ -125,6 +125,11 @@ def _latex_row(row: Row) -> list[str]:
         ]
         lines.append(" & ".join(["", *small]) + " \\\\")
     return lines
+
+
+def _named(row: Row) -> str:
+    """Return a row's label, and with it what stands below it on the page."""
+    return f"{row.label} ({row.note})" if row.note else row.label
 
 
 def _escaped(text: str) -> str:

@@ -102,11 +102,13 @@ def by_ged(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     return table.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
 
 
-def overview(summary: pd.DataFrame, n: int, *, clear: bool) -> Table:
+def overview(summary: pd.DataFrame, n: int, *, folds: int, clear: bool) -> Table:
     """Return one row per predictor: at n, its GED and the scores that one looks at first.
 
     Parameters
     ----------
+    folds
+        Those of the data set; a row of fewer says so.
     clear
         Whether the first model is better than every other one: its GED is bold then, and only then.
     """
@@ -116,15 +118,16 @@ def overview(summary: pd.DataFrame, n: int, *, clear: bool) -> Table:
     for (model, _), group in groups(at_n, "model", "beta"):
         first = not rows and bool(models) and model == models[0]
         ged = replace(_ged(group.iloc[0].to_dict()), bold=clear and first)
-        rows.append(_row(group, [ged, *(_score(group[name].iloc[0]) for name in FIRST)]))
+        cells = [ged, *(_score(group[name].iloc[0]) for name in FIRST)]
+        rows.append(_row(group, cells, note=_partial(group, folds)))
     return Table([f"GED, n = {n}", *(OTHERS[name] for name in FIRST)], rows)
 
 
-def others(summary: pd.DataFrame, n: int) -> Table:
+def others(summary: pd.DataFrame, n: int, *, folds: int) -> Table:
     """Return one row per predictor: at n, the scores that `overview` leaves out."""
     names = [name for name in OTHERS if name not in FIRST]
     rows = [
-        _row(group, [_score(group[name].iloc[0]) for name in names])
+        _row(group, [_score(group[name].iloc[0]) for name in names], note=_partial(group, folds))
         for _, group in groups(summary[summary["n"] == n], "model", "beta")
     ]
     return Table([OTHERS[name] for name in names], rows)
@@ -135,25 +138,25 @@ def undecided(
 ) -> list[tuple[str, float]]:
     """Return the models and betas than which the first of `pairs` is not clearly better.
 
-    On the same subjects at n, the interval of the difference in GED includes zero, or there is no
-    such comparison.
+    On the same subjects at n, the interval of the difference in GED does not lie below zero, or
+    there is no such comparison.
     """
     table = _turned(comparison[comparison["n"] == n])
-    apart = {
+    better = {
         ((row["model"], row["beta"]), (row["other_model"], row["other_beta"]))
         for row in table.to_dict("records")
-        if _apart(row)
+        if row["high"] < 0
     }
-    return [pair for pair in pairs[1:] if (pairs[0], pair) not in apart]
+    return [pair for pair in pairs[1:] if (pairs[0], pair) not in better]
 
 
-def over_folds(summary: pd.DataFrame) -> Table:
+def over_folds(summary: pd.DataFrame, *, folds: int) -> Table:
     """Return one row per predictor and one column per n: GED, sd and interval over folds."""
     ns = sorted(summary["n"].unique())
     rows = []
     for _, group in groups(summary, "model", "beta"):
         by_n = group.set_index("n").to_dict("index")
-        rows.append(_row(group, [_ged(by_n.get(n)) for n in ns]))
+        rows.append(_row(group, [_ged(by_n.get(n)) for n in ns], note=_partial(group, folds)))
     return Table([f"n = {n}" for n in ns], rows)
 
 
@@ -228,7 +231,13 @@ def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...]
         yield cast("tuple[Any, ...]", key), group
 
 
-def _row(group: pd.DataFrame, cells: list[Cell], repeat: str = "") -> Row:
+def _partial(group: pd.DataFrame, folds: int) -> str:
+    """Return what is to be said of a row that is a mean over some of the folds only."""
+    own = int(group["folds"].iloc[0])
+    return "" if own == folds else f"{own} of {folds} folds"
+
+
+def _row(group: pd.DataFrame, cells: list[Cell], repeat: str = "", note: str = "") -> Row:
     model = str(group["model"].iloc[0])
     label = predictor(model, group["beta"].iloc[0], str(group["dataset"].iloc[0]))
-    return Row(label + repeat, cells, degenerate(model) is not None)
+    return Row(label + repeat, cells, degenerate(model) is not None, note)
