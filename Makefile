@@ -39,7 +39,7 @@ test-fast: .venv/installed ## The tests that take seconds.
 
 test-browser: demo ## The demo's report and others in headless Chromium; Debian, as root.
 	sh tests/browser/install.sh
-	pytest -n $(CORES) -m browser tests/browser
+	pytest -n $(CORES) -m browser --reruns 2 --only-rerun TimeoutError tests/browser
 
 test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
 	sh tests/cluster/install.sh

@@ -10,6 +10,7 @@ elsewhere. Each report is then opened in headless Chromium, until the explorer's
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -115,8 +116,15 @@ def measured(study: Path, output: Path) -> dict[str, float]:
         "seconds": round(seconds, 1),
         "megabytes of memory": round(usage.ru_maxrss / 1000),
         "megabytes": round(report.stat().st_size / 1e6, 2),
+        "images in the explorer": images_in(report),
         "first picture, s": round(median(first_picture(report) for _ in range(3)), 2),
     }
+
+
+def images_in(report: Path) -> int:
+    """Return how many test images the explorer of a report holds."""
+    documents = re.findall(r'class="explorer-data"[^>]*>(.*?)</script>', report.read_text())
+    return sum(len(json.loads(document)["images"]) for document in documents)
 
 
 def first_picture(report: Path) -> float:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from .whole import wait_until_drawn
+
 Picture = NDArray[np.uint8]  # (H, W, 3)
 View = tuple[int, int, int, int]  # left, top, width and height of what is shown, pixels
 
@@ -89,9 +91,7 @@ class Explorer:
             }"""
         )
         # what is drawn "soon" is drawn before the next frame
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+        wait_until_drawn(self.page)
 
     def choose(self, name: str, value: str) -> None:
         """Choose in a select."""

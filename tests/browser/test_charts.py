@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from .opened import NARROW, WIDE, Opened, opened
-from .whole import see_all
+from .whole import see_all, wait_until_drawn
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +60,7 @@ def test_a_name_in_the_legend_dims_the_others(seen: Opened) -> None:
             continue
         before = opacities(chart)
         names.first.click(force=True)
-        seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+        wait_until_drawn(seen.page)
         assert opacities(chart) != before
         return
     pytest.fail("no chart has a legend with several names")
@@ -70,7 +70,7 @@ def test_of_many_models_a_chosen_one_shows_its_runs_and_interval(seen: Opened) -
     chart = alive(seen.page, chart_with(seen.page, "hover-intervals"))
     assert (visible(chart, "intervals"), visible(chart, "runs")) == (0, 0)
     chart.locator("g.role-legend-label text").first.click(force=True)
-    seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+    wait_until_drawn(seen.page)
     folds = {row["fold"] for row in values_of(chart, "hover-runs")}
     assert (visible(chart, "intervals"), visible(chart, "runs")) == (1, len(folds))
 

@@ -45,6 +45,20 @@ def test_runs_that_failed_are_listed_with_what_they_lack(
             expect(line).to_contain_text("log")
 
 
+def test_the_overview_tells_which_runs_have_no_part_in_it(
+    browser: Browser, report_of: Callable[[str], Path]
+) -> None:
+    with opened(browser, report_of("failed_runs")) as seen:
+        overview = seen.page.locator("section[aria-labelledby=overview]")
+        expect(overview.locator("div.missing li")).to_have_text(
+            ["lidc/probabilistic_unet/beta-1/fold-0/seed-0"]
+        )
+        row = overview.locator("table").first.locator("tr", has_text="β\u00a0=\u00a01")
+        expect(row.locator("small", has_text="1 of 2 folds").first).to_be_visible()
+        overview.get_by_role("link", name="Training").click()
+        expect(seen.page.locator("section[aria-labelledby=training]")).to_be_in_viewport()
+
+
 def test_a_training_that_stopped_early_is_marked(
     browser: Browser, report_of: Callable[[str], Path]
 ) -> None:

@@ -12,7 +12,11 @@ SCROLL = """async () => {
   }
   scrollTo(0, 0);
   await frame();
+  return true;
 }"""
+DRAWN = """() => new Promise((done) => requestAnimationFrame(
+  () => requestAnimationFrame(() => done(true)),
+))"""
 
 
 def open_all(page: Page) -> None:
@@ -22,7 +26,17 @@ def open_all(page: Page) -> None:
 
 def see_all(page: Page) -> None:
     """Scroll through the page."""
-    page.evaluate(SCROLL)
+    page.wait_for_function(SCROLL)
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Wait until what was done to the page can be seen.
+
+    Chromium on a busy machine now and then draws a page no more, for good, while its scripts go
+    on. Then this raises a TimeoutError, upon which `make test-browser` tries the test again;
+    `page.evaluate` would wait for ever.
+    """
+    page.wait_for_function(DRAWN, timeout=10_000)
 
 
 def wait_for_charts(page: Page) -> None:
