@@ -1,63 +1,72 @@
-# Every target works from a clean clone: .venv/ is made when it is missing or the lock has changed,
-# and nothing else is used. `make help` lists the targets.
+# Every target works from a clean clone: it first makes .venv/ (Python) and node_modules/ (the linter
+# of the report's JavaScript) if they are missing or their lock has changed. `make help` lists the
+# targets.
 
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
-# of PyPI's idc-index-data: the index of the Imaging Data Commons
+# version of PyPI's idc-index-data, the index of the Imaging Data Commons
 INDEX := 25.0.5
-# CUDA's packages are torch's own pins and belong to the machine, not to the lock
+# packages of CUDA: torch pins them, and they depend on the machine; so they are not in the lock
 CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 \
 	nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx \
 	cuda-bindings cuda-pathfinder cuda-toolkit triton
 
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo images test test-fast test-browser test-cluster lint format bench schema \
-	reference docs series lock
+.PHONY: help demo images check lint format test test-fast test-demo test-browser test-cluster bench \
+	schema reference docs series lock
 
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/installed ## Raw images to GED table and report on embedded synthetic data, in minutes.
+demo: .venv/installed ## Run the whole pipeline on synthetic data: a report in minutes.
 	snakemake --cores $(CORES) --configfile workflow/demo.yaml \
 		--set-threads train=1 train_member=1 sample=1
 
-images: .venv/installed ## Build the container images, here, for the cluster's nodes.
+images: .venv/installed ## Build the container images for a cluster's nodes on this machine.
 	snakemake --cores $(CORES) images
 
-# as many tests at once as there are cores: a thread each
-test test-fast: export OMP_NUM_THREADS := 1
+check: lint docs test-fast ## Run this before each commit: style, types, documentation, fast tests.
 
-test: .venv/installed ## All tests, the slow ones too.
-	pytest -n $(CORES) -m "not slow and not cluster and not browser"
-	pytest -n $(CORES) -m "slow and not cluster and not browser"
-
-test-fast: .venv/installed ## The tests that take seconds.
-	pytest -n $(CORES) -m "not slow and not cluster and not browser"
-
-test-browser: demo ## The demo's report and others in headless Chromium; Debian, as root.
-	sh tests/browser/install.sh
-	pytest -n $(CORES) -m browser --reruns 2 --only-rerun TimeoutError tests/browser
-
-test-cluster: .venv/installed ## The workflow on a real SLURM with real containers; Debian, as root.
-	sh tests/cluster/install.sh
-	pytest -m cluster tests/cluster
-
-lint: .venv/installed ## Format, style, types, and Snakemake's own best practices.
+lint: .venv/installed node_modules/.package-lock.json ## Check format, style, types, and the workflow.
 	ruff format --check
 	ruff check
-	mypy
 	snakefmt --check Snakefile workflow/rules
+	biome check --error-on-warnings
+	mypy
 	snakemake --lint --configfile workflow/demo.yaml
 
-format: .venv/installed ## Format everything in place.
+format: .venv/installed node_modules/.package-lock.json ## Format all files in place.
 	ruff format
 	ruff check --fix
 	snakefmt Snakefile workflow/rules
+	biome check --write
 
-bench: .venv/installed demo ## Ratios and times of what must be fast, into benchmarks/results/.
+# one test for each core, so one thread for each test
+test test-fast: export OMP_NUM_THREADS := 1
+# each process takes neighbouring tests, which share fixtures, and an idle one takes half of the rest
+XDIST := -n $(CORES) --dist worksteal
+
+test: .venv/installed ## Run the fast and the slow tests.
+	pytest $(XDIST)
+
+test-fast: .venv/installed ## Run the tests that take at most seconds each.
+	pytest $(XDIST) -m "not slow and not demo and not browser and not cluster"
+
+test-demo: demo ## Check the results of `make demo`.
+	pytest -m demo tests/demo
+
+test-browser: demo ## Test the report in headless Chromium; on Debian, as root.
+	sh tests/browser/install.sh
+	pytest -n $(CORES) -m browser --reruns 2 --only-rerun TimeoutError tests/browser
+
+test-cluster: .venv/installed ## Test the workflow on a real SLURM with containers; on Debian, as root.
+	sh tests/cluster/install.sh
+	pytest -m cluster tests/cluster
+
+bench: .venv/installed demo ## Measure speed and memory, into benchmarks/results/.
 	mkdir -p benchmarks/results
 	python benchmarks/model.py --json benchmarks/results/model.json
 	python benchmarks/ged.py --json benchmarks/results/ged.json
@@ -69,33 +78,43 @@ bench: .venv/installed demo ## Ratios and times of what must be fast, into bench
 	python benchmarks/flips.py --json benchmarks/results/flips.json
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
-	python -m probunet.config > workflow/schemas/config.schema.json
+	python -m probunet.study > workflow/schemas/config.schema.json
 
-reference: .venv/installed ## Write the reference of configuration and commands again.
+reference: .venv/installed ## Write the reference pages of configuration and commands.
 	python docs/generate.py
 
-docs: .venv/installed ## Build the documentation; a warning or a dead link is an error.
+docs: .venv/installed ## Build the documentation; a warning is an error.
 	sphinx-build -W -n --keep-going docs docs/_build/html
 
-series: ## Make the frozen table of LIDC-IDRI's CT series again, from the publisher's index.
-	@echo "idc-index-data==$(INDEX) into a virtual environment that is thrown away"
+series: ## Write the table of LIDC-IDRI's CT series from the publisher's index.
+	@echo "idc-index-data==$(INDEX) in a temporary virtual environment"
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
 		"$$folder/bin/pip" install --quiet --disable-pip-version-check idc-index-data==$(INDEX) \
 			$$(grep '^pyarrow==' requirements.lock) && \
 		"$$folder/bin/python" workflow/scripts/lidc_series.py
 
-lock: .venv/installed ## Pin all versions again, for Python 3.11 and newer.
+lock: .venv/installed ## Pin the newest versions of all packages, for Python 3.11 and newer.
 	pip install --quiet uv
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
 		--no-header --no-annotate --upgrade $(CUDA:%=--no-emit-package %) \
 		--output-file requirements.lock pyproject.toml
 	python containers/lock.py
 
-.venv/installed: requirements.lock pyproject.toml
+# the package itself, editable; again when its metadata or the environment changes
+.venv/installed: pyproject.toml .venv/requirements.lock
+	pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+# a new environment if the lock differs from the copy that the environment was made from
+.venv/requirements.lock: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "probunet needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	pip install --quiet --disable-pip-version-check --no-deps --editable .
+	cmp -s $< $@ || { rm -rf .venv && $(PYTHON) -m venv .venv && \
+		pip install --quiet --disable-pip-version-check --requirement $<; }
+	cp $< $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@npm --version >/dev/null 2>&1 || \
+		{ echo "lint and format need Node.js with npm, for the report's JavaScript: install it."; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
 	touch $@

@@ -1,12 +1,12 @@
 "use strict";
-// Puts interactive charts in the place of the drawn ones, when they come near.
+// Replace each static chart by an interactive one when it is about to scroll into view.
 (() => {
   const NEAR = "300px";
-  const PANEL = 320; // pixels that one of several panels takes with its axes
-  const MARGIN = 64; // pixels that the axis of a single panel takes
+  const PANEL = 320; // width in pixels of one of several panels, with its axes
+  const MARGIN = 64; // width in pixels of a single panel's axis
   const options = { renderer: "svg", actions: false, tooltip: { theme: "light" }, ast: false };
 
-  /** Runs the text of the plotting library, at most once. */
+  /** Run the plotting library's code, once. */
   function load() {
     if (window.vegaEmbed) return;
     const script = document.createElement("script");
@@ -15,9 +15,9 @@
   }
 
   /**
-   * Fits a chart to the room there is: a narrower panel, or fewer panels side by side.
-   * @param {object} spec Vega-Lite, which is changed
-   * @param {number} room pixels
+   * Fit a chart to the available width: a narrower panel, or fewer panels side by side.
+   * @param {object} spec - Vega-Lite; changed in place
+   * @param {number} room - available width in pixels
    */
   function fit(spec, room) {
     if (spec.concat) {
@@ -29,7 +29,7 @@
   }
 
   /**
-   * Draws a figure's chart anew; what was drawn stays if it cannot be.
+   * Draw a figure's interactive chart; if that fails, the static chart stays.
    * @param {HTMLElement} figure
    */
   async function draw(figure) {
@@ -40,7 +40,7 @@
     try {
       load();
       await window.vegaEmbed(fresh, spec, options);
-    } catch (error) {
+    } catch {
       return;
     }
     place.replaceChildren(fresh);

@@ -1,8 +1,8 @@
 /*
- * Controls that depend on the image or the data set: graders, layers' buttons, legend and window.
+ * Controls that depend on the image or the data set: graders, layer buttons, legend and window.
  */
 
-/** Offer each grader who looked at the image, in its colour and line. */
+/** Add a checkbox for each grader of the image, with the grader's colour and line. */
 function fillTruths() {
   const { data, item } = shown;
   const box = $("truths");
@@ -27,16 +27,21 @@ function fillTruths() {
   return markEmpty();
 }
 
-/** Say which graders outlined nothing. */
+/** Mark the graders whose mask is empty. */
 function markEmpty() {
-  $("truths").querySelectorAll("label > span").forEach((span, k) => {
-    span.textContent = shown.truth[k].values.some(Boolean) ? "" : "(empty)";
-  });
+  $("truths")
+    .querySelectorAll("label > span")
+    .forEach((span, k) => {
+      span.textContent = shown.truth[k].values.some(Boolean) ? "" : "(empty)";
+    });
 }
 
-/** Make a button for each layer, or keep those that are there, and the focus with them. */
+/** Make a button for each layer; keep existing buttons, so that they keep the focus. */
 function fillTiles() {
-  for (const [group, start] of [["maps", "map"], ["samples", "sample"]]) {
+  for (const [group, start] of [
+    ["maps", "map"],
+    ["samples", "sample"],
+  ]) {
     const layers = [...shown.layers].filter(([key]) => key.startsWith(start));
     const names = layers.map(([key, layer]) => `${key} ${layer.name}`).join();
     if ($(group).dataset.names !== names) {
@@ -57,7 +62,7 @@ function tile(key) {
   return button;
 }
 
-/** Name a layer's button, with what its picture shows in words. */
+/** Write a layer button's name, and describe its picture for screen readers. */
 function label(button) {
   const key = button.dataset.layer;
   const layer = shown.layers.get(key);
@@ -74,14 +79,14 @@ function label(button) {
   button.setAttribute("aria-label", text);
 }
 
-/** Return by which names a sample calls the five classes, in words. */
+/** Return the names that a sample gives to the five classes. */
 function namesOf(digits) {
   return Object.keys(state.data.flips)
     .map((flip, k) => `${flip}${digits[k] === "2" ? " 2" : ""}`)
     .filter((_, k) => digits[k] !== "0");
 }
 
-/** Return a square for each of the five classes: by which name a sample calls it. */
+/** Return a square for each of the five classes, in the colour of the name that a sample gives. */
 function chips(digits) {
   const span = document.createElement("span");
   span.className = "chips";
@@ -96,7 +101,7 @@ function chips(digits) {
   return span;
 }
 
-/** Return a class's colour as CSS, with stripes where it is a second name. */
+/** Return a class's colour as CSS; second names are striped. */
 function backgroundOf(name) {
   const { labels } = state.data;
   const { colour, first } = labels.find((one) => one.name === name);
@@ -107,7 +112,9 @@ function backgroundOf(name) {
 
 function fillLegend() {
   const names = Object.keys(state.data.flips).join(", ");
-  $("chips").textContent = names && `Squares under a sample: the name that it gives most pixels of ${names}; white: neither name.`;
+  $("chips").textContent =
+    names &&
+    `Squares under a sample: the name that it gives most pixels of ${names}; white: neither name.`;
   $("legend").replaceChildren(
     ...state.data.labels.map(({ name }) => {
       const li = document.createElement("li");
@@ -127,7 +134,7 @@ function fillScales() {
   $("scales").replaceChildren(...(shown.result ? [p] : []));
 }
 
-/** Show on the buttons what is on and off. */
+/** Show on the buttons what is switched on. */
 function press() {
   $("overlay").setAttribute("aria-pressed", state.overlay);
   $("zoom").setAttribute("aria-pressed", state.enlarged);
@@ -137,7 +144,10 @@ function press() {
 }
 
 function prepareWindow({ low, high, presets }) {
-  for (const [name, from, to] of [["level", low, high], ["width", 1, high - low]]) {
+  for (const [name, from, to] of [
+    ["level", low, high],
+    ["width", 1, high - low],
+  ]) {
     Object.assign($(name), { min: from, max: to, step: high - low > 50 ? 1 : (high - low) / 255 });
   }
   $("presets").replaceChildren(
@@ -153,11 +163,12 @@ function prepareWindow({ low, high, presets }) {
   const digits = digitsOf(state.data.scale);
   const span = `${number(low, digits)} to ${withUnit(number(high, digits))}`;
   const grain = withUnit(((high - low) / 255).toPrecision(2));
-  $("steps").textContent = `The picture holds ${span} in steps of ${grain}; what lies beyond is cut.`;
+  $("steps").textContent =
+    `The picture holds ${span} in steps of ${grain}; what lies beyond is cut.`;
   setWindow(presets[0].level, presets[0].width);
 }
 
-/** Return how many digits after the point a value of the picture is told with. */
+/** Return the number of decimals for a value of the picture. */
 const digitsOf = ({ low, high }) => (high - low > 50 ? 0 : 3);
 
 function withUnit(text) {
@@ -168,7 +179,10 @@ function withUnit(text) {
 function setWindow(level, width) {
   Object.assign(state, { level, width });
   const { presets } = state.data.scale;
-  for (const [name, value] of [["level", level], ["width", width]]) {
+  for (const [name, value] of [
+    ["level", level],
+    ["width", width],
+  ]) {
     $(name).value = value;
     const text = withUnit(number(value, digitsOf(state.data.scale)));
     $(name).setAttribute("aria-valuetext", text);

@@ -1,11 +1,12 @@
 /*
- * Drawing: the picture through its window, and the layers over it, large and as small ones.
+ * Drawing: the picture with its grey-value window, and the layers over it, large and as thumbnails.
  */
 
-const MARGIN = 10; // pixels around all masks that are enlarged
-const LEAST = 48; // pixels, the smallest side that is enlarged
+const MARGIN = 10; // pixels around all masks in the enlarged view
+const LEAST = 48; // smallest side of the enlarged view, in pixels
 const SAMPLE = "#2ee6a8";
-const TRUTHS = [ // a line for each grader, in the colours of report.css, from the widest to the thinnest
+// a line for each grader, from the widest to the thinnest; report.css has the same colours
+const TRUTHS = [
   { colour: "#e69f00", dash: [], width: 3 },
   { colour: "#56b4e9", dash: [7, 4], width: 2.6 },
   { colour: "#f0e442", dash: [2, 3], width: 2.2 },
@@ -15,7 +16,8 @@ const TRUTHS = [ // a line for each grader, in the colours of report.css, from t
   { colour: "#0072b2", dash: [5, 2, 1, 2, 1, 2], width: 1.8 },
   { colour: "#bbbbbb", dash: [4, 2], width: 1.8 },
 ];
-const SCALES = { // of shares and entropies, by kind of data
+// scales of shares and entropies, by kind of data
+const SCALES = {
   masks: {
     greatest: 1,
     text: "means: share of masks that hold the pixel, 0 to 1; entropy of the samples: 0 to 1 bit",
@@ -23,7 +25,7 @@ const SCALES = { // of shares and entropies, by kind of data
   classes: { greatest: 2, text: "entropy of the samples, 0 to 2 bits and more" },
 };
 
-/** Return the union of an image's masks, of all runs: left, top, right, bottom; or undefined. */
+/** Return the bounding box of all masks of all runs: left, top, right, bottom; or undefined. */
 function boxOf(item) {
   const boxes = [item.box, ...Object.values(item.runs).map((run) => run.box)].filter(Boolean);
   if (!boxes.length) return undefined;
@@ -31,7 +33,7 @@ function boxOf(item) {
   return [all(0, Math.min), all(1, Math.min), all(2, Math.max), all(3, Math.max)];
 }
 
-/** Return left, top, width and height of the part of the picture that is shown. */
+/** Return left, top, width and height of the visible part of the picture. */
 function viewOf(item) {
   const [height, width] = state.data.size;
   const box = state.enlarged ? boxOf(item) : undefined;
@@ -47,7 +49,7 @@ function viewOf(item) {
   return [left, top, across, down];
 }
 
-/** Return the picture as it is seen through the window; made once for each window. */
+/** Return the picture with its grey-value window applied; computed once for each window. */
 function pictureOf() {
   const { scale } = state.data;
   if (!scale) return shown.picture;
@@ -60,7 +62,7 @@ function pictureOf() {
   return shown.grey;
 }
 
-/** Draw a part of the whole picture, which `source` shows, over all of a canvas. */
+/** Draw a part of `source`, which shows the whole picture, over the whole canvas. */
 function place(context, source, view, smooth) {
   const [height, width] = state.data.size;
   const [fx, fy] = [source.width / width, source.height / height];
@@ -71,7 +73,7 @@ function place(context, source, view, smooth) {
   context.drawImage(source, left * fx, top * fy, w * fx, h * fy, 0, 0, across, down);
 }
 
-/** Draw a mask's outline over a canvas, dark below, so that it is seen on any picture. */
+/** Draw a mask's outline with a dark border, so that it is visible on any picture. */
 function trace(context, plane, view, { colour, dash, width, filled }) {
   plane.path ??= outlined(plane.values, plane.width, plane.height);
   const [left, top, w] = view;
@@ -93,7 +95,7 @@ function trace(context, plane, view, { colour, dash, width, filled }) {
   context.restore();
 }
 
-/** Draw a layer over a canvas. */
+/** Draw a layer on a canvas. */
 function lay(context, layer, view, opacity) {
   if (layer.kind === "mask") {
     const width = Math.max(1.4, context.canvas.width / 260);
@@ -103,15 +105,16 @@ function lay(context, layer, view, opacity) {
   const { width, height } = layer;
   const times = Math.max(1, Math.round(context.canvas.width / width));
   const key = layer.kind === "heat" ? "base" : `base${times}`;
-  layer[key] ??= layer.kind === "heat"
-    ? heated(width, height, layer.values, SCALES[state.data.kind].greatest)
-    : coloured(layer, state.data.labels, times);
+  layer[key] ??=
+    layer.kind === "heat"
+      ? heated(width, height, layer.values, SCALES[state.data.kind].greatest)
+      : coloured(layer, state.data.labels, times);
   context.globalAlpha = opacity;
   place(context, layer[key], view, false);
   context.globalAlpha = 1;
 }
 
-/** Return a canvas's context, its size that of the page's pixels. */
+/** Resize a canvas to the screen's pixels, and return its context. */
 function sized(canvas, view, most) {
   const across = Math.min(most, Math.round((canvas.clientWidth || 160) * devicePixelRatio));
   canvas.width = across;
@@ -148,17 +151,21 @@ function drawMain(view, picture) {
     const grader = shown.item.given[k];
     const look = lookOf(grader);
     if (!state.hidden.has(grader)) {
-      trace(context, plane, view, { ...look, width: look.width * times, dash: look.dash.map((x) => x * times) });
+      trace(context, plane, view, {
+        ...look,
+        width: look.width * times,
+        dash: look.dash.map((x) => x * times),
+      });
     }
   });
 }
 
-/** Return how a grader is drawn; the first one is 1. */
+/** Return the line of a grader; graders count from 1. */
 const lookOf = (grader) => TRUTHS[(grader - 1) % TRUTHS.length];
 
 let asked = false;
 
-/** Draw before the page is shown next, once however often it was asked for. */
+/** Draw with the next frame; several calls before it draw once. */
 function drawSoon() {
   if (asked) return;
   asked = true;

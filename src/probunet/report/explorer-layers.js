@@ -1,20 +1,23 @@
 /*
- * Layers: what can lie over the picture, made of what the graders and a run have drawn.
+ * Layers over the picture, computed from the graders' masks and a run's samples.
  */
 
 /**
  * @typedef {object} Layer
  * @property {string} name
  * @property {"mask" | "heat" | "classes"} kind
- * @property {number} width - of its values
+ * @property {number} width - of the values
  * @property {number} height
  */
 
-/** Return the layers of an image and run by key; without the run's where it has none. */
-function layersOf(data, item, { truth }, run) {
+/** Return the layers of an image and a run by key; the run may be missing. */
+function layersOf(data, { truth }, run) {
   const layers = new Map();
-  const maps = data.kind === "masks" ? mapsOfMasks(data, truth, run) : mapsOfClasses(data, truth, run);
-  maps.forEach((layer, k) => layers.set(`map-${k}`, layer));
+  const maps =
+    data.kind === "masks" ? mapsOfMasks(data, truth, run) : mapsOfClasses(data, truth, run);
+  maps.forEach((layer, k) => {
+    layers.set(`map-${k}`, layer);
+  });
   run?.samples.forEach((plane, k) => {
     const kind = data.kind === "masks" ? "mask" : "classes";
     layers.set(`sample-${k}`, { kind, name: `sample ${k + 1}`, ...plane });
@@ -27,9 +30,14 @@ function mapsOfMasks(data, truth, run) {
   const heat = (name, values) => ({ kind: "heat", name, values, width, height });
   const mean = (planes) => {
     const counts = counted(planes, 2);
-    return Float32Array.from({ length: width * height }, (_, k) => counts[2 * k + 1] / planes.length);
+    return Float32Array.from(
+      { length: width * height },
+      (_, k) => counts[2 * k + 1] / planes.length,
+    );
   };
-  const maps = [heat(truth.length > 1 ? `${data.truth}s’ mean` : `${data.truth}’s mask`, mean(truth))];
+  const maps = [
+    heat(truth.length > 1 ? `${data.truth}s’ mean` : `${data.truth}’s mask`, mean(truth)),
+  ];
   if (!run) return maps;
   const { samples, deterministic } = run;
   const entropy = entropyOf(counted(samples, 2), 2, samples.length);

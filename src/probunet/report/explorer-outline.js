@@ -1,9 +1,15 @@
 /*
- * Outlines of masks: closed lines through the middles of the edges between marked pixels and others.
+ * Outlines of masks: closed lines through the edge midpoints between marked and unmarked pixels.
  */
 
-const TURNS = [1, 0, 3]; // right, straight on, left: pixels that touch at a corner stay apart
-const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // clockwise, from "to the right"
+const TURNS = [1, 0, 3]; // right, straight on, left: pixels that touch only at a corner are separate
+// the four directions, clockwise, starting with "to the right"
+const STEPS = [
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+  [0, -1],
+];
 
 /**
  * Return a mask's outline, in pixels from its upper left corner.
@@ -16,7 +22,7 @@ function outlined(mask, width, height) {
   const edges = edgesOf(mask, width, height);
   const path = new Path2D();
   for (const first of edges) {
-    let edge = first; // a Set may lose members while it is walked through
+    let edge = first; // a Set may lose members during the loop
     let begun = false;
     while (edges.delete(edge)) {
       const [x, y] = middleOf(edge, width);
@@ -53,7 +59,7 @@ function middleOf(edge, width) {
   return [(corner % (width + 1)) + dx / 2, Math.floor(corner / (width + 1)) + dy / 2];
 }
 
-/** Return the edge that goes on where this one ends, or -1 where it was taken already. */
+/** Return the edge that starts where this one ends, or -1 if it was already used. */
 function following(edge, edges, width) {
   const [dx, dy] = STEPS[edge & 3];
   const corner = (edge >> 2) + dx + dy * (width + 1);

@@ -1,10 +1,10 @@
 /*
- * Pictures: from data URIs to numbers, and from numbers to canvases.
+ * Pictures: data URIs to numbers, and numbers to canvases.
  */
 
-const HEAT = ["#000004", "#51127c", "#b73779", "#fc8961", "#fcfdbf"].map(rgb); // of magma
-const STRIPES = 6; // pixels from one stripe of a second name to the next
-const STRIPE = 2; // pixels, of the first name's colour
+const HEAT = ["#000004", "#51127c", "#b73779", "#fc8961", "#fcfdbf"].map(rgb); // the colour map "magma"
+const STRIPES = 6; // distance in pixels between the stripes of a second name
+const STRIPE = 2; // width in pixels of a stripe in the first name's colour
 
 /**
  * @typedef {{width: number, height: number, values: Uint8Array}} Plane - a picture's red channel
@@ -15,7 +15,7 @@ function rgb(colour) {
   return [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
 }
 
-/** Return the picture behind a data URI, decoded. */
+/** Return the decoded picture of a data URI. */
 async function decoded(uri) {
   const image = new Image();
   image.src = uri;
@@ -32,7 +32,7 @@ function blank(width, height) {
 }
 
 /**
- * Return the red channel of the picture behind a data URI.
+ * Return the red channel of the picture in a data URI.
  * @returns {Promise<Plane>}
  */
 async function planeOf(uri) {
@@ -47,7 +47,7 @@ async function planeOf(uri) {
 }
 
 /**
- * Return planes of the same height that stand one below the other in a picture.
+ * Return the planes of equal height that are stacked in one picture.
  * @param {string} uri
  * @param {number} count
  * @returns {Promise<Plane[]>}
@@ -80,18 +80,18 @@ function painted(width, height, colour) {
 }
 
 /**
- * Return a grey picture with values from `low` to `high` spread over black to white.
+ * Return a grey picture in which `low` is black and `high` is white.
  * @param {Plane} plane
  */
 function windowed({ width, height, values }, low, high) {
   const shades = Array.from({ length: 256 }, (_, value) => {
     const shade = (255 * (value - low)) / Math.max(high - low, 1e-6);
-    return [shade, shade, shade]; // what lies beyond is cut when it is set
+    return [shade, shade, shade]; // the canvas clips values to 0 ... 255
   });
   return painted(width, height, (k) => shades[values[k]]);
 }
 
-/** Return values from 0 to `greatest` in the colours of HEAT. */
+/** Return a picture of values from 0 to `greatest` in the colours of HEAT. */
 function heated(width, height, values, greatest) {
   return painted(width, height, (k) => {
     const place = Math.min(values[k] / greatest, 1) * (HEAT.length - 1);
@@ -102,10 +102,10 @@ function heated(width, height, values, greatest) {
 }
 
 /**
- * Return a map of classes in their colours; second names have stripes of the first one's colour.
+ * Return a picture of a class map; second names have stripes in the first name's colour.
  * @param {Plane} plane
  * @param {{colour: string, first: ?number}[]} labels
- * @param {number} times - pixels of the canvas to one of the map, each way
+ * @param {number} times - canvas pixels for each pixel of the map, in both directions
  */
 function coloured({ width, values, height }, labels, times) {
   const colours = labels.map((label) => rgb(label.colour));
@@ -120,9 +120,9 @@ function coloured({ width, values, height }, labels, times) {
 }
 
 /**
- * Return how often each value is met, at each pixel.
+ * Return how often each value occurs at each pixel.
  * @param {Plane[]} planes
- * @param {number} kinds - values are below it
+ * @param {number} kinds - number of values: 0 ... kinds - 1
  * @returns {Uint8Array} (pixels, kinds)
  */
 function counted(planes, kinds) {
@@ -144,7 +144,7 @@ function entropyOf(counts, kinds, total) {
   return entropy;
 }
 
-/** Return the value that is met most often at each pixel, the least one of several. */
+/** Return the most frequent value at each pixel; of equally frequent ones the smallest. */
 function mostFrequent(counts, kinds) {
   const values = new Uint8Array(counts.length / kinds);
   for (let k = 0; k < values.length; k++) {

@@ -1,8 +1,8 @@
 /*
- * Words and numbers: of the image, of what is missing, and of the pixel under the pointer.
+ * Text and numbers about the image, missing runs, and the pixel under the pointer.
  */
 
-/** Return a number with a true minus sign, or a dash where there is none. */
+/** Return a number with a typographic minus sign, or a dash for a missing value. */
 function number(value, digits) {
   if (value === null || value === undefined) return "–";
   return value.toFixed(digits).replace("-", "−");
@@ -29,7 +29,7 @@ function describe() {
     : "";
 }
 
-/** Return what the chosen run lacks for this image, or nothing. */
+/** Return a sentence on what the chosen run lacks for this image, or an empty text. */
 function missingOf(item, result, run) {
   const model = state.data.runs.find((one) => one.model === state.model).name;
   const which = `${model}, ${state.beta === "–" ? "" : `β = ${state.beta}, `}fold ${item.fold}, seed ${state.seed}`;
@@ -43,11 +43,16 @@ function fillNumbers(item, result, run, data) {
   const rows = [
     ["ged", `GED${n}`, number(result?.ged, 3)],
     ["diversity", "samples’ diversity", number(result?.diversity, 3)],
-    ["disagreement", data.kind === "masks" ? `${data.truth}s’ disagreement` : "modes’ disagreement", number(item.disagreement, 3)],
+    [
+      "disagreement",
+      data.kind === "masks" ? `${data.truth}s’ disagreement` : "modes’ disagreement",
+      number(item.disagreement, 3),
+    ],
     ["size", data.kind === "masks" ? "size, mean" : "ambiguous classes", sizeOf(item, data)],
     ["fold", "fold", String(item.fold)],
   ];
-  if (item.annotations !== null) rows.push(["annotations", "annotations", String(item.annotations)]);
+  if (item.annotations !== null)
+    rows.push(["annotations", "annotations", String(item.annotations)]);
   $("numbers").replaceChildren(
     ...rows.map(([key, term, text]) => {
       const pair = document.createElement("div");
@@ -85,7 +90,9 @@ function valuesAt(x, y) {
     plane.values[
       Math.floor((y * plane.height) / height) * plane.width + Math.floor((x * plane.width) / width)
     ];
-  const samples = [...layers].filter(([key]) => key.startsWith("sample")).map(([, layer]) => at(layer));
+  const samples = [...layers]
+    .filter(([key]) => key.startsWith("sample"))
+    .map(([, layer]) => at(layer));
   const words = [];
   if (data.scale) {
     const { low, high } = data.scale;
@@ -95,7 +102,8 @@ function valuesAt(x, y) {
   if (data.kind === "masks") {
     const marks = truth.map(at);
     words.push(`${marks.filter(Boolean).length} of ${marks.length} ${data.truth}s`);
-    if (samples.length) words.push(`${samples.filter(Boolean).length} of ${samples.length} samples`);
+    if (samples.length)
+      words.push(`${samples.filter(Boolean).length} of ${samples.length} samples`);
   } else {
     words.push(`label ${data.labels[at(truth[0])].name}`);
     for (const kind of unique(samples)) {

@@ -1,15 +1,15 @@
 /*
- * The explorer: one test image at a time, with what the graders drew and what a model draws.
+ * The explorer: one test image at a time, with the graders' masks and a model's samples.
  *
- * `state` is what was chosen; `shown` is the image and run that are on the page, decoded.
+ * `state` is the reader's choice; `shown` holds the decoded image and run on the page.
  */
 
-const KEPT = 8; // images that stay decoded
+const KEPT = 8; // number of images that stay decoded
 
 const $ = (name) => document.getElementById(`explorer-${name}`);
 const root = document.getElementById("explorer");
 const scripts = [...document.querySelectorAll("script.explorer-data")];
-const documents = new Map(); // by data set, parsed when it is chosen
+const documents = new Map(); // by data set; parsed when the data set is first chosen
 const cache = new Map(); // promises of decoded pictures, by data set, image and run
 
 const state = {
@@ -18,22 +18,22 @@ const state = {
   beta: "",
   seed: "",
   fold: "",
-  listed: [], // images in the list's order
+  listed: [], // images in the order of the list
   item: null, // the image
   overlay: true,
   enlarged: true,
-  hidden: new Set(), // graders that are not drawn
+  hidden: new Set(), // hidden graders
   pinned: null, // the layer that stays over the picture
   over: null, // the layer under the pointer or the focus
   level: 0,
   width: 0,
 };
 let shown = null;
-let turn = 0; // the last image that was asked for: an earlier one that comes later is not drawn
+let turn = 0; // counts requests: an image that finishes loading after a newer request is not drawn
 
-/* ---------- what can be chosen ---------- */
+/* ---------- choices ---------- */
 
-/** Fill a select with [value, text, disabled] and keep its value where it is still there. */
+/** Fill a select with [value, text, disabled]; keep its value if it is still available. */
 function fill(select, options, value) {
   select.replaceChildren(
     ...options.map(([key, text, disabled]) => {
@@ -50,7 +50,7 @@ function fill(select, options, value) {
 const unique = (values) => [...new Set(values)];
 const betaOf = (run) => run.beta ?? "–";
 
-/** Choose a data set and begin with its first run and image. */
+/** Choose a data set, and show its first run and image. */
 function chooseData(name) {
   const script = scripts.find((one) => one.dataset.dataset === name) ?? scripts[0];
   if (!documents.has(script)) documents.set(script, JSON.parse(script.textContent));
@@ -81,12 +81,14 @@ function fillModels() {
   fillRuns();
 }
 
-/** Offer what the chosen model was run with. */
+/** Offer the betas, seeds and folds of the chosen model. */
 function fillRuns() {
   const runs = state.data.runs.filter((run) => run.model === state.model);
   const option = (values, text) =>
     unique(values).map((value) => {
-      const none = !runs.some((run) => run.usable && [betaOf(run), String(run.seed)].includes(value));
+      const none = !runs.some(
+        (run) => run.usable && [betaOf(run), String(run.seed)].includes(value),
+      );
       return [value, text(value) + (none ? " (no samples)" : ""), none];
     });
   const betas = runs.map(betaOf).sort((a, b) => Number(a) - Number(b));
@@ -107,7 +109,7 @@ function hideWithoutChoice() {
   hide("seed", $("seed").options.length < 2);
 }
 
-/** Return the run that was chosen, of an image's fold; undefined where there is none. */
+/** Return the chosen run of an image's fold, or undefined. */
 function runOf(item) {
   return state.data.runs.find(
     (run) =>
@@ -118,13 +120,13 @@ function runOf(item) {
   );
 }
 
-/** Return what a run has for an image, or undefined. */
+/** Return the chosen run's result for an image, or undefined. */
 const resultOf = (item) => item.runs[runOf(item)?.index];
 
 /* ---------- the list of images ---------- */
 
-/** Return what the list is sorted by, for one image; null stands last. */
-function valueOf(item, key) {
+/** Return the value by which an image is sorted; null sorts last. */
+function sortValue(item, key) {
   if (key === "ged") return resultOf(item)?.ged ?? null;
   return item[key] ?? null;
 }
@@ -132,14 +134,14 @@ function valueOf(item, key) {
 function compare(key, downwards) {
   const names = new Intl.Collator("en", { numeric: true });
   return (a, b) => {
-    const [x, y] = [valueOf(a, key), valueOf(b, key)];
+    const [x, y] = [sortValue(a, key), sortValue(b, key)];
     if (x === null || y === null) return (x === null) - (y === null);
     if (typeof x === "string") return names.compare(x, y) || names.compare(a.name, b.name);
     return downwards ? y - x : x - y;
   };
 }
 
-/** Fill the list with the images of the fold that the search finds, in the order asked for. */
+/** Fill the list with the images that match fold and search, in the chosen order. */
 function list() {
   const sort = $("sort").value;
   const key = sort.replace("-", "");
@@ -155,14 +157,14 @@ function list() {
   choose(state.item, false);
 }
 
-/** Return an image's line in the list: what it is sorted by, and which one it is. */
+/** Return an image's line in the list: its sort value and its name. */
 function entry(item, key) {
-  const value = key === "subject" ? valueOf(item, "ged") : valueOf(item, key);
+  const value = key === "subject" ? sortValue(item, "ged") : sortValue(item, key);
   const digits = key === "area" ? 0 : 3;
   return `${number(value, digits)}\u2002${item.subject} · ${item.name}`;
 }
 
-/** Show an image and say which one it is. */
+/** Select an image in the list and show it. */
 function choose(item, byHand = true) {
   state.item = item;
   const place = state.listed.indexOf(item);
@@ -174,7 +176,7 @@ function choose(item, byHand = true) {
   show();
 }
 
-/** Go to the next image of the list, or the previous one. */
+/** Go forward or back in the list by this number of images. */
 function step(by) {
   const place = state.listed.indexOf(state.item) + by;
   if (place >= 0 && place < state.listed.length) choose(state.listed[place]);
@@ -182,7 +184,7 @@ function step(by) {
 
 /* ---------- decoding ---------- */
 
-/** Return what `make` promises, from the cache where it was asked for lately. */
+/** Return the promise of `make`, from the cache if it was used recently. */
 function kept(key, make) {
   const promise = cache.get(key) ?? make();
   cache.delete(key);
@@ -191,7 +193,7 @@ function kept(key, make) {
   return promise;
 }
 
-/** Return planes with 1 where a mask of the picture marks a pixel. */
+/** Return the masks of a picture as planes of 0 and 1. */
 async function masksOf(uri, count) {
   const planes = await planesOf(uri, count);
   for (const plane of planes) {
@@ -218,7 +220,7 @@ async function loadRun(data, result) {
   return { samples, deterministic };
 }
 
-/** Decode the chosen image and run, and draw them. */
+/** Decode and draw the chosen image and run. */
 async function show() {
   const own = ++turn;
   const { data, item } = state;
@@ -230,7 +232,7 @@ async function show() {
     result && kept(`${name} ${runOf(item).index}`, () => loadRun(data, result)),
   ]);
   if (own !== turn) return;
-  shown = { data, item, result, ...image, layers: layersOf(data, item, image, run) };
+  shown = { data, item, result, ...image, layers: layersOf(data, image, run) };
   describe();
   fillTruths();
   fillTiles();
@@ -239,18 +241,18 @@ async function show() {
 
 /* ---------- the address ---------- */
 
-/** Write the choice into the address, where the browser lets the page do so. */
+/** Write the choice into the address, if the browser allows it. */
 function remember() {
   const { data, model, beta, seed, item } = state;
   const parts = ["explorer", data.name, model, beta, seed, item.fold, item.row];
   try {
     history.replaceState(null, "", `#${parts.map(encodeURIComponent).join("/")}`);
   } catch {
-    // within another page, or too often for this browser: the address stays as it is
+    // inside a frame, or after too many changes, browsers refuse: keep the address
   }
 }
 
-/** Return what the address asks for, or null. */
+/** Return the choice in the address, or null. */
 function remembered() {
   const parts = location.hash.slice(1).split("/");
   if (parts[0] !== "explorer" || parts.length !== 7) return null;
@@ -320,7 +322,7 @@ function listen() {
   }
   $("search").addEventListener("input", list);
   $("sort").addEventListener("change", () => {
-    state.item = null; // the first one of the new order
+    state.item = null; // show the first image of the new order
     list();
   });
   $("list").addEventListener("change", () => choose(state.listed[$("list").selectedIndex]));
@@ -335,7 +337,9 @@ function listen() {
     draw();
   });
   for (const name of ["level", "width"]) {
-    $(name).addEventListener("input", () => setWindow($("level").valueAsNumber, $("width").valueAsNumber));
+    $(name).addEventListener("input", () =>
+      setWindow($("level").valueAsNumber, $("width").valueAsNumber),
+    );
   }
   for (const group of [$("maps"), $("samples")]) {
     for (const type of ["pointerover", "pointerout", "focusin", "focusout"]) {
@@ -355,10 +359,16 @@ function begin() {
   listen();
   const names = scripts.map((script) => script.dataset.dataset);
   const titles = scripts.map((script) => script.dataset.title);
-  fill($("dataset"), names.map((name, k) => [name, titles[k]]), wanted?.name);
+  fill(
+    $("dataset"),
+    names.map((name, k) => [name, titles[k]]),
+    wanted?.name,
+  );
   if (wanted) Object.assign(state, { model: wanted.model, beta: wanted.beta, seed: wanted.seed });
   chooseData($("dataset").value);
-  const item = state.data.images.find((one) => one.fold === wanted?.fold && one.row === wanted?.row);
+  const item = state.data.images.find(
+    (one) => one.fold === wanted?.fold && one.row === wanted?.row,
+  );
   if (item) choose(item, false);
 }
 

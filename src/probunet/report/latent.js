@@ -1,7 +1,7 @@
 "use strict";
 /*
- * The latent space: the segmentation under the pointer, or the one that the arrow keys chose, is
- * shown large over the other half of its grid, with its place in the prior's sigmas.
+ * The latent space: enlarge the segmentation under the pointer, or the one chosen with the arrow
+ * keys, over the other half of the grid, with its position in standard deviations of the prior.
  */
 (() => {
   /** Return an SVG element with these attributes. */
@@ -11,13 +11,13 @@
     return element;
   }
 
-  /** Return a number of sigmas as text, with its sign. */
+  /** Return a number of standard deviations as text, with its sign. */
   function sigmas(value) {
     const rounded = Math.round(value * 100) / 100;
     return `${rounded > 0 ? "+" : rounded < 0 ? "\u2212" : ""}${Math.abs(rounded)}\u00a0σ`;
   }
 
-  /** Let one figure's grid be looked at cell by cell. */
+  /** Make the cells of one figure's grid enlargeable. */
   function enlargeable(figure) {
     const grid = figure.querySelector("svg");
     const cells = Number(figure.dataset.cells);
@@ -33,7 +33,7 @@
     panel.hidden = true;
     const place = document.createElement("output");
 
-    /** Return a cell as a drawing of its own. */
+    /** Return a copy of a cell as a separate SVG. */
     function drawing(column, row) {
       const own = figure.querySelectorAll("svg.cell")[row * cells + column];
       if (own) {

@@ -1,7 +1,7 @@
 "use strict";
 /*
- * Buttons that copy the text of an element. The clipboard is not there in every browser for a file
- * that was opened from a disk: then the text is selected and copied as by hand.
+ * Buttons that copy the text of an element. Some browsers have no clipboard for a page that was
+ * opened from a disk: then the text is selected and copied with the older command.
  */
 (() => {
   /** Select an element's text; return whether the browser could copy it. */

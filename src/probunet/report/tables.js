@@ -1,17 +1,17 @@
 "use strict";
 /*
- * Tables that can be sorted by each of their columns: the heads become buttons. Rows without a value
- * stand last either way; rows that are no model's stay below the models.
+ * Tables that can be sorted by any column: the column heads become buttons. Rows without a value are
+ * last in both directions; the degenerate predictors stay below the models.
  */
 (() => {
-  /** Return what a row is sorted by in a column: a number, a text, or null. */
+  /** Return the value by which a row is sorted: a number, a text, or null. */
   function key(row, column) {
     const cell = row.cells[column];
     if (column === 0) return cell.textContent;
     return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
   }
 
-  /** Return how two keys compare; without a value is last whatever the direction. */
+  /** Compare two keys; null is last in both directions. */
   function compare(a, b, direction) {
     if (a === null || b === null) return (a === null) - (b === null);
     return direction * (typeof a === "string" ? a.localeCompare(b) : a - b);
@@ -29,7 +29,7 @@
     });
   }
 
-  /** Whether a column has anything to sort by. */
+  /** Return whether a column has values to sort by. */
   function sortable(table, column) {
     return [...table.tBodies[0].rows].some((row) => key(row, column) !== null);
   }
