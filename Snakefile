@@ -9,7 +9,6 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/site.smk"
 include: "workflow/rules/containers.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/prepare.smk"
@@ -29,8 +28,8 @@ rule all:
     """The report and the tables of the study that the configuration describes."""
     default_target: True
     input:
-        results("report.html"),
-        results("ro-crate-metadata.json"),
-        results("scores.csv"),
-        results("summary.csv"),
-        results("comparison.csv"),
+        plan.results("report.html"),
+        plan.results("ro-crate-metadata.json"),
+        plan.results("scores.csv"),
+        plan.results("summary.csv"),
+        plan.results("comparison.csv"),

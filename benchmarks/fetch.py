@@ -1,14 +1,10 @@
-"""What a download of LIDC-IDRI costs, from a real S3 server (rclone) on this machine's loopback.
+"""Time and data volume of a download of LIDC-IDRI from a local S3 server (rclone).
 
-    python benchmarks/fetch.py --json out.json
-
-The slices are noise of 512 x 512 under the real series' UIDs and z, in the publisher's layout. Both
-sides share the processors. Rates against `s5cmd` are of the same objects, one run after the other,
-the shortest of several.
+The slices are noise of 512 x 512 with the UIDs and z of real series, in the publisher's layout.
+Client and server share the processors. Rates of `fetch` and `s5cmd` are of the same objects, in
+turn; ratios are of the shortest times.
 """
 
-import argparse
-import json
 import resource
 import shutil
 import socket
@@ -27,25 +23,26 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from common import parser, seconds, write
 from probunet.config import Fetch
+from probunet.datasets.lidc.config import LidcSource
+from probunet.datasets.lidc.idc import fetch_idc
+from probunet.datasets.lidc.idc_index import read_header_of
+from probunet.datasets.lidc.idc_plan import Wanted, wanted
 from probunet.fetch.bucket import Bucket
 from probunet.fetch.http import Client
-from probunet.fetch.idc import BUCKET, fetch_idc
-from probunet.fetch.idc_index import look_into
-from probunet.fetch.idc_plan import Wanted, wanted
 
-PATIENTS = 10  # with a series each, of which 7.4 % carry outlines; of all 883 series, 6.8 %
+PATIENTS = 10  # with one series each; 7.4 % of their slices have outlines (all series: 6.8 %)
+BUCKET = "idc-open-data"
 HEADERS = 5_000
 GIGABIT = 125_000_000  # bytes a second
 BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=3)
+    arguments = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="probunet-") as scratch:
         folder = Path(scratch)
         series = wanted(PATIENTS)
@@ -62,14 +59,16 @@ def main() -> None:
             }
         with s3_server(folder / "s3", "--bwlimit", f"{GIGABIT}B") as endpoint:
             figures["whole at 1 Gbit/s"] = whole(folder, endpoint, series, repeats)
-    text = json.dumps(figures, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    write(figures, arguments.json)
+
+
+def source_of(endpoint: str, **keys: str) -> LidcSource:
+    """Return the data set's section for the local server."""
+    return LidcSource(patients=PATIENTS, endpoint_url=endpoint, bucket=BUCKET, **keys)
 
 
 def outlined(folder: Path, endpoint: str, series: list[Wanted]) -> dict[str, float]:
-    """Return the share of the series' bytes that a download of outlined slices moves."""
+    """Return the share of the series' bytes that a download of outlined slices transfers."""
     all_bytes = sum(size_of(folder / "s3" / BUCKET / item.prefix) for item in series)
     received: list[int] = []
     close = Client.__exit__
@@ -79,9 +78,8 @@ def outlined(folder: Path, endpoint: str, series: list[Wanted]) -> dict[str, flo
         close(client, *error)
 
     Client.__exit__ = count
-    start = time.perf_counter()
-    fetch_idc(folder / "raw", folder / "manifest.json", PATIENTS, endpoint_url=endpoint)
-    seconds = time.perf_counter() - start
+    source, manifest = source_of(endpoint), folder / "manifest.json"
+    duration = seconds(lambda: fetch_idc(folder / "raw", manifest, source, Fetch()))
     Client.__exit__ = close
     return {
         "series": len(series),
@@ -90,26 +88,26 @@ def outlined(folder: Path, endpoint: str, series: list[Wanted]) -> dict[str, flo
         "series_mb": all_bytes / 1e6,
         "moved_mb": received[0] / 1e6,
         "moved_share": received[0] / all_bytes,
-        "seconds": seconds,
+        "seconds": duration,
     }
 
 
 def headers(endpoint: str) -> dict[str, float]:
-    """Return how many headers are read a second, and what memory that took."""
+    """Return the headers read per second, and the additional memory."""
     with Client(Fetch()) as client, ThreadPoolExecutor(Fetch().connections) as requests:
         bucket = Bucket(client, endpoint, "headers")
         start = time.perf_counter()
         objects = bucket.list("")
         listed = time.perf_counter()
         before = peak_mib()
-        found = list(requests.map(lambda one: look_into(bucket, one, Path(one.key)), objects))
-        seconds = time.perf_counter() - listed
+        found = list(requests.map(lambda one: read_header_of(bucket, one, Path(one.key)), objects))
+        duration = time.perf_counter() - listed
     assert len(found) == HEADERS
     assert all(one.reason is None for one, _ in found)
     return {
         "objects": len(objects),
         "list_s": listed - start,
-        "headers_per_second": len(objects) / seconds,
+        "headers_per_second": len(objects) / duration,
         "more_memory_mib": peak_mib() - before,
     }
 
@@ -117,28 +115,24 @@ def headers(endpoint: str) -> dict[str, float]:
 def whole(
     folder: Path, endpoint: str, series: list[Wanted], repeats: int
 ) -> dict[str, float | list[float]]:
-    """Return the rates of whole series by `fetch` and by `s5cmd cp`."""
+    """Return the rates of whole series with `fetch` and with `s5cmd cp`."""
     size = sum(size_of(folder / "s3" / BUCKET / item.prefix) for item in series)
+    source = source_of(endpoint, slices="all")
+    copies = "\n".join(f"cp 's3://{BUCKET}/{item.prefix}*' {folder}/s5cmd/" for item in series)
+    s5cmd = [BIN / "s5cmd", "--no-sign-request", "--endpoint-url", endpoint, "run"]
+
+    def fetch() -> None:
+        fetch_idc(folder / "raw", folder / "m.json", source, Fetch())
+
+    def copy() -> None:
+        subprocess.run(s5cmd, input=copies, text=True, check=True, stdout=subprocess.DEVNULL)
+
     ours, theirs = [], []
     for _ in range(repeats):
-        shutil.rmtree(folder / "raw.index", ignore_errors=True)
-        shutil.rmtree(folder / "raw", ignore_errors=True)
-        start = time.perf_counter()
-        fetch_idc(
-            folder / "raw", folder / "m.json", len(series), slices="all", endpoint_url=endpoint
-        )
-        ours.append(time.perf_counter() - start)
-        shutil.rmtree(folder / "s5cmd", ignore_errors=True)
-        lines = [f"cp 's3://{BUCKET}/{item.prefix}*' {folder}/s5cmd/" for item in series]
-        start = time.perf_counter()
-        subprocess.run(
-            [BIN / "s5cmd", "--no-sign-request", "--endpoint-url", endpoint, "run"],
-            input="\n".join(lines),
-            text=True,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.append(time.perf_counter() - start)
+        for name in ("raw.index", "raw", "s5cmd"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        ours.append(seconds(fetch))
+        theirs.append(seconds(copy))
     return {
         "mb": size / 1e6,
         "fetch_s": ours,
@@ -186,7 +180,7 @@ def s3_server(folder: Path, *options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [BIN / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", *options]
-    # rclone would read all objects anew for each list, to tell their MD5
+    # without this, rclone reads all objects for each listing, to compute their MD5
     command += ["--etag-hash", "", folder]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

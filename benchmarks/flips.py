@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from probunet.cityscapes import CLASSES, FLIPS, MODE_PROBABILITIES, MODES, draw_flips, flip
+from probunet.flips import CLASSES, FLIPS, MODE_PROBABILITIES, MODES, draw_flips, flip
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.mode_shares import mode_shares
 from probunet.metrics.modes import mode_distances

@@ -1,19 +1,17 @@
-"""Measures the model: a training step against the usual way, and 16 samples against 1.
+"""Time of a training step, compared with the usual implementation, and of 16 samples and 1.
 
-    python benchmarks/model.py --json model.json [--device cuda] [--threads 2]
-
-Needs torch and NumPy only. Ratios are medians over rounds in which both sides run by turns, so
-that a busy machine slows both.
+Needs torch and NumPy only. Ratios are medians over rounds in which both run in turn, so that other
+load on the machine affects both.
 """
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
+
+from common import parser, write
 from usual import UsualProbabilisticUNet
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
@@ -27,12 +25,11 @@ PAPER = (32, 64, 128, 256, 512)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result here")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--threads", type=int, help="CPU threads")
+    arguments.add_argument("--rounds", type=int, default=7)
+    options = arguments.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -46,14 +43,11 @@ def main():
     }
     if device.type == "cuda":
         result["paper_setting"] = paper_setting(device)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+    write(result, options.json)
 
 
 def training_step(device, rounds):
-    """One step, batch 8 of 128x128: the usual way in float32, the package's in each precision."""
+    """Return the time of a step with batch 8 of 128x128, for both implementations."""
     image, mask, noise = _batch(device, 8)
     usual, _ = _models(SMALL, device)
     sides = {"usual": _stepper(usual, "float32", lambda: usual.loss(image, mask, noise, 1.0)[0])}
@@ -78,13 +72,13 @@ def training_step(device, rounds):
         }
         if errors[precision] > 1e-4:
             sys.exit(f"{precision}: losses differ by {errors[precision]:.1e}, more than 1e-4")
-    # what `precision: auto` takes on this machine
+    # the choice of `precision: auto` on this machine
     result["auto"] = {"precision": precisions[-1], **result[precisions[-1]]}
     return result
 
 
 def samples(device, rounds):
-    """Sixteen samples of a batch of 8 against one, features and prior included, float32."""
+    """Return the time of 16 samples and of one for a batch of 8, with features and prior."""
     image, _, _ = _batch(device, 8)
     _, ours = _models(SMALL, device)
     noise = torch.randn(16, 8, ARCHITECTURE["latent_dim"], device=device)
@@ -103,7 +97,7 @@ def samples(device, rounds):
 
 
 def paper_setting(device):
-    """Images a second at the paper's full size, batch 32."""
+    """Return the images per second at the paper's full size with batch 32."""
     image, mask, noise = _batch(device, 32)
     result = {}
     for name, precision, compiled in (
@@ -129,7 +123,7 @@ def _batch(device, size):
 
 
 def _models(channels, device):
-    """Return the network written the usual way and the package's, with the same weights."""
+    """Return the usual model and this package's, with the same weights."""
     ours = build(
         "probabilistic_unet",
         {**ARCHITECTURE, "channels": channels, "initialisation": "orthogonal"},
@@ -154,7 +148,7 @@ def _stepper(model, precision, loss):
 
 
 def _by_turns(sides, rounds, device):
-    """Return each side's seconds, one per round; the first two rounds only warm up."""
+    """Return the seconds of each model, one per round; the first two rounds are not counted."""
     seconds = {name: [] for name in sides}
     for _ in range(rounds + 2):
         for name, run in sides.items():

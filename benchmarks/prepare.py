@@ -1,47 +1,36 @@
-"""How long `prepare` takes, against only reading and decoding the same slices.
+"""Time of `prepare`, compared with reading and decoding the same slices.
 
-    python benchmarks/prepare.py --slices 1000 --json out.json
-
-Everything is timed with the workers already up and the files in the system's cache, and repeated;
-the ratios are of the shortest times.
+All times are measured with running workers and cached files; ratios are of the shortest times.
 """
 
-import argparse
-import json
 import resource
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from probunet.fetch.phantom import fetch_phantom
+from common import parser, seconds, write
+from probunet.datasets.lidc.manifest import Manifest
+from probunet.datasets.lidc.phantom import fetch_phantom
+from probunet.datasets.lidc.plan import plan_crops
 from probunet.files import remove
-from probunet.manifest import Manifest
 from probunet.prepare.cluster import local_client, run_tasks
-from probunet.prepare.lidc import plan_crops
 from probunet.prepare.parts import fill_store
 
 SLICES_PER_PATIENT = 16.7  # 14,627 slices with outlines, 875 patients
-BATCH = 60  # slices per task of the baseline, about what a shard of 64 crops has
+BATCH = 60  # slices per task of the baseline, as many as in a shard of 64 crops
 
 
 def main() -> None:
-    """Print the times and ratios as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=1000)
-    parser.add_argument("--raw", type=Path, help="a manifest, instead of phantoms made for this")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--slices", type=int, default=1000)
+    options.add_argument("--raw", type=Path, help="a manifest to use instead of synthetic slices")
+    options.add_argument("--repeats", type=int, default=5)
+    arguments = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="probunet-") as scratch:
         folder = Path(scratch)
         manifest = arguments.raw or make_phantoms(folder, arguments.slices)
         figures = measure(manifest, folder, arguments.repeats)
-    text = json.dumps(figures, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    write(figures, arguments.json)
 
 
 def make_phantoms(folder: Path, slices: int) -> Path:
@@ -58,7 +47,7 @@ def measure(manifest: Path, folder: Path, repeats: int) -> dict[str, Any]:
     store = folder / "crops.zarr"
     decode: list[float] = []
     prepare: dict[int, list[float]] = {1: [], 2: []}
-    memory: list[float] = []  # MiB, the one worker's peak after each repetition
+    memory: list[float] = []  # peak of the one worker after each repetition, MiB
     for workers, times in prepare.items():
         with local_client(workers) as client:
 
@@ -69,7 +58,7 @@ def measure(manifest: Path, folder: Path, repeats: int) -> dict[str, Any]:
             def read() -> None:
                 list(run_tasks(client, decode_slices, batches, "decode"))
 
-            make(), read()  # imports, and the files into the cache
+            make(), read()  # import modules and fill the cache
             for _ in range(repeats):
                 times.append(seconds(make))
                 if workers == 1:
@@ -87,12 +76,6 @@ def measure(manifest: Path, folder: Path, repeats: int) -> dict[str, Any]:
         "one_worker_over_two": min(prepare[1]) / min(prepare[2]),
         "worker_peak_mib": memory,
     }
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def decode_slices(paths: list[Path]) -> int:

@@ -1,13 +1,10 @@
-"""Seconds and memory of a full-size report: 1,992 test images, 16 samples, 8 runs; and its opening.
+"""Time and memory of a full-size report: 1,992 test images, 16 samples, 8 runs; time to open it.
 
-    python benchmarks/report.py --json report.json --demo .
-
-The study is made up for this: lesions are ellipses in noise, samples and graders are the same
-ellipse jittered. `--demo` names the folder in which `make demo` has run; its report is built again,
-elsewhere. Each report is then opened in headless Chromium, until the explorer's picture is drawn.
+The study is synthetic: lesions are ellipses in noise, samples and graders are randomly changed
+ellipses. `--demo` names the folder of `make demo`, whose report is built again in another folder.
+Each report is opened in headless Chromium until the explorer's image is drawn.
 """
 
-import argparse
 import json
 import os
 import re
@@ -22,22 +19,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from common import parser, write
+from probunet.datasets.lidc.store import SIZE, Columns, CropAttributes, create_crops, open_crops
 from probunet.metrics.bits import GRADERS, pack
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
-from probunet.store import (
-    SHARD,
-    SIZE,
-    Columns,
-    CropAttributes,
-    SampleAttributes,
-    create_crops,
-    open_crops,
-    seal,
-    write_samples,
-    write_shard,
-)
+from probunet.store import SHARD, SampleAttributes, seal, write_samples, write_shard
 
 IMAGES = 1992  # the paper's test set
 PER_PATIENT = 14
@@ -57,7 +45,7 @@ PAIRS = (  # models and betas: 8 runs on the same images
 TARGETS = {"full size": {"seconds": 180, "megabytes of memory": 2000}, "demo": {"seconds": 20}}
 LARGEST = 15  # MB, of the file
 FIRST_PICTURE = 2.0  # seconds from opening
-# the explorer's picture is there when its canvas is not of one colour
+# the explorer's image is drawn when its canvas has several colours
 DRAWN = """() => {
   const canvas = document.querySelector("#explorer canvas");
   if (!canvas || !canvas.width) return false;
@@ -67,11 +55,10 @@ DRAWN = """() => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument("--images", type=int, default=IMAGES)
-    parser.add_argument("--demo", type=Path, help="the folder in which `make demo` has run")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--images", type=int, default=IMAGES)
+    options.add_argument("--demo", type=Path, help="the folder in which `make demo` has run")
+    arguments = options.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         make_study(Path(folder), arguments.images)
@@ -86,14 +73,11 @@ def main() -> None:
         **figures,
         "targets": TARGETS | {"megabytes": LARGEST, "first picture, s": FIRST_PICTURE},
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    write(result, arguments.json)
 
 
 def measured(study: Path, output: Path) -> dict[str, float]:
-    """Return what the report of a study takes, how large it is, and how fast it opens."""
+    """Build the report of a study; return time, memory, size and time to open it."""
     report = output / "again" / "report.html"
     report.parent.mkdir()
     results = study / "results"
@@ -103,7 +87,7 @@ def measured(study: Path, output: Path) -> dict[str, float]:
         command += [f"--{name}", str(results / f"{name}.csv")]
     for store in sorted((study / "data").glob("*.zarr")):
         command += ["--store", str(store)]
-    command += ["--examples", "300", "--output", str(report)]
+    command += ["--output", str(report)]
     command += ["--figures", str(report.parent / "figures")]
     command += ["--logs", str(study / "logs"), "--benchmarks", str(study / "benchmarks")]
     start = time.perf_counter()
@@ -122,13 +106,13 @@ def measured(study: Path, output: Path) -> dict[str, float]:
 
 
 def images_in(report: Path) -> int:
-    """Return how many test images the explorer of a report holds."""
+    """Return the number of test images in the explorer of a report."""
     documents = re.findall(r'class="explorer-data"[^>]*>(.*?)</script>', report.read_text())
     return sum(len(json.loads(document)["images"]) for document in documents)
 
 
 def first_picture(report: Path) -> float:
-    """Return the seconds from opening a report to its first picture, at a laptop's width."""
+    """Return the time from opening a report to its first image, in seconds."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -145,7 +129,7 @@ def first_picture(report: Path) -> float:
 
 
 def make_study(folder: Path, images: int) -> None:
-    """Write a store, eight runs on all of its images, and their tables, as the workflow would."""
+    """Write a store, eight runs on all its images, and their tables."""
     random = np.random.default_rng(0)
     store, results = folder / "data" / "lidc.zarr", folder / "results"
     store.parent.mkdir(parents=True)
@@ -165,10 +149,10 @@ def make_study(folder: Path, images: int) -> None:
 
 
 def write_store(path: Path, lesions: NDArray[np.float64], random: np.random.Generator) -> None:
-    """Write a store of crops of these lesions."""
+    """Write a store of crops of the lesions."""
     count = len(lesions)
     columns = Columns(
-        patient=np.array([f"MADE-UP-{i // PER_PATIENT:04}" for i in range(count)]),
+        patient=np.array([f"SYNTHETIC-{i // PER_PATIENT:04}" for i in range(count)]),
         series=np.array([f"2.25.{i // PER_PATIENT}" for i in range(count)]),
         z=2.5 * np.arange(count),
         lesion=np.zeros(count, np.int32),
@@ -186,7 +170,7 @@ def write_store(path: Path, lesions: NDArray[np.float64], random: np.random.Gene
         left_out={},
         left_out_patients=(),
         manifest_sha256="0" * 64,
-        licence="made up for a benchmark",
+        licence="CC0",
         versions={},
     )
     create_crops(path, columns, attributes)
@@ -237,18 +221,20 @@ def drawn(
 def ellipses(
     lesions: NDArray[np.float64], spread: float, side: int, random: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return masks (images, side, side) of lesions (row, column, two radii), jittered."""
+    """Return masks (images, side, side) of randomly changed lesions (row, column, two radii)."""
     y, x = np.ogrid[:side, :side]
     jitter = random.normal(0, spread, lesions.shape)
     row, column = (lesions[:, :2] + 10 * jitter[:, :2]).T[:, :, None, None]
     radii = (lesions[:, 2:] * np.exp(jitter[:, 2:])).T[:, :, None, None]
-    bumps = 1 + 0.1 * np.sin(3 * np.arctan2(y - row, x - column))  # no outline is an ellipse
+    bumps = 1 + 0.1 * np.sin(
+        3 * np.arctan2(y - row, x - column)
+    )  # realistic outlines are not elliptic
     masks: NDArray[np.bool_] = np.hypot((y - row) / radii[0], (x - column) / radii[1]) < bumps
     return masks
 
 
 def training_log(random: np.random.Generator) -> Iterator[str]:
-    """Yield the lines of a training of the paper's length."""
+    """Yield the lines of a training log of the paper's length."""
     for step in range(100, 240_001, 100):
         kl = 10 * (1 - np.exp(-step / 5e3)) + random.uniform(0, 1)
         loss = 600 * np.exp(-step / 2e4) + 60 + random.normal(0, 4)

@@ -1,33 +1,26 @@
-"""Seconds that all scores of a run on Cityscapes take: 500 scenes of 256x512, 16 samples, 32 modes.
+"""Time of all scores of a run on Cityscapes: 500 scenes of 256x512, 16 samples, 32 modes.
 
-    python benchmarks/scenes.py --json scenes.json
-
-The scenes are drawn, hence synthetic; a sample is the label with flips, moved by up to 3 pixels.
+The scenes are synthetic; a sample is the flipped label, moved by up to 3 pixels.
 """
 
-import argparse
-import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
-from probunet.cityscapes import CLASSES, IGNORE, TRAIN_ID_OF, draw_flips, flip
-from probunet.fetch.streets import draw_street
-from probunet.run import Run
-from probunet.score.run import score_run
-from probunet.store import (
-    SHARD,
-    SampleAttributes,
+from common import parser, seconds, write
+from probunet.datasets.cityscapes.labels import TRAIN_ID_OF
+from probunet.datasets.cityscapes.store import (
     SceneAttributes,
     SceneColumns,
     create_scenes,
     open_scenes,
-    seal,
-    write_shard,
 )
-from probunet.store.samples import write_sample_parts
+from probunet.datasets.cityscapes.streets import draw_street
+from probunet.flips import CLASSES, IGNORE, draw_flips, flip
+from probunet.run import Run
+from probunet.score.run import score_run
+from probunet.store import SHARD, SampleAttributes, seal, write_sample_parts, write_shard
 
 SCENES = 500
 SIZE = (256, 512)
@@ -38,22 +31,16 @@ RUN = Run("cityscapes", "probabilistic_unet", 1.0, 0, 0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument("--scenes", type=int, default=SCENES)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--scenes", type=int, default=SCENES)
+    arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store, samples = Path(folder, "cityscapes.zarr"), Path(folder, "samples.zarr")
         write_scenes(store, arguments.scenes)
         write_samples(samples, store)
-        start = time.perf_counter()
-        score_run(samples, store, Path(folder, "scores.parquet"), N)
-        taken = time.perf_counter() - start
-    figures = {"scenes": arguments.scenes, "samples": SAMPLES, "score_run_seconds": taken}
-    text = json.dumps(figures | {"target_seconds": TARGET}, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+        time = seconds(lambda: score_run(samples, store, Path(folder, "scores.parquet"), N))
+    figures = {"scenes": arguments.scenes, "samples": SAMPLES, "score_run_seconds": time}
+    write(figures | {"target_seconds": TARGET}, arguments.json)
 
 
 def write_scenes(path: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""How Sphinx builds this folder; `make docs` calls it. The pages read well on GitHub, too."""
+"""Sphinx configuration of this folder, for `make docs`. The pages are also readable on GitHub."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -19,21 +19,21 @@ html_copy_source = False
 html_show_copyright = False
 
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3  # headings have the anchors that GitHub gives them
+myst_heading_anchors = 3  # the same anchors of headings as on GitHub
 html_math_renderer = "mathml"
 
 
 def setup(app: Sphinx) -> None:
-    """Have formulas drawn by the browser itself: a built page asks no other server for anything."""
-    app.add_html_math_renderer("mathml", (_within_a_line, None), (_between_lines, None))
+    """Render formulas as MathML: a built page loads nothing from another server."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
 
 
-def _within_a_line(self: HTML5Translator, node: nodes.math) -> None:
+def _inline(self: HTML5Translator, node: nodes.math) -> None:
     self.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
 
-def _between_lines(self: HTML5Translator, node: nodes.math_block) -> None:
+def _block(self: HTML5Translator, node: nodes.math_block) -> None:
     formula = tex2mathml(node.astext(), as_block=True)
     self.body.append(f'<div class="formula">{formula}</div>')
     raise nodes.SkipNode

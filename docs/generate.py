@@ -1,6 +1,6 @@
-"""Write the reference pages that the code itself knows: `make reference`.
+"""Write the reference pages of configuration and commands from the code: `make reference`.
 
-They are committed, so that they can be read where the code is; a test tells when they are old.
+The pages are committed, so that they can be read on GitHub; a test compares them with the code.
 """
 
 import json
@@ -14,12 +14,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 import typer
 
 from probunet.cli import app
-from probunet.config import PAPER, Config
+from probunet.study import Config, Datasets
 
 FOLDER = Path(__file__).parent / "reference"
-MADE = "<!-- Made by `make reference` from {source}; edit that. -->"
+MADE = "<!-- `make reference` writes this page from {source}; do not edit it. -->"
 PLAIN = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true/false"}
-OVERRIDES = "overridesdata-set"  # the anchor of what can be set for one data set
+OVERRIDES = "overridesdata-set"  # the anchor of the keys of one data set's overrides
 FIRST = ("datasets", "folds", "beta", "models", "seeds")
 BOUNDS = {
     "minimum": "at least {}",
@@ -36,12 +36,11 @@ def config_page() -> str:
     lines = [
         "# Configuration",
         "",
-        MADE.format(source="src/probunet/config.py"),
+        MADE.format(source="src/probunet/study.py and src/probunet/config/"),
         "",
-        "Every key of `config.yaml`. What is left out takes the default, which is the paper's "
-        "value for LIDC-IDRI where the paper gives one. Unknown keys are errors. An editor that "
-        "reads JSON schemas can complete and check the file with "
-        "`workflow/schemas/config.schema.json`.",
+        "Every key of `config.yaml`. A key that is left out takes its default: the paper's value "
+        "for LIDC-IDRI, if the paper has one. Unknown keys are errors. An editor with support for "
+        "JSON schemas can complete and check the file with `workflow/schemas/config.schema.json`.",
     ]
     for path, schema in _sections(root):
         lines += ["", f"## {_code(path) if path else 'Top level'}", "", schema["description"], ""]
@@ -50,7 +49,7 @@ def config_page() -> str:
             [_key(path, name, part, root) for name, part in _in_order(schema["properties"])],
         )
         if schema.get("additionalProperties"):
-            lines += ["", f"Another name is that of images of your own: {_own(path)}."]
+            lines += ["", f"Any other name is a folder of your own images: {_free(path)}."]
     return "\n".join([*lines, "", *_paper(), ""])
 
 
@@ -61,10 +60,13 @@ def cli_page() -> str:
         "",
         MADE.format(source="src/probunet/cli.py"),
         "",
-        "The workflow calls these; by hand they do the same. Every command ends with exit code 0, "
-        "with 1 and one line of advice after a mistake, or with 2 if an option is wrong. "
-        "`probunet train` ends with 75 when it has saved itself before its time ran out: give the "
-        "same command again.",
+        "The workflow calls these commands; you can type them, too. The exit code is 0 on success, "
+        "1 after an error, with a message that says what to do, and 2 if an option is wrong. "
+        "`probunet train` ends with 75 when it has saved a checkpoint before its time limit: run "
+        "the same command again.",
+        "",
+        "`--settings` takes the path of a `config.yaml`, with the data set's `overrides`, or some "
+        "of its keys as JSON. Keys that are left out take the paper's values.",
     ]
     for words, command in _commands(typer.main.get_command(app), "probunet"):
         lines += ["", f"## {_code(words)}", "", command.help or "", ""]
@@ -73,7 +75,7 @@ def cli_page() -> str:
 
 
 def _sections(root: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each section's path and schema, the root first; overrides' parts stand once."""
+    """Yield each section's path and schema, the root first; those of `overrides` once."""
     yield "", root | {"description": "The keys of the file itself, and its sections."}
     waiting = _in_order(root["properties"])
     while waiting:
@@ -89,11 +91,11 @@ def _sections(root: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         else:
             waiting = inner + waiting
         if path == "datasets":
-            waiting.insert(len(inner), ("datasets.<name>", {"$ref": "#/$defs/Folder"}))
+            waiting.insert(len(inner), ("datasets.<name>", {"$ref": "#/$defs/FolderSource"}))
 
 
 def _in_order(properties: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return keys and their schemas, those first that every study chooses."""
+    """Return keys and their schemas, starting with the keys that every study sets."""
     first = [(name, properties[name]) for name in FIRST if name in properties]
     return first + [item for item in properties.items() if item[0] not in FIRST]
 
@@ -165,21 +167,26 @@ def _paper() -> list[str]:
     """Return the table of the paper's values for data sets that differ from the defaults."""
     lines = ["## The paper's values for Cityscapes", ""]
     lines += [
-        "Where a file says nothing, Cityscapes takes these instead of the defaults. What "
-        "`overrides.cityscapes` says comes first, then what stands above for all, then these.",
+        "For Cityscapes, these values replace the defaults. A value for all data sets in "
+        "`config.yaml` replaces them, and a value in `overrides.cityscapes` replaces both.",
         "",
     ]
     defaults = json.loads(Config.model_validate({"datasets": {"lidc": {}}}).model_dump_json())
     rows = [
         [_code(f"{section}.{key}"), _value(defaults[section][key]), _value(value)]
-        for section, keys in PAPER["cityscapes"].items()
+        for section, keys in _section("cityscapes").paper.items()
         for key, value in keys.items()
     ]
     return lines + _table(["key", "LIDC-IDRI", "Cityscapes"], rows)
 
 
+def _section(dataset: str) -> Any:
+    """Return the class of a built-in data set's section."""
+    return get_args(Datasets.model_fields[dataset].annotation)[0]
+
+
 def _commands(command: Any, words: str) -> Iterator[tuple[str, Any]]:
-    """Yield each command that does something, with the words that call it."""
+    """Yield each command that is not a group, with the words that call it."""
     if not hasattr(command, "commands"):
         yield words, command
         return
@@ -194,8 +201,8 @@ def _option(option: Any) -> list[str]:
     default = "required" if option.required else _option_default(option.default)
     kind = "" if getattr(option, "is_flag", False) else _kind(option.type_descriptor.annotation)
     bounds = [("at least", option.min), ("at most", option.max)]
-    told = ", ".join(f"{text} {_number(value)}" for text, value in bounds if value is not None)
-    return [named, default, _with_type(option.help or "", kind, told)]
+    limits = ", ".join(f"{text} {_number(value)}" for text, value in bounds if value is not None)
+    return [named, default, _with_type(option.help or "", kind, limits)]
 
 
 def _option_default(value: Any) -> str:
@@ -230,9 +237,9 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _with_type(meaning: str, kind: str, bounds: str) -> str:
-    """Return a meaning, and after it what the value is and its bounds."""
-    told = ", ".join(part for part in (kind, bounds) if part)
-    return f"{meaning} *{told[0].upper()}{told[1:]}.*".lstrip() if told else meaning
+    """Return a meaning, followed by the value's type and its bounds."""
+    text = ", ".join(part for part in (kind, bounds) if part)
+    return f"{meaning} *{text[0].upper()}{text[1:]}.*".lstrip() if text else meaning
 
 
 def _value(value: Any) -> str:
@@ -253,9 +260,10 @@ def _anchor(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
-def _own(path: str) -> str:
+def _free(path: str) -> str:
+    """Return a link to the keys of a data set that is not built in."""
     link = "datasetsname" if path == "datasets" else OVERRIDES
-    return f"[the keys below](#{link})"
+    return f"[its keys](#{link})"
 
 
 PAGES = {"config.md": config_page, "cli.md": cli_page}

@@ -11,7 +11,7 @@ ABSENT = ["zarr", "pydantic", "pydicom", "dask", "scipy", "pandas", "snakemake",
 
 
 @pytest.mark.parametrize("name", ["model", "flips"])
-def test_a_model_s_benchmark_needs_torch_and_numpy_only(name: str) -> None:
+def test_a_model_s_benchmark_needs_torch_and_numpy_only(name):
     block = "; ".join(f"sys.modules[{module!r}] = None" for module in ABSENT)
     code = f"import sys; {block}; sys.path.insert(0, {str(BENCHMARKS)!r}); import {name}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

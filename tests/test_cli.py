@@ -1,37 +1,43 @@
+"""The command: a user's mistake is one line, and what it prints without making anything."""
+
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).parents[1] / "../shared/lidc-sample"
-IDC = ["fetch", "lidc", "--manifest", "m", "--folder", "f"]
+from support.commands import probunet, settings_of
+
+SAMPLE = Path(__file__).parents[2] / "shared/lidc-sample"
+FETCH = ["fetch", "--dataset", "lidc", "--settings", settings_of("lidc", source="phantom")]
+INTO = ["--manifest", "m", "--folder", "f"]
+PREPARE = ["prepare", *FETCH[1:]]
+IDC = [*FETCH[:4], settings_of("lidc", source="idc"), *INTO]
+STREETS = ["fetch", "--dataset", "cityscapes", "--settings"]
+OFFICIAL = [*STREETS, settings_of("cityscapes", source="official")]
+DRAWN = [*STREETS, settings_of("cityscapes", source="phantom"), *INTO]
+MINE = ["fetch", "--dataset", "mine", "--settings"]
+MINE += [settings_of("mine", source="folder", path="here"), *INTO]
 REPORT = ["report", "lidc/unet/beta-1/fold-0/seed-0", "--scores", "s", "--summary", "s"]
 REPORT += ["--comparison", "c", "--store", "absent", "--output", "o"]
+FOLDS = ["folds", *FETCH[1:], "--store", "absent", "--output", "f"]
 
 
-def probunet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from probunet.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-def test_verbs_are_listed_in_their_order() -> None:
+def test_verbs_are_listed_in_their_order():
     shown = probunet("--help").stdout
-    verbs = ["fetch", "prepare", "train", "sample", "score", "report"]
+    verbs = ["fetch", "prepare", "folds", "train", "sample", "score", "report"]
     places = [shown.index(f" {verb} ") for verb in verbs]
     assert places == sorted(places)
 
 
-def test_help_is_quick_to_import() -> None:
-    code = (
-        "import sys, probunet.cli; print({'torch', 'dask', 'pydicom', 'zarr'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "set()"
+def test_help_is_quick_to_import():
+    code = "import sys; heavy = {'torch', 'dask', 'pydicom', 'zarr'}; import probunet.cli"
+    command = [sys.executable, "-c", f"{code}; print(heavy & set(sys.modules))"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "set()"
 
 
-def test_index_only_prints_the_acceptance_figures() -> None:
-    done = probunet("prepare", "lidc", "--index-only")
+def test_count_prints_the_acceptance_figures():
+    done = probunet("prepare", "--dataset", "lidc", "--count")
     assert done.returncode == 0
     for figure in ("15,798", "4,883", "2,849", "2,820", "5,168", "78", "875", "883"):
         assert figure in done.stdout
@@ -40,30 +46,42 @@ def test_index_only_prints_the_acceptance_figures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "lidc"], "needs --manifest and --output"),
-        (["fetch", "lidc", "--source", "local", "--manifest", "m"], "needs --folder"),
-        (["fetch", "lidc", "--folder", "f"], "needs --manifest (or --plan, or --verify)"),
-        (["fetch", "lidc", "--plan"], "--plan needs --folder"),
-        (["fetch", "lidc", "--verify", "absent"], "absent: no such folder"),
-        ([*IDC, "--part", "1"], "--part and --parts go together"),
-        ([*IDC, "--part", "2", "--parts", "2"], "--part is below --parts"),
+        (PREPARE, "--output is missing; add it to the command"),
+        ([*PREPARE, "--output", "o"], "--manifest is missing"),
+        ([*PREPARE, "--manifest", "absent", "--output", "o"], "no such manifest"),
+        ([*FETCH, "--folder", "f"], "--manifest is missing"),
+        ([*FETCH[:3], *INTO], "--settings: has no section datasets.lidc; add it, or"),
+        (["fetch", "--dataset", "lidc", "--verify", "absent"], "absent: no such folder"),
+        ([*IDC, "--part", "1"], "--part and --parts must be set together"),
+        ([*IDC, "--part", "2", "--parts", "2"], "with --part below --parts"),
         ([*IDC, "--connections", "0"], "fetch: connections: Input should be greater than"),
-        ([*IDC, "--endpoint-url", "s3.example.org"], "--endpoint-url: is not an address"),
         ([*IDC, "--join", "absent"], "absent: no such manifest"),
-        (["fetch", "cityscapes"], "needs --manifest and --folder (or --check-login)"),
-        (["fetch", "cityscapes", "--check-login"], "set CITYSCAPES_USERNAME and CITYSCAPES_PASS"),
-        (["prepare", "folds", "--store", "absent", "--output", "f"], "absent: no such store"),
-        (["prepare", "lidc", "--manifest", "absent", "--output", "o"], "no such manifest"),
+        # what is fetched whole has no parts
+        (
+            [*FETCH, *INTO, "--part", "0", "--parts", "2"],
+            "lidc, source: phantom: is not fetched in",
+        ),
+        ([*DRAWN, "--part", "0", "--parts", "2"], "cityscapes: is not fetched in parts"),
+        ([*MINE, "--part", "0", "--parts", "2"], "mine: is not fetched in parts; leave out --part"),
+        ([*DRAWN, "--join", "m"], "cityscapes: is not fetched in parts; leave out --join"),
+        ([*MINE, "--verify", "here"], "mine: a copy of it cannot be checked"),
+        (["prepare", "--dataset", "mine", "--count"], "mine: the number of images is known only"),
+        ([*OFFICIAL, *INTO, "--check-access"], "set CITYSCAPES_USERNAME and CITYSCAPES_PASSWORD"),
+        ([*FETCH[:2], "mine", *FETCH[3:]], "datasets` has no mine, which --dataset asks for; it n"),
+        ([*FETCH[:4], settings_of("lidc", endpoint_url="s3.example.org")], "is not an address of"),
+        (FOLDS, "absent: no such store"),
         (REPORT, "s: no such table; run `probunet score table` first"),
-        ([*REPORT, "--config", "{folds: 4"], "--config: not JSON"),
-        ([*REPORT, "--config", "absent.yaml"], "absent.yaml: no such file"),
+        ([*REPORT, "--settings", "{folds: 4"], "--settings: not JSON"),
+        ([*REPORT, "--settings", "absent.yaml"], "absent.yaml: no such file"),
+        (
+            ["image", "data", "--output", "o", "--argument", "base"],
+            "base: must have the form name=value.",
+        ),
     ],
 )
-def test_a_users_mistake_is_one_line_and_no_traceback(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = probunet(*arguments)
+def test_a_users_mistake_is_one_line_and_no_traceback(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.delenv("CITYSCAPES_USERNAME", raising=False)
+    done = probunet(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     first, told, last = done.stderr.splitlines()
     assert told.startswith("probunet: ")
@@ -73,22 +91,20 @@ def test_a_users_mistake_is_one_line_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_secret_in_an_address_is_refused_and_not_repeated() -> None:
-    for dataset in ("lidc", "cityscapes"):
-        done = probunet(
-            "fetch", dataset, "--manifest", "m", "--folder", "f",
-            "--endpoint-url", "https://me:s3cret@example.org",
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert "--endpoint-url: holds a user's name or password" in done.stderr
-        assert "s3cret" not in done.stdout + done.stderr
+@pytest.mark.parametrize("dataset", ["lidc", "cityscapes"])
+def test_a_secret_in_an_address_is_refused_and_not_repeated(dataset):
+    section = settings_of(dataset, endpoint_url="https://me:s3cret@example.org")
+    done = probunet("fetch", "--dataset", dataset, "--settings", section, *INTO)
+    assert done.returncode == 1
+    assert f"datasets.{dataset}.endpoint_url: contains a user name or password" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines"),
+    ("section", "lines"),
     [
         (
-            [],
+            {"source": "idc"},
             [
                 "LIDC-IDRI from https://s3.amazonaws.com/idc-open-data: 883 series of 875 patients",
                 "  headers to read: 215,912 of 4096 bytes each, 0.88 GB",
@@ -96,36 +112,36 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated() -> None:
             ],
         ),
         (
-            ["--patients", "2", "--slices", "all", "--bucket", "b", "--endpoint-url", "http://h:9"],
+            {"patients": 2, "slices": "all", "bucket": "b", "endpoint_url": "http://h:9"},
             ["LIDC-IDRI from http://h:9/b: 2 series of 2 patients", "  headers to read: 0 of"],
         ),
-        (
-            ["--source", "tcia"],
-            ["  whole series to get: 883 of 883, 113.64 GB; zips are smaller by what they shrink"],
-        ),
-        (["--source", "phantom"], ["LIDC-IDRI, --source phantom: nothing is downloaded"]),
+        ({"source": "phantom"}, ["LIDC-IDRI, source: phantom: nothing is downloaded"]),
     ],
 )
-def test_the_plan_says_what_would_be_moved_and_writes_nothing(
-    tmp_path: Path, arguments: list[str], lines: list[str]
-) -> None:
-    done = probunet("fetch", "lidc", "--plan", "--folder", str(tmp_path / "raw"), *arguments)
+def test_the_plan_says_what_would_be_downloaded_and_writes_nothing(tmp_path, section, lines):
+    words = [*FETCH[:4], settings_of("lidc", **section), "--plan", "--folder", tmp_path / "raw"]
+    done = probunet(*words)
     assert done.returncode == 0, done.stderr
     for line in lines:
         assert line in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_can_be_a_whole_configuration(tmp_path):
+    """Of which a command takes the data set's section, and what is different for the data set."""
+    (tmp_path / "mine.yaml").write_text(
+        "datasets: {lidc: {source: idc, patients: 2}, cityscapes: {source: phantom}}\nfolds: 2\n"
+    )
+    words = [*FETCH[:4], "mine.yaml", "--plan", "--folder", "raw"]
+    assert ": 2 series of 2 patients" in probunet(*words, cwd=tmp_path).stdout
+    words[2] = "mine"
+    assert "`datasets` has no mine" in probunet(*words, cwd=tmp_path).stderr
+
+
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no real sample at {SAMPLE}")
-def test_verify_says_what_is_missing_and_fails(tmp_path: Path) -> None:
-    folder = SAMPLE / "LIDC-IDRI-0001"
-    done = probunet("fetch", "lidc", "--verify", str(folder))
+def test_verify_says_what_is_missing_and_fails():
+    done = probunet("fetch", "--dataset", "lidc", "--verify", SAMPLE / "LIDC-IDRI-0001")
     assert done.returncode == 1
-    assert "14,618 of 14,627 slices with outlines are missing or not usable." in done.stderr
-    assert "9 of 14,627; whole are 1 of 883 series, 1 of 875 patients" in done.stdout
-
-
-def test_image_refuses_an_argument_without_a_value(tmp_path: Path) -> None:
-    done = probunet("image", "data", "--output", str(tmp_path / "data.sif"), "--argument", "base")
-    assert done.returncode == 1
-    assert "--argument base: is not name=value." in done.stderr
+    for words in ("14,618 of 14,627 slices with outlines are missing or not usable.",
+                  "9 of 14,627; complete are 1 of 883 series, 1 of 875 patients"):  # fmt: skip
+        assert words in done.stdout + done.stderr

@@ -9,7 +9,7 @@ from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
 
 
-def test_file_and_folder_appear_whole(tmp_path: Path) -> None:
+def test_file_and_folder_appear_whole(tmp_path):
     with written_whole(tmp_path / "deep" / "file") as aside:
         aside.write_text("new")
         assert not (tmp_path / "deep" / "file").exists()
@@ -31,9 +31,7 @@ def _fail_half_way(path: Path, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
-def test_failure_leaves_the_old_and_nothing_aside(
-    tmp_path: Path, kind: type[BaseException]
-) -> None:
+def test_failure_leaves_the_old_and_nothing_aside(tmp_path, kind):
     (tmp_path / "file").write_text("old")
     with pytest.raises(kind):
         _fail_half_way(tmp_path / "file", kind())
@@ -41,7 +39,7 @@ def test_failure_leaves_the_old_and_nothing_aside(
     assert (tmp_path / "file").read_text() == "old"
 
 
-def test_leftovers_of_a_killed_process_are_replaced(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_replaced(tmp_path):
     (tmp_path / ".file.partial").mkdir()
     (tmp_path / ".file.partial" / "half").touch()
     with written_whole(tmp_path / "file") as aside:
@@ -49,13 +47,13 @@ def test_leftovers_of_a_killed_process_are_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(ProbunetError, match="the disk or quota is full"):
         _fail_half_way(tmp_path / "file", OSError(errno.ENOSPC, "No space left on device"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+def test_second_writer_is_refused_until_the_first_is_gone(tmp_path):
     hold = (
         "import sys, time; from pathlib import Path; from probunet.files import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
@@ -75,7 +73,7 @@ def test_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> Non
         pass
 
 
-def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
+def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "file") == known

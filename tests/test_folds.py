@@ -23,8 +23,8 @@ def test_a_users_own_file_reads(tmp_path):
 @pytest.mark.parametrize(
     ("fold", "message"),
     [
-        (GOOD | {"test": ["a"]}, r"folds\.1: a stands twice"),
-        (GOOD | {"train": ["a", "a"]}, r"folds\.1: a stands twice"),
+        (GOOD | {"test": ["a"]}, r"folds\.1: a occurs twice"),
+        (GOOD | {"train": ["a", "a"]}, r"folds\.1: a occurs twice"),
         (GOOD | {"test": []}, r"folds\.1\.test"),
         (GOOD | {"tests": ["d"]}, r"folds\.1\.tests"),
         ({"train": ["a"], "test": ["c"]}, r"folds\.1\.validation"),
@@ -35,7 +35,7 @@ def test_faults_are_named_with_their_place(tmp_path, fold, message):
         read(tmp_path, fold)
 
 
-def test_what_is_not_json_or_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_json_or_missing_is_an_error(tmp_path):
     (tmp_path / "mine.json").write_text("folds: 3")
     with pytest.raises(ProbunetError, match=r"mine\.json"):
         Folds.read(tmp_path / "mine.json")
@@ -43,6 +43,6 @@ def test_what_is_not_json_or_not_there_is_told(tmp_path):
         Folds.read(tmp_path / "other.json")
 
 
-def test_a_fold_that_is_not_there_is_told():
+def test_a_missing_fold_is_an_error():
     with pytest.raises(ProbunetError, match="there are 1 folds"):
         Folds(dataset="lidc", folds=(Fold(**GOOD),)).subjects(1, "test")

@@ -37,7 +37,7 @@ def lines(log: Path) -> list[dict[str, object]]:
     ]
 
 
-def test_a_job_tells_what_it_is_and_how_it_ended(tmp_path: Path) -> None:
+def test_a_job_tells_what_it_is_and_how_it_ended(tmp_path):
     log = tmp_path / "train.log"
     code, found = run("import numpy, time; time.sleep(0.2)", log)
     assert code == 0
@@ -64,22 +64,20 @@ def test_a_job_tells_what_it_is_and_how_it_ended(tmp_path: Path) -> None:
         ("raise KeyboardInterrupt", 1),
     ],
 )
-def test_the_last_line_is_there_however_a_job_ends(
-    tmp_path: Path, code: str, exit_code: int
-) -> None:
+def test_the_last_line_is_there_however_a_job_ends(tmp_path, code, exit_code):
     _, found = run(code, tmp_path / "log")
     assert found.exit_code == exit_code
     assert found.succeeded == (exit_code == 0)
     assert found.ended is not None
 
 
-def test_a_killed_job_has_no_last_line(tmp_path: Path) -> None:
+def test_a_killed_job_has_no_last_line(tmp_path):
     _, found = run("import os; os.kill(os.getpid(), 9)", tmp_path / "log")
     assert (found.command, found.exit_code, found.ended) == ("train", None, None)
     assert not found.succeeded
 
 
-def test_memory_is_the_job_s_own_and_that_of_its_children_apart(tmp_path: Path) -> None:
+def test_memory_is_the_job_s_own_and_that_of_its_children_apart(tmp_path):
     took = "x = bytearray(200 * 2**20)"
     child = f'import subprocess; subprocess.run([sys.executable, "-c", "{took}"])'
     _, own = run(took, tmp_path / "own")
@@ -92,7 +90,7 @@ def test_memory_is_the_job_s_own_and_that_of_its_children_apart(tmp_path: Path) 
     assert 200 < childs.children_max_rss_mb < 400
 
 
-def test_slurm_and_the_container_come_from_the_environment(tmp_path: Path) -> None:
+def test_slurm_and_the_container_come_from_the_environment(tmp_path):
     _, found = run(
         "pass",
         tmp_path / "log",
@@ -105,7 +103,7 @@ def test_slurm_and_the_container_come_from_the_environment(tmp_path: Path) -> No
     assert found.container == "/somewhere/torch.sif"
 
 
-def test_torch_is_told_of_if_it_was_used(tmp_path: Path) -> None:
+def test_torch_is_recorded_if_it_was_used(tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: data steps have none")
     _, found = run("import torch; torch.set_num_threads(3)", tmp_path / "log")
     assert found.threads == 3
@@ -113,7 +111,7 @@ def test_torch_is_told_of_if_it_was_used(tmp_path: Path) -> None:
     assert found.gpu is None
 
 
-def test_all_tries_in_one_log_are_read_whatever_stands_between(tmp_path: Path) -> None:
+def test_all_tries_in_one_log_are_read_whatever_stands_between(tmp_path):
     log = tmp_path / "log"
     run("sys.exit(75)", log)
     with log.open("a") as file:
@@ -128,7 +126,7 @@ def test_all_tries_in_one_log_are_read_whatever_stands_between(tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where stderr goes to")
-def test_tries_are_kept_though_snakemake_removes_the_log(tmp_path: Path) -> None:
+def test_tries_are_kept_though_snakemake_removes_the_log(tmp_path):
     log = tmp_path / "train.log"
     assert run("sys.exit(75)", log)[0] == 75
     log.unlink()
@@ -138,9 +136,7 @@ def test_tries_are_kept_though_snakemake_removes_the_log(tmp_path: Path) -> None
     assert [found.exit_code for found in read_jobs(log)] == [75, 0]
 
 
-def test_a_record_that_cannot_be_written_does_not_hurt_the_job(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_record_that_cannot_be_written_does_not_hurt_the_job(monkeypatch, tmp_path):
     with (tmp_path / "full").open("w") as closed:
         monkeypatch.setattr(sys, "stderr", closed)
     with recorded("train"):
@@ -148,7 +144,7 @@ def test_a_record_that_cannot_be_written_does_not_hurt_the_job(
     assert done
 
 
-def test_a_record_costs_next_to_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_costs_next_to_nothing(capsys):
     begun = time.perf_counter()
     with recorded("train"):
         pass
@@ -165,7 +161,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tree(tmp_path, monkeypatch):
     """A source tree without a repository, and this package within."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
@@ -176,7 +172,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_commit_is_that_of_the_source_tree_and_says_if_files_differ(tree: Path) -> None:
+def test_commit_is_that_of_the_source_tree_and_says_if_files_differ(tree):
     assert code_commit() is None
     git(tree, "init")
     git(tree, "add", ".")
@@ -190,7 +186,7 @@ def test_commit_is_that_of_the_source_tree_and_says_if_files_differ(tree: Path) 
     assert code_commit() == f"{head}-dirty"
 
 
-def test_commit_that_an_image_has_baked_in_goes_first(tree: Path) -> None:
+def test_commit_that_an_image_has_baked_in_goes_first(tree):
     git(tree, "init")
     (tree / "src/probunet/_commit").write_text("abc-dirty\n")
     assert code_commit() == "abc-dirty"
@@ -198,9 +194,7 @@ def test_commit_that_an_image_has_baked_in_goes_first(tree: Path) -> None:
     assert code_commit() is None
 
 
-def test_package_within_somebody_else_s_repository_has_no_commit(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_within_somebody_else_s_repository_has_no_commit(tree, monkeypatch):
     git(tree, "init")
     git(tree, "add", ".")
     git(tree, "commit", "-m", "theirs")
@@ -210,7 +204,7 @@ def test_package_within_somebody_else_s_repository_has_no_commit(
     assert code_commit() is None
 
 
-def test_commit_is_unknown_without_git(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_is_unknown_without_git(tree, monkeypatch):
     (tree / ".git").mkdir()
     monkeypatch.setenv("PATH", str(tree))
     assert code_commit() is None

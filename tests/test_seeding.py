@@ -1,7 +1,7 @@
 from probunet.seeding import numpy_generator, seed_of
 
 
-def test_every_part_matters_and_nothing_else() -> None:
+def test_every_part_matters_and_nothing_else():
     seeds = {
         seed_of(seed, purpose, step)
         for seed in range(3)

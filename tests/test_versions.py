@@ -1,5 +1,6 @@
 """The lock, the conda environments and the package's metadata name the same versions."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -19,7 +20,7 @@ def lock() -> dict[str, str]:
     return dict(re.split(r"==| ;", line)[:2] for line in lines)
 
 
-def test_lock_satisfies_the_metadata() -> None:
+def test_lock_satisfies_the_metadata():
     locked = lock()
     wanted = [Requirement(text) for text in sum(EXTRAS.values(), PROJECT["dependencies"])]
     outside = [
@@ -30,7 +31,7 @@ def test_lock_satisfies_the_metadata() -> None:
     assert outside == []
 
 
-def test_lock_leaves_the_machines_own_cuda_to_torch() -> None:
+def test_lock_leaves_the_machines_own_cuda_to_torch():
     assert [name for name in lock() if re.match("nvidia|cuda|triton", name)] == []
 
 
@@ -55,7 +56,7 @@ def is_cuda(name: str) -> bool:
 
 
 @KINDS
-def test_image_is_pinned_as_the_lock(kind: str, extra: list[str]) -> None:
+def test_image_is_pinned_as_the_lock(kind, extra):
     pinned = {name: text for name, text in image(kind).items() if not is_cuda(name)}
     assert {name: lock()[name] for name in pinned} == pinned
     wanted = PROJECT["dependencies"] + EXTRAS["build"] + extra
@@ -63,7 +64,7 @@ def test_image_is_pinned_as_the_lock(kind: str, extra: list[str]) -> None:
     assert f"{kind}.lock /build" in (ROOT / f"containers/{kind}.def").read_text()
 
 
-def test_torch_is_in_its_own_image_with_cuda_or_without() -> None:
+def test_torch_is_in_its_own_image_with_cuda_or_without():
     assert not any(is_cuda(name) for name in image("data"))
     assert "torch" not in image("data")
     assert any(is_cuda(name) for name in image("torch", "cuda"))
@@ -72,7 +73,7 @@ def test_torch_is_in_its_own_image_with_cuda_or_without() -> None:
 
 
 @KINDS
-def test_conda_environment_is_pinned_as_the_image(kind: str, extra: list[str]) -> None:
+def test_conda_environment_is_pinned_as_the_image(kind, extra):
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
     requirements = [Requirement(text) for text in environment["dependencies"][-1]["pip"]]
     versions = {pin.name: str(pin.specifier).removeprefix("==") for pin in requirements}
@@ -80,8 +81,15 @@ def test_conda_environment_is_pinned_as_the_image(kind: str, extra: list[str]) -
 
 
 @KINDS
-def test_image_and_conda_environment_have_one_python(kind: str, extra: list[str]) -> None:
+def test_image_and_conda_environment_have_one_python(kind, extra):
     definition = (ROOT / f"containers/{kind}.def").read_text()
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
     python = environment["dependencies"][0].removeprefix("python=")
     assert f"base=python:{python}-slim" in definition
+
+
+def test_npm_s_lock_has_the_exact_versions_and_no_host_of_a_registry():
+    wanted = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert [name for name, package in packages.items() if "resolved" in package] == []

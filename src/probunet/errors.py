@@ -1,13 +1,23 @@
-"""Errors that a user can act on: what, where, what to do. The command prints them as one line."""
+"""Errors for users: `probunet` prints them as one line without a traceback."""
 
 
 class ProbunetError(Exception):
-    """A mistake or a bad input, told as advice. `probunet` prints it without a traceback."""
+    """A user's mistake or bad input; the message says what is wrong, where, and what to do."""
 
     exit_code = 1
 
 
 class TimeLimitError(ProbunetError):
-    """Training saved itself and stopped before its time limit; the same command goes on."""
+    """Training saved a checkpoint and stopped early; the same command resumes it."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+def few(names: list[str], most: int = 5) -> str:
+    """Return the first names, and the number of further ones.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Whole or absent: files and folders are written aside, flushed, and renamed."""
+"""Atomic writes: an interrupted job leaves no incomplete file or folder under its final name."""
 
 import errno
 import fcntl
@@ -14,16 +14,16 @@ from probunet.errors import ProbunetError
 
 @contextmanager
 def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
-    """Yield a path aside of `path`; on success it takes `path`'s place, on failure it is removed.
+    """Yield a temporary path for a file or folder; rename it to `path` on success, else remove it.
 
-    Serves files and folders alike. What a killed process left aside is removed by the next one.
+    A temporary file that a killed process left is removed by the next call.
 
     Parameters
     ----------
     path
         The file or folder to write.
     lasting
-        Whether it must survive a power cut as it is. What is checked before it is used need not.
+        Whether to flush the content to disk, so that it survives a power failure.
 
     Raises
     ------
@@ -36,35 +36,33 @@ def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
         remove(aside)
         yield aside
         if lasting:
-            _flush(aside)
+            for entry in (aside, *aside.rglob("*")) if aside.is_dir() else (aside,):
+                _flush(entry)
         if aside.is_dir():
-            remove(path)  # a folder cannot be renamed over another
+            remove(path)  # a folder cannot be renamed to an existing one
         aside.replace(path)
         if lasting:
-            _flush_entry(path.parent)
-    except OSError as error:
+            _flush(path.parent)
+    except BaseException as error:
         remove(aside)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ProbunetError(
                 f"{path}: the disk or quota is full; nothing was left behind. "
                 "Free some space and run the same command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
             raise ProbunetError(f"{path}: cannot be written ({error.strerror}).") from error
-        raise
-    except BaseException:
-        remove(aside)
         raise
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the only right to write `path`; the system releases it however the process ends.
+    """Hold an exclusive lock for writing `path`; it ends with the process.
 
     Raises
     ------
     ProbunetError
-        If another process holds it, or its folder cannot be written.
+        If another process holds the lock, or the folder cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:
@@ -83,7 +81,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -97,11 +95,6 @@ def sha256(path: Path) -> str:
 
 
 def _flush(path: Path) -> None:
-    for entry in (path, *path.rglob("*")) if path.is_dir() else (path,):
-        _flush_entry(entry)
-
-
-def _flush_entry(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,10 +1,10 @@
-"""What a job says of itself: a first and a last line in its log, for people and for programs.
+"""Records of jobs: a first and a last line in the log of each command.
 
     job {"event": "start", "id": ..., "command": "train", "commit": ..., "started": ...}
     job {"event": "end", "id": ..., "exit_code": 0, "seconds": 812.5, "max_rss_mb": 2210.4, ...}
 
-A job that was killed leaves no last line. Snakemake removes a log before each try of a job, so the
-lines also go to a file beside it, `.tries` instead of `.log`, that keeps them all.
+A killed job has no last line. Snakemake deletes the log before it tries a job again, so the lines
+are also appended to a file with the suffix `.tries` next to the log.
 """
 
 import json
@@ -30,7 +30,7 @@ PREFIX = "job "
 TRIES = ".tries"
 PACKAGE = Path(__file__).parent
 
-# what results depend on, by the name that is imported; a job names those that it used
+# packages that results depend on, by module; a job records the versions of those it imported
 PACKAGES = {
     "numpy": "numpy",
     "scipy": "scipy",
@@ -56,7 +56,7 @@ SLURM = (
 
 @dataclass(frozen=True)
 class Job:
-    """One try of a job, as its lines tell. What stands in the last line is None without one."""
+    """The record of one try of a job; without a last line, its values are None."""
 
     id: str
     command: str  # "train", "prepare lidc"
@@ -70,7 +70,7 @@ class Job:
     exit_code: int | None = None
     seconds: float | None = None
     max_rss_mb: float | None = None
-    # of the largest process that it started; Linux counts what that one had of this one's at first
+    # of the largest child process; on Linux it can include memory of this process
     children_max_rss_mb: float | None = None
     threads: int | None = None  # torch's
     gpu: str | None = None
@@ -78,13 +78,13 @@ class Job:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended, and well."""
+        """Whether the job ended with exit code 0."""
         return self.exit_code == 0
 
 
 @contextmanager
 def recorded(command: str) -> Iterator[None]:
-    """Write a first and a last line to stderr around a command, however it ends."""
+    """Write a first and a last line to stderr around a command, even if it fails."""
     job, begun = uuid.uuid4().hex, time.monotonic()
     _write("start", job, lambda: _first(command))
     code = 1
@@ -99,7 +99,7 @@ def recorded(command: str) -> Iterator[None]:
 
 
 def read_jobs(log: Path) -> list[Job]:
-    """Return the tries of a job that its log tells of, or the file beside it, in their order."""
+    """Return the tries of a job, in their order, from its log and the file of tries."""
     found: dict[str, dict[str, Any]] = {}
     for file in (log.with_suffix(TRIES), log):
         with suppress(OSError):
@@ -109,21 +109,21 @@ def read_jobs(log: Path) -> list[Job]:
     known = {item.name for item in fields(Job)}
     jobs = []
     for record in found.values():
-        with suppress(TypeError):  # a last line whose first line is lost
+        with suppress(TypeError):  # the first line is missing
             jobs.append(Job(**{name: record[name] for name in known & record.keys()}))
     return jobs
 
 
 def code_commit() -> str | None:
-    """Return the commit of the code that runs, `-dirty` if its files have changed since.
+    """Return the commit of the running code, with `-dirty` if files have changed; None if unknown.
 
-    An image has it baked in; a source tree is asked; elsewhere it is unknown.
+    A container image contains the commit in a file; elsewhere git is asked.
     """
     with suppress(OSError):
-        baked = (PACKAGE / "_commit").read_text().strip()
-        return None if baked in ("", "None") else baked
+        commit = (PACKAGE / "_commit").read_text().strip()
+        return None if commit in ("", "None") else commit
     tree = PACKAGE.parents[1]
-    if not (tree / ".git").exists():  # installed, perhaps within somebody else's repository
+    if not (tree / ".git").exists():  # an installed package can be within another repository
         return None
     words = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with suppress(OSError, subprocess.SubprocessError):
@@ -164,11 +164,11 @@ def _last(code: int, seconds: float) -> dict[str, Any]:
 
 
 def _write(event: str, job: str, content: Any) -> None:
-    """Write a line; nothing that goes wrong with it may hurt the job."""
+    """Write a line; errors must not stop the job."""
     try:
         line = PREFIX + json.dumps({"event": event, "id": job, **content()})
         print(line, file=sys.stderr, flush=True)
-        with suppress(OSError):  # where stderr goes to, on Linux
+        with suppress(OSError):  # the file behind stderr, on Linux
             log = Path("/proc/self/fd/2").readlink()
             if log.suffix == ".log":
                 with log.with_suffix(TRIES).open("a") as tries:
@@ -183,7 +183,7 @@ def _parse(line: str) -> dict[str, Any]:
         return {}
     try:
         record = json.loads(line.removeprefix(PREFIX))
-    except ValueError:  # cut off
+    except ValueError:  # an incomplete line
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -193,9 +193,9 @@ def _now() -> str:
 
 
 def _max_rss_mb() -> float:
-    """Return the most memory that this process held.
+    """Return the peak memory of this process.
 
-    Linux hands rusage's figure down from the process that started this one; VmHWM is its own.
+    On Linux, rusage includes the peak of the parent process; VmHWM does not.
     """
     with suppress(OSError, ValueError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -205,12 +205,12 @@ def _max_rss_mb() -> float:
 
 
 def _rusage_mb(who: int) -> float:
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes elsewhere
     return round(resource.getrusage(who).ru_maxrss * unit / 2**20, 1)
 
 
 def _torch() -> dict[str, Any]:
-    """Return torch's threads and the GPU that was used, if torch was imported at all."""
+    """Return the number of threads and the GPU of torch, if it was imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return {}

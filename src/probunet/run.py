@@ -1,8 +1,8 @@
-"""A run and its folder: the only place that formats or parses such a path."""
+"""A run and its folder. No other module formats or parses such a path."""
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Self
 
 import numpy as np
@@ -18,7 +18,7 @@ _PATTERN = re.compile(
 
 
 def format_beta(beta: float) -> str:
-    """Return beta as it stands in a path: the shortest form that reads back the same.
+    """Return beta as in a run's path: the shortest decimal number with the same value.
 
     >>> format_beta(10.0), format_beta(0.1), format_beta(1e-3)
     ('10', '0.1', '0.001')
@@ -28,9 +28,9 @@ def format_beta(beta: float) -> str:
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: a model on one fold of a data set, with one beta and one seed.
+    """A model on one fold of a data set, with one beta and one seed.
 
-    An ensemble is trained member by member, each in a folder of its own below the ensemble's.
+    Each member of an ensemble is a run in a folder below that of the ensemble.
     """
 
     dataset: str
@@ -38,7 +38,7 @@ class Run:
     beta: float
     fold: int
     seed: int
-    member: int | None = None  # None: not of an ensemble, or all of it
+    member: int | None = None  # None: not a member of an ensemble
 
     @property
     def folder(self) -> str:
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def wildcards(self) -> dict[str, str]:
-        """The parts of the path by name, as the workflow's wildcards have them."""
+        """The parts of the path by the names of the workflow's wildcards."""
         return {
             "dataset": self.dataset,
             "model": self.model,
@@ -58,8 +58,19 @@ class Run:
         }
 
     @classmethod
+    def of_dataset(cls, folder: PurePath, dataset: str) -> Self:
+        """Return the run of a folder; raise ProbunetError if it is on another data set."""
+        run = cls.parse(folder.as_posix())
+        if run.dataset != dataset:
+            raise ProbunetError(
+                f"{run.folder}: is a run on {run.dataset}, but --dataset is {dataset}; correct "
+                "one of them."
+            )
+        return run
+
+    @classmethod
     def parse(cls, folder: str | PurePosixPath) -> Self:
-        """Return the run whose folder this is, whatever leads up to it.
+        """Return the run of a folder; leading folders are ignored.
 
         >>> Run.parse("results/lidc/probabilistic_unet/beta-0.5/fold-3/seed-0").beta
         0.5
@@ -68,11 +79,6 @@ class Run:
         if match is None:
             raise ProbunetError(f"{folder}: not a run's folder; expected .../{TEMPLATE}")
         part = match.groupdict()
-        return cls(
-            part["dataset"],
-            part["model"],
-            float(part["beta"]),
-            int(part["fold"]),
-            int(part["seed"]),
-            None if part["member"] is None else int(part["member"]),
-        )
+        member = None if part["member"] is None else int(part["member"])
+        fold, seed = int(part["fold"]), int(part["seed"])
+        return cls(part["dataset"], part["model"], float(part["beta"]), fold, seed, member)

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from probunet import store
+from probunet.datasets.cityscapes.store import open_scenes
+from probunet.datasets.folder.store import open_images
 from probunet.report.build import build_report
 from probunet.report.made import read_made
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
-
-from ..own_images import write_store
-from ..report.conftest import CONFIG, N, Study, make_study
-from ..report.logs import RUNS, all_logs
-from ..report.streets import write_samples, write_scenes
-from ..report.test_own import write_run
-from ..report.test_several_models import add_model
+from support.own_images import write_store
+from support.report.logs import RUNS, all_logs
+from support.report.runs import add_model, write_run
+from support.report.streets import write_samples, write_scenes
+from support.report.study import CONFIG, N, Study, make_study
 
 
 def several(folder: Path) -> Path:
@@ -73,7 +72,7 @@ def streets(folder: Path) -> Path:
     path = folder / "data" / "cityscapes.zarr"
     path.parent.mkdir()
     write_scenes(path, 12, (32, 64))
-    scenes = store.open_scenes(path)
+    scenes = open_scenes(path)
     study = Study(folder / "results", path, [])
     for model, latent in (("probabilistic_unet", True), ("dropout_unet", False)):
         run = Run("cityscapes", model, 1.0, 0, 0)
@@ -105,7 +104,7 @@ def _of_images(folder: Path, given: list[int], graders: int = 3) -> Path:
     path.parent.mkdir()
     write_store(path, given, graders=graders)
     study = Study(folder / "results", path, [])
-    study.runs.append(write_run(study.folder, store.open_images(path)))
+    study.runs.append(write_run(study.folder, open_images(path)))
     return _report(study, study.runs, config={"datasets": {"mine": {"source": "folder"}}})
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from ..workflow.test_dry_run import snakemake
-from ..workflow.test_end_to_end import study
+from support.studies import snakemake, study
+
 from .opened import opened
 
 pytestmark = pytest.mark.browser

@@ -113,8 +113,8 @@ def study(env: dict[str, str], ready: Path, cluster: Slurm, tmp_path: Path) -> I
 
 @pytest.fixture(scope="session")
 def expected(env: dict[str, str], ready: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The study, left alone."""
+    """The study without a failure, its trainings as one job array."""
     study = Study(tmp_path_factory.mktemp("expected") / "project", env, *LONG, ready)
-    done = study.slurm()
+    done = study.slurm("--slurm-array-jobs", "train")
     assert done.returncode == 0, done.stdout
     return study

@@ -105,11 +105,12 @@ def kill(driver: "subprocess.Popen[str]") -> None:
 
 
 def training_under_way(study: Study, cluster: Slurm) -> str:
-    """Wait until a training has saved a checkpoint in mid-run; return its SLURM job."""
+    """Wait until a training runs that has saved a checkpoint; return its SLURM job."""
 
-    def begun() -> bool:
-        return any((study.folder / "results").rglob("checkpoint/*"))
+    def running() -> list[str]:
+        if not any((study.folder / "results").rglob("checkpoint/*")):
+            return []
+        rows = [row for row in cluster.squeue() if row["STATE"] == "RUNNING"]
+        return [row["JOBID"] for row in rows if row["COMMENT"].startswith("rule_train")]
 
-    cluster.wait_for(begun, 120, f"a checkpoint in {study.folder}")
-    running = [row for row in cluster.squeue() if row["STATE"] == "RUNNING"]
-    return next(row["JOBID"] for row in running if row["COMMENT"].startswith("rule_train"))
+    return str(cluster.wait_for(running, 300, f"a checkpoint in {study.folder}")[0])

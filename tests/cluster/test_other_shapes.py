@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from probunet.files import sha256
+from probunet.datasets.lidc.store import open_crops
 from probunet.job import read_jobs
-from probunet.store import open_crops
 
 from .slurm import Slurm
 from .study import LONG, Study
@@ -21,7 +20,7 @@ def test_parts_are_prepared_on_both_nodes_and_make_the_same_store(
     file = tmp_path / "parts.yaml"
     file.write_text(yaml.safe_dump({"prepare": {"jobs": 2}, "containers": str(images)}))
     study = Study(tmp_path / "project", env, *LONG, file)
-    done = study.slurm("--until", "prepare_lidc")
+    done = study.slurm("--until", "prepare")
     assert done.returncode == 0, done.stdout
     logs = (study.folder / "logs/prepare").glob("lidc.?-of-2.log")
     ids = {read_jobs(log)[0].slurm["SLURM_JOB_ID"] for log in logs}
@@ -31,12 +30,9 @@ def test_parts_are_prepared_on_both_nodes_and_make_the_same_store(
     assert made.digest == expected.digest
 
 
-def test_trainings_as_one_array(study: Study, expected: Study, cluster: Slurm) -> None:
-    done = study.slurm("--slurm-array-jobs", "train", "--until", "train")
-    assert done.returncode == 0, done.stdout
-    for weights in (study.folder / "results").rglob("weights.pt"):
-        mine = weights.relative_to(study.folder)
-        assert sha256(weights) == sha256(expected.folder / mine), mine
+def test_trainings_as_one_array(expected: Study, cluster: Slurm) -> None:
+    """The weights of other runs are compared with these in `test_interruptions`."""
+    assert list((expected.folder / "results").rglob("weights.pt"))
     arrays = [row["JobID"] for row in cluster.sacct("--allocations") if "_" in row["JobID"]]
     assert len(arrays) == 2
     assert len({job.partition("_")[0] for job in arrays}) == 1

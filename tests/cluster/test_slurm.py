@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ UNWILLING = """exec python3 -uc 'import signal, time
 signal.signal(signal.SIGTERM, lambda *_: print("term"))
 print("up")
 while True: time.sleep(1)'"""
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    with Slurm(tmp_path_factory.mktemp("slurm"), KillWait=2, SlurmdTimeout=6) as cluster:
-        yield cluster
 
 
 def rows(cluster: Slurm, job: str) -> dict[str, dict[str, str]]:
@@ -107,58 +100,39 @@ def test_killed_slurmd_that_returns_in_time_costs_nothing(cluster: Slurm, tmp_pa
     assert text(tmp_path / "out") == "done\n"
 
 
-def test_account_required_partitions_and_a_missing_gpu(tmp_path: Path) -> None:
-    """What a site refuses at once, and in which words."""
-    partitions = {"gpu": "Nodes=node1 Default=YES", "cpu": "Nodes=node2"}
-    with Slurm(tmp_path / "site", partitions=partitions, account_required=True) as site:
-        with pytest.raises(SlurmError, match="Invalid account or account/partition combination"):
-            site.submit("true")
-        mine = "--account=study"
-        with pytest.raises(SlurmError, match="invalid partition specified: nowhere"):
-            site.submit("true", mine, "--partition=nowhere")
-        with pytest.raises(SlurmError, match="Requested node configuration is not available"):
-            site.submit("true", mine, "--partition=cpu", "--gpus=1")
-        site.submit("true", mine, "--partition=gpu", "--gpus=1")
-        site.drain()
-
-
-def test_nothing_is_left(tmp_path: Path) -> None:
-    """After `stop` no process and no port; not even what a job has put into the background."""
-    with Slurm(tmp_path / "one") as one:
-        one.submit(f"setsid sleep 7531 & echo up > {tmp_path}/out; sleep 7531")
-        one.wait_for(lambda: text(tmp_path / "out"))
-        assert running("sleep 7531")
-        conf = (one.folder / "slurm.conf").read_text()
-        ports = [int(port) for port in re.findall(r"Port=(\d+)", conf)]
+def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
+    """No process and no port: not even a process that a job started in the background."""
+    program = (
+        "import sys, time; from pathlib import Path; from slurm import Slurm;"
+        "up = Slurm(Path(sys.argv[1])); up.start();"
+        "up.submit(f'setsid sleep 7531 & echo up > {sys.argv[1]}/out; sleep 7531');"
+        "up.wait_for(lambda: (up.folder / 'out').exists()); print('up', flush=True);"
+        "time.sleep(999)"
+    )
+    folder = tmp_path / "two"
+    words = [sys.executable, "-c", program, str(folder)]
+    env = os.environ | {"PYTHONPATH": str(HERE)}
+    test = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env)
+    assert test.stdout is not None
+    line = test.stdout.readline()
+    before = running(str(tmp_path))
+    conf = (folder / "slurm.conf").read_text()
+    ports = [int(port) for port in re.findall(r"Port=(\d+)", conf)]
+    test.kill()
+    test.wait()
+    test.stdout.close()
+    assert line == "up\n"
+    assert len(before) > 6, before
     assert len(ports) == 4
+    deadline = time.monotonic() + 10
+    while (running(str(tmp_path)) or running("sleep 7531")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(str(tmp_path))
     assert not running("sleep 7531")
-    assert not running(str(one.folder))
     for port in ports:
         with socket.socket() as free:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))
-
-
-def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
-    program = (
-        "import sys, time; from pathlib import Path; from slurm import Slurm;"
-        "up = Slurm(Path(sys.argv[1])); up.start(); print('up', flush=True); time.sleep(999)"
-    )
-    words = [sys.executable, "-c", program, str(tmp_path / "two")]
-    env = os.environ | {"PYTHONPATH": str(HERE)}
-    test = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env)
-    assert test.stdout is not None
-    said = test.stdout.readline()
-    before = running(str(tmp_path))
-    test.kill()
-    test.wait()
-    test.stdout.close()
-    assert said == "up\n"
-    assert len(before) > 6, before
-    deadline = time.monotonic() + 10
-    while running(str(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not running(str(tmp_path))
 
 
 def test_log_of_a_daemon_that_does_not_come_up(tmp_path: Path) -> None:

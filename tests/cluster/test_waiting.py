@@ -43,10 +43,10 @@ def test_dry_run_with_the_profile_where_there_is_neither_slurm_nor_apptainer(
                 (programs / program.name).symlink_to(program)
     laptop = {key: text for key, text in study.env.items() if not key.startswith("SLURM")}
     study.env = laptop | {"PATH": str(programs)}
-    done = study.run("--profile", "slurm", "--cores", "64", "--dry-run", seconds=60)
+    done = study.run("--profile", "slurm", "--cores", "64", "--dry-run", seconds=180)
     assert done.returncode == 0, done.stdout
     assert "train" in done.stdout
-    real = study.run("--profile", "slurm", "--cores", "64", seconds=60)
+    real = study.run("--profile", "slurm", "--cores", "64", seconds=180)
     assert real.returncode != 0
     assert "neither `apptainer` nor `singularity`" in real.stdout
     assert os.path.lexists(study.folder / "Snakefile")

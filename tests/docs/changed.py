@@ -1,4 +1,4 @@
-"""A copy of the package with what a page says to write and to change."""
+"""A copy of the package with the files and changes of a page."""
 
 import os
 import re
@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .pages import ROOT, blocks
+from support.pages import ROOT, blocks
 
 
 def changed(name: str, folder: Path) -> Path:
-    """Copy the package to `folder` and do as the page says; return the folder."""
+    """Copy the package to `folder`, write and change files as on the page; return `folder`."""
     without = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src/probunet", folder / "src/probunet", ignore=without)
     text = (ROOT / name).read_text()
@@ -26,7 +26,7 @@ def changed(name: str, folder: Path) -> Path:
             shutil.copy2(ROOT / path, folder / path)
         (folder / f"{number}.diff").write_text(diff)
         apply = ["git", "apply", f"{number}.diff"]
-        # outside of this repository, or git would leave out what it does not hold
+        # outside of this repository: inside, git would skip files that are not in it
         outside = os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
         subprocess.run(apply, cwd=folder, env=outside, check=True, timeout=60)
     return folder
@@ -34,10 +34,11 @@ def changed(name: str, folder: Path) -> Path:
 
 def python(folder: Path, *arguments: str | Path) -> str:
     """Run Python with the changed package; return what it prints."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PATH": path, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,19 +1,20 @@
-"""The page that adds a score: done as it says, and in every table."""
+"""The page that adds a score: followed as written; the score is in every table."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from support.pages import ROOT
+
 from .changed import changed, probunet, python
-from .pages import ROOT
 
 PAGE = "docs/how-to/add-a-score.md"
 MAKE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import make_study
+from support.report.study import make_study
 make_study(Path(sys.argv[2]))
 """
 
@@ -21,13 +22,13 @@ make_study(Path(sys.argv[2]))
 @pytest.mark.slow
 def test_the_page_s_score_is_in_every_table(tmp_path: Path) -> None:
     folder = changed(PAGE, tmp_path / "changed")
-    told = python(
+    output = python(
         folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/metrics/test_emptiness.py"
     )
-    assert "1 passed" in told
+    assert "1 passed" in output
 
     (tmp_path / "study").mkdir()
-    python(folder, "-c", MAKE, ROOT / "tests/report", tmp_path / "study")
+    python(folder, "-c", MAKE, ROOT / "tests", tmp_path / "study")
     results = tmp_path / "study/results"
     runs = sorted(results.glob("lidc/*/*/*/*"))
     probunet(

@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ is run, planned, or parsed for a reason given here."""
+"""Every command in the README and docs/ is run, planned, or parsed, with the reason below."""
 
 import os
 import re
@@ -12,23 +12,22 @@ import pytest
 import typer
 
 from probunet.cli import app
-
-from .pages import NAMES, ROOT, commands, fences, prose
+from support.pages import NAMES, ROOT, commands, fences, prose
 
 ALL = sorted({command for name in NAMES for command in commands(name)})
-# `make` and `snakemake` only say what they would do; all else that is run is run in full
+# `make` and `snakemake` print their plan; other commands that are run are run in full
 PLANNED = 'snakemake() { command snakemake "$@" --dry-run; }\nmake() { command make -n "$@"; }\n'
-RUN = ("mkdir ", "probunet fetch lidc --plan")
-# what is not run here, by how it begins
+RUN = ("mkdir ", "probunet fetch --dataset lidc --settings config.yaml --plan")
+# the beginnings of commands that are parsed only
 PARSED = {
-    "probunet fetch lidc --folder data/raw/lidc": "downloads; tests/fetch has servers for it",
-    "probunet fetch lidc --source tcia": "downloads; tests/fetch has servers for it",
-    "probunet fetch lidc --verify": "needs a tree; run in tests/test_cli.py",
-    "probunet fetch lidc --source local": "needs a tree; tests/fetch/test_local.py",
-    "probunet fetch cityscapes": "needs an account or a tree; tests/fetch",
-    "probunet fetch folder": "needs a folder; run in tests/workflow/test_own_data.py",
-    "probunet prepare lidc --index-only": "run in tests/test_cli.py",
-    "probunet prepare": "needs what fetch left; run in tests/workflow",
+    "probunet fetch --dataset lidc --settings config.yaml --folder": "downloads; tests/datasets",
+    "probunet fetch --dataset lidc --verify": "needs a tree; run in tests/test_cli.py",
+    "probunet fetch --dataset lidc --folder": "needs a tree; tests/datasets",
+    "probunet fetch --dataset cityscapes --settings": "needs an account; tests/datasets",
+    "probunet fetch --dataset cityscapes --folder": "needs a tree; tests/datasets",
+    "probunet fetch --dataset knees": "needs a folder; run in tests/workflow/test_own_data.py",
+    "probunet prepare": "needs the manifest of fetch; run in tests/workflow",
+    "probunet folds": "needs a store; run in tests/workflow",
     "probunet train": "needs a store; run in tests/workflow",
     "probunet sample": "needs weights; run in tests/workflow",
     "probunet score": "needs samples; run in tests/workflow",
@@ -41,27 +40,35 @@ PARSED = {
     "pytest ": "run in tests/docs/test_add_a_model.py and test_add_a_score.py",
     "snakemake --report": "needs a study; run in tests/workflow/test_report.py",
 }
-GIVEN = {  # files that pages speak of
+STUDIES = {  # files that pages mention
     "first.yaml": "datasets: {lidc: {source: phantom}}\n",
     "second.yaml": "datasets: {lidc: {source: phantom}}\npaths: {data: ../first/data}\n",
     "knees.yaml": "datasets: {knees: {source: folder, path: knees}}\nfolds: 2\n",
     "knees/images.csv": "image,subject,mask_a\n",
 }
-PARTS = ["Snakefile", "Makefile", "config.yaml", "pyproject.toml", "requirements.lock"]
+PARTS = [
+    "Snakefile",
+    "Makefile",
+    "config.yaml",
+    "pyproject.toml",
+    "requirements.lock",
+    "package.json",
+    "package-lock.json",
+]
 FOLDERS = ["workflow", "slurm", "envs", "containers", "src"]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what commands need of the project, with a study or two beside."""
+    """A copy of the parts of the project that commands need, with the pages' studies."""
     folder = tmp_path_factory.mktemp("project")
     for name in PARTS:
         shutil.copy2(ROOT / name, folder / name)
     for name in FOLDERS:
-        left = shutil.ignore_patterns("__pycache__", "*.sif", "cache", "*.json")
-        kept = None if name == "workflow" else left
-        shutil.copytree(ROOT / name, folder / name, ignore=kept)
-    for name, text in GIVEN.items():
+        without = shutil.ignore_patterns("__pycache__", "*.sif", "cache", "*.json")
+        ignore = None if name == "workflow" else without
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name, text in STUDIES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     return folder
@@ -84,7 +91,7 @@ def planned(command: str) -> bool:
 
 
 def parse(words: list[str]) -> None:
-    """Parse a call of `probunet` with its own parser; raise an error over what it does not take."""
+    """Parse a call of `probunet` with its parser; raise an error if it refuses the call."""
     command, context = typer.main.get_command(app), None
     while hasattr(command, "commands"):
         context = command.context_class(command, info_name=words[0], parent=context)
@@ -93,37 +100,38 @@ def parse(words: list[str]) -> None:
     command.make_context(words[0], list(words[1:]), parent=context)
 
 
-def test_every_command_has_its_place() -> None:
+def test_every_command_is_run_planned_or_parsed() -> None:
     known = (*RUN, *PARSED)
     assert [one for one in ALL if not planned(one) and not one.startswith(known)] == []
 
 
 @pytest.mark.parametrize("beginning", [*RUN, *PARSED])
-def test_a_place_is_for_one_way_of_checking(beginning: str) -> None:
+def test_a_beginning_has_one_way_of_checking(beginning: str) -> None:
     assert not planned(beginning)
     assert not (beginning.startswith(RUN) and beginning in PARSED)
 
 
 @pytest.mark.parametrize("command", [one for one in ALL if planned(one) or one.startswith(RUN)])
-def test_a_command_runs_or_says_what_it_would_do(command: str, project: Path) -> None:
+def test_a_command_runs_or_prints_its_plan(command: str, project: Path) -> None:
     done = shell(command, project)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", [one for one in ALL if one.startswith("probunet ")])
-def test_a_call_of_probunet_is_one_that_it_takes(command: str) -> None:
+def test_a_call_of_probunet_is_accepted(command: str) -> None:
     parse(shlex.split(command))
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        "probunet fetch lidc --fodler f",
+        "probunet fetch --dataset lidc --fodler f",
+        "probunet fetch --folder f",
         "probunet train --store s",
-        "probunet prepare folds --output o",
+        "probunet folds --output o",
     ],
 )
-def test_a_call_that_it_does_not_take_is_noticed(call: str) -> None:
+def test_a_wrong_call_is_detected(call: str) -> None:
     with pytest.raises(Exception, match=r"No such option|Missing parameter"):
         parse(shlex.split(call))
 
@@ -131,7 +139,7 @@ def test_a_call_that_it_does_not_take_is_noticed(call: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_within_sentences_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    verbs = {"fetch", "prepare", "train", "sample", "score", "report", "image"}
+    verbs = {"fetch", "prepare", "folds", "train", "sample", "score", "report", "image"}
     for code in re.findall(r"`([^`\n]+)`", prose(name)):
         words = code.split()
         if words[0] == "make" and len(words) > 1:
@@ -140,7 +148,7 @@ def test_commands_within_sentences_exist(name: str) -> None:
             assert words[1] in verbs, code
 
 
-def test_shell_blocks_say_that_they_are() -> None:
+def test_every_block_names_its_language() -> None:
     unnamed = [
         text for name in NAMES for language, text in fences(name) if language in ("", "console")
     ]

@@ -1,31 +1,24 @@
-"""The reference of files names every array, attribute and column that there is."""
+"""The reference of files names every array, attribute and column."""
 
 import re
 from dataclasses import fields
 
 import pytest
 
+from probunet.datasets.cityscapes.store import SceneAttributes, SceneColumns
+from probunet.datasets.folder.store import ImageAttributes, ImageColumns
+from probunet.datasets.lidc.store import Columns, CropAttributes
 from probunet.score.compare import COLUMNS
 from probunet.score.table import BINS, FURTHER, RUN, SCORES
-from probunet.store import (
-    Columns,
-    CropAttributes,
-    ImageAttributes,
-    ImageColumns,
-    Latent,
-    SampleAttributes,
-    Samples,
-    SceneAttributes,
-    SceneColumns,
-)
-
-from .pages import ROOT
+from probunet.store import Latent, SampleAttributes, Samples
+from probunet.truth.base import DataAttributes
+from support.pages import ROOT
 
 PAGE = (ROOT / "docs/reference/files.md").read_text()
 
 
-def told(heading: str) -> set[str]:
-    """Return what a section of the page names in code."""
+def named(heading: str) -> set[str]:
+    """Return the words in code of a section of the page."""
     section = re.split(r"^#+ ", PAGE.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
     return set(re.findall(r"`([^`\n]+)`", section))
 
@@ -35,23 +28,23 @@ def told(heading: str) -> set[str]:
     [
         ("Crops of LIDC-IDRI", Columns, CropAttributes, {"image", "masks"}),
         ("Scenes of Cityscapes", SceneColumns, SceneAttributes, {"image", "label"}),
-        ("Images of your own", ImageColumns, ImageAttributes, {"image", "masks"}),
+        ("A folder of your own images", ImageColumns, ImageAttributes, {"image", "masks"}),
     ],
 )
-def test_a_data_set_s_store_is_told(
-    heading: str, columns: type, attributes: type[CropAttributes], arrays: set[str]
+def test_the_store_of_a_data_set_is_named(
+    heading: str, columns: type, attributes: type[DataAttributes], arrays: set[str]
 ) -> None:
-    there = arrays | {field.name for field in fields(columns)} | set(attributes.model_fields)
-    assert there - told(heading) == set()
+    expected = arrays | {field.name for field in fields(columns)} | set(attributes.model_fields)
+    assert expected - named(heading) == set()
 
 
-def test_samples_are_told() -> None:
+def test_samples_are_named() -> None:
     latent = {f"latent/{field.name}" for field in fields(Latent)}
     arrays = {field.name for field in fields(Samples)} - {"path", "attributes", "latent"}
-    assert (arrays | latent | set(SampleAttributes.model_fields)) - told("Samples") == set()
+    assert (arrays | latent | set(SampleAttributes.model_fields)) - named("Samples") == set()
 
 
-def test_columns_of_tables_are_told() -> None:
+def test_columns_of_tables_are_named() -> None:
     summary = {"folds", "ged_sd", "ged_low", "ged_high", "images", "subjects"}
     columns = {*RUN, *SCORES, *FURTHER, *BINS, *COLUMNS, *summary}
-    assert columns - told("Tables") == set()
+    assert columns - named("Tables") == set()

@@ -1,10 +1,10 @@
-"""Links within the repository lead somewhere, as GitHub reads them."""
+"""Links within the repository lead to existing files and headings."""
 
 import re
 
 import pytest
 
-from .pages import NAMES, ROOT, prose
+from support.pages import NAMES, ROOT, prose
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 

@@ -27,7 +27,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         asked = re.findall(r'<(?:script|img|iframe)[^>]* src="([^"]+)"', text)
         asked += re.findall(r'<link[^>]* rel="stylesheet"[^>]* href="([^"]+)"', text)
         assert asked
-        assert [one for one in asked if "//" in one] == [], page  # all of it is in the folder
+        assert [one for one in asked if "//" in one] == [], (
+            page
+        )  # nothing is loaded from another server
     method = (tmp_path / "explanation/method.html").read_text()
     assert method.count("<math") > 50
     assert "\\(" not in method

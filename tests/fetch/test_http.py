@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
@@ -20,9 +20,8 @@ from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch import http
 from probunet.fetch.http import Client, StatusError
-
-from .servers.misbehaving import Asked, Fault, Plan, Proxy, misbehaving, times
-from .servers.s3 import BUCKET, s3_server
+from support.servers.misbehaving import Asked, Fault, Plan, Proxy, misbehaving, times
+from support.servers.s3 import BUCKET, s3_server
 
 LENGTH = 700_001  # more than two of Client's pieces
 DATA = random.Random(0).randbytes(LENGTH)
@@ -31,7 +30,7 @@ Proxied = Callable[..., Proxy]
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def upstream(tmp_path_factory):
     folder = tmp_path_factory.mktemp("http") / "buckets"
     (folder / BUCKET).mkdir(parents=True)
     for name, data in {"a": DATA, "b": OTHER, "short": DATA[:100], "empty": b""}.items():
@@ -41,7 +40,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def proxied(upstream: str) -> Iterator[Proxied]:
+def proxied(upstream):
     """Start the server that misbehaves; its plan can be changed later."""
     with misbehaving(upstream) as proxy:
 
@@ -60,6 +59,19 @@ def address(server: Proxy | str, name: str = "a") -> str:
     return f"{server.url if isinstance(server, Proxy) else server}/{BUCKET}/{name}"
 
 
+def received(
+    server: Proxy | str, first: int = 0, last: int | None = None, **settings: Any
+) -> bytes:
+    with client(**settings) as asking:
+        return asking.get(address(server), first, last).data
+
+
+def saved(server: Proxy, folder: Path, **settings: Any) -> bytes:
+    with client(**settings) as asking:
+        asking.save(address(server), folder / "part")
+    return (folder / "part").read_bytes()
+
+
 def first_asked(proxy: Proxy) -> list[int]:
     return [asked.range[0] if asked.range else 0 for asked in proxy.asked]
 
@@ -71,9 +83,7 @@ SPANS = [(0, None), (0, 4096), (0, LENGTH), (5, 6), (1000, None), (LENGTH - 1, N
 
 @pytest.mark.parametrize("fault", [Fault(), Fault(as_rclone=True), Fault(whole=True)])
 @pytest.mark.parametrize(("first", "last"), SPANS)
-def test_the_part_that_was_asked_for(
-    proxied: Proxied, fault: Fault, first: int, last: int | None
-) -> None:
+def test_the_part_that_was_asked_for(proxied, fault, first, last):
     proxy = proxied(lambda asked: fault)
     with client() as asking:
         body = asking.get(address(proxy), first, last)
@@ -83,7 +93,7 @@ def test_the_part_that_was_asked_for(
     assert asking.ranges_ignored == (fault.whole and (first, last) != (0, None))
 
 
-def test_a_header_costs_no_more_than_was_asked_for(proxied: Proxied) -> None:
+def test_a_header_costs_its_own_bytes(proxied):
     proxy = proxied()
     with client() as asking:
         asking.get(address(proxy), 0, 4096)
@@ -92,22 +102,20 @@ def test_a_header_costs_no_more_than_was_asked_for(proxied: Proxied) -> None:
 
 @pytest.mark.parametrize("name", ["short", "empty"])
 @pytest.mark.parametrize("fault", [Fault(), Fault(whole=True)])
-def test_a_part_behind_the_end_is_empty(proxied: Proxied, name: str, fault: Fault) -> None:
+def test_a_part_behind_the_end_is_empty(proxied, name, fault):
     proxy = proxied(lambda asked: fault)
     with client() as asking:
         assert asking.get(address(proxy, name), 101, 300).data == b""
 
 
-def test_a_range_of_an_empty_file(proxied: Proxied) -> None:
+def test_a_range_of_an_empty_file(proxied):
     proxy = proxied(lambda asked: Fault(truncated=0))
     with client() as asking:
         body = asking.get(address(proxy), 0, 4096)
     assert (body.data, body.total) == (b"", 0)
 
 
-def test_ranges_that_are_ignored_are_told_once(
-    proxied: Proxied, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_ignored_ranges_are_logged_once(proxied, caplog):
     proxy = proxied(lambda asked: Fault(whole=True))
     with client() as asking:
         for first in (0, 10, 20):
@@ -117,17 +125,13 @@ def test_ranges_that_are_ignored_are_told_once(
     assert "works" in told[0].message
 
 
-def test_a_part_whose_place_is_not_told_is_never_taken(
-    proxied: Proxied, waits: list[float]
-) -> None:
+def test_a_part_without_its_place_is_refused(proxied, waits):
     proxy = proxied(lambda asked: Fault(without=("Content-Range",)))
     with client() as asking, pytest.raises(ProbunetError, match="does not say which"):
         asking.get(address(proxy), 100, 200)
 
 
-def test_another_part_than_the_one_asked_for_is_never_taken(
-    proxied: Proxied, waits: list[float]
-) -> None:
+def test_another_part_than_the_one_asked_for_is_never_taken(proxied, waits):
     wrong = Fault(headers={"Content-Range": f"bytes 300-399/{LENGTH}"})
     with client() as asking:
         with pytest.raises(ProbunetError, match="asked for byte 100, the server sends from 300 on"):
@@ -135,10 +139,9 @@ def test_another_part_than_the_one_asked_for_is_never_taken(
         assert asking.get(address(proxied(times(2, wrong))), 100, 200).data == DATA[100:200]
 
 
-def test_a_part_shorter_than_its_head_says(proxied: Proxied, waits: list[float]) -> None:
+def test_a_part_shorter_than_its_head_says(proxied, waits):
     short = Fault(truncated=60, chunked=True, headers={"Content-Range": f"bytes 0-99/{LENGTH}"})
-    with client() as asking:
-        assert asking.get(address(proxied(times(1, short))), 0, 100).data == DATA[:100]
+    assert received(proxied(times(1, short)), 0, 100) == DATA[:100]
     assert len(waits) == 1
 
 
@@ -153,9 +156,7 @@ def cuts(seed: int) -> Plan:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_cut_at_a_random_byte(
-    proxied: Proxied, waits: list[float], tmp_path: Path, seed: int
-) -> None:
+def test_a_cut_at_a_random_byte(proxied, waits, tmp_path, seed):
     drawn = random.Random(-seed)
     first = drawn.choice([0, drawn.randrange(LENGTH)])
     last = drawn.choice([None, drawn.randrange(first, LENGTH) + 1])
@@ -173,17 +174,13 @@ def test_a_cut_at_a_random_byte(
 
 
 @pytest.mark.parametrize("fault", [Fault(cut=300_000, reset=True), Fault(cut=0), Fault(cut=1)])
-def test_other_cuts(proxied: Proxied, waits: list[float], tmp_path: Path, fault: Fault) -> None:
+def test_other_cuts(proxied, waits, tmp_path, fault):
     proxy = proxied(times(1, fault))
-    with client() as asking:
-        asking.save(address(proxy), tmp_path / "part")
-    assert (tmp_path / "part").read_bytes() == DATA
+    assert saved(proxy, tmp_path) == DATA
     assert len(waits) == 1
 
 
-def test_cuts_by_a_server_that_ignores_ranges(
-    proxied: Proxied, waits: list[float], tmp_path: Path
-) -> None:
+def test_cuts_by_a_server_that_ignores_ranges(proxied, waits, tmp_path):
     def plan(asked: Asked) -> Fault:
         return Fault(whole=True, cut=[200_000, 100_000, 400_000, None][asked.number % 4])
 
@@ -193,9 +190,7 @@ def test_cuts_by_a_server_that_ignores_ranges(
     assert (tmp_path / "part").read_bytes() == DATA
 
 
-def test_tries_that_bring_much_are_not_counted(
-    proxied: Proxied, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tries_that_bring_much_are_not_counted(proxied, waits, monkeypatch):
     monkeypatch.setattr(http, "ENOUGH", 50_000)
     with client(retries=2) as asking:
         assert asking.get(address(proxied(lambda asked: Fault(cut=50_000)))).data == DATA
@@ -207,38 +202,21 @@ def test_tries_that_bring_much_are_not_counted(
 
 
 @pytest.mark.parametrize("there", [0, 1, 300_000, LENGTH - 1])
-def test_what_is_there_is_not_asked_for_again(proxied: Proxied, tmp_path: Path, there: int) -> None:
+def test_what_is_there_is_not_asked_for_again(proxied, tmp_path, there):
     (tmp_path / "part").write_bytes(DATA[:there])
     proxy = proxied()
-    with client() as asking:
-        asking.save(address(proxy), tmp_path / "part")
-    assert (tmp_path / "part").read_bytes() == DATA
+    assert saved(proxy, tmp_path) == DATA
     assert proxy.sent == LENGTH - there
 
 
 @pytest.mark.parametrize("fault", [Fault(), Fault(truncated=LENGTH), Fault(whole=True)])
-def test_a_part_that_is_whole(
-    proxied: Proxied, waits: list[float], tmp_path: Path, fault: Fault
-) -> None:
-    (tmp_path / "part").write_bytes(DATA)
-    with client() as asking:
-        asking.save(address(proxied(lambda asked: fault)), tmp_path / "part")
-    assert (tmp_path / "part").read_bytes() == DATA
+@pytest.mark.parametrize("there", [DATA, OTHER + b"more"])
+def test_a_part_that_is_whole_or_longer_than_the_file(proxied, waits, tmp_path, fault, there):
+    (tmp_path / "part").write_bytes(there)
+    assert saved(proxied(lambda asked: fault), tmp_path) == DATA
 
 
-@pytest.mark.parametrize("fault", [Fault(), Fault(truncated=LENGTH), Fault(whole=True)])
-def test_a_part_that_is_longer_than_the_file_is_begun_anew(
-    proxied: Proxied, waits: list[float], tmp_path: Path, fault: Fault
-) -> None:
-    (tmp_path / "part").write_bytes(OTHER + b"more")
-    with client() as asking:
-        asking.save(address(proxied(lambda asked: fault)), tmp_path / "part")
-    assert (tmp_path / "part").read_bytes() == DATA
-
-
-def test_a_file_that_changes_between_two_tries_is_not_mixed(
-    proxied: Proxied, waits: list[float], tmp_path: Path
-) -> None:
+def test_a_file_that_changes_between_two_tries_is_not_mixed(proxied, waits, tmp_path):
     def plan(asked: Asked) -> Fault:
         return Fault(cut=300_000) if asked.number % 3 == 0 else Fault(swapped=f"/{BUCKET}/b")
 
@@ -249,15 +227,14 @@ def test_a_file_that_changes_between_two_tries_is_not_mixed(
     assert (tmp_path / "part").read_bytes() == OTHER
 
 
-def test_a_file_that_shrinks_between_two_tries(proxied: Proxied, waits: list[float]) -> None:
+def test_a_file_that_shrinks_between_two_tries(proxied, waits):
     def plan(asked: Asked) -> Fault:
         return Fault(cut=300_000) if asked.number == 0 else Fault(truncated=200_000)
 
-    with client() as asking:
-        assert asking.get(address(proxied(plan))).data == DATA[:200_000]
+    assert received(proxied(plan)) == DATA[:200_000]
 
 
-def test_a_server_can_be_asked_for_one_version(proxied: Proxied, tmp_path: Path) -> None:
+def test_a_server_can_be_asked_for_one_version(proxied, tmp_path):
     proxy = proxied(times(1, Fault(status=412)))
     with client() as asking, pytest.raises(StatusError, match="412") as error:
         asking.save(address(proxy), tmp_path / "part", headers={"If-Match": '"0"'})
@@ -269,10 +246,9 @@ def test_a_server_can_be_asked_for_one_version(proxied: Proxied, tmp_path: Path)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_status_that_passes(proxied: Proxied, waits: list[float], status: int) -> None:
+def test_a_temporary_status(proxied, waits, status):
     proxy = proxied(times(3, Fault(status=status, body=b"<html>not now</html>")))
-    with client() as asking:
-        assert asking.get(address(proxy)).data == DATA
+    assert received(proxy) == DATA
     assert len(waits) == 3
     for number, wait in enumerate(waits):  # doubled from try to try, and never quite the same
         assert http.FIRST_WAIT * 2**number / 2 <= wait <= http.FIRST_WAIT * 2**number
@@ -280,26 +256,22 @@ def test_a_status_that_passes(proxied: Proxied, waits: list[float], status: int)
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("asked", ["7", " 7 ", None])
-def test_a_server_that_says_how_long_to_wait(
-    proxied: Proxied, waits: list[float], status: int, asked: str | None
-) -> None:
+def test_a_server_that_says_how_long_to_wait(proxied, waits, status, asked):
     asked = asked or formatdate(time.time() + 8, usegmt=True)  # a date counts whole seconds
     proxy = proxied(times(2, Fault(status=status, headers={"Retry-After": asked})))
-    with client() as asking:
-        assert asking.get(address(proxy)).data == DATA
+    assert received(proxy) == DATA
     assert len(waits) == 2
     assert all(6.5 <= wait <= 8 for wait in waits)
 
 
 @pytest.mark.parametrize("asked", ["soon", "-3", ""])
-def test_a_wait_that_makes_no_sense(proxied: Proxied, waits: list[float], asked: str) -> None:
+def test_a_wait_that_makes_no_sense(proxied, waits, asked):
     proxy = proxied(times(1, Fault(status=503, headers={"Retry-After": asked})))
-    with client() as asking:
-        assert asking.get(address(proxy)).data == DATA
+    assert received(proxy) == DATA
     assert len(waits) == 1
 
 
-def test_a_wait_of_hours_is_told_at_once(proxied: Proxied, waits: list[float]) -> None:
+def test_a_wait_of_hours_is_an_error_at_once(proxied, waits):
     proxy = proxied(times(1, Fault(status=503, headers={"Retry-After": "7200"})))
     with client() as asking, pytest.raises(ProbunetError) as error:
         asking.get(address(proxy))
@@ -308,7 +280,7 @@ def test_a_wait_of_hours_is_told_at_once(proxied: Proxied, waits: list[float]) -
     assert not waits
 
 
-def test_waits_do_not_grow_without_end(proxied: Proxied, waits: list[float]) -> None:
+def test_waits_do_not_grow_without_end(proxied, waits):
     with client(retries=20) as asking, pytest.raises(ProbunetError, match="after 21 tries"):
         asking.get(address(proxied(lambda asked: Fault(status=503))))
     assert len(waits) == 20
@@ -319,9 +291,7 @@ def test_waits_do_not_grow_without_end(proxied: Proxied, waits: list[float]) -> 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 501])
-def test_a_refusal_is_told_at_once(
-    proxied: Proxied, waits: list[float], tmp_path: Path, status: int
-) -> None:
+def test_a_refusal_is_an_error_at_once(proxied, waits, tmp_path, status):
     proxy = proxied(lambda asked: Fault(status=status))
     with client() as asking:
         for ask in (asking.get, lambda url: asking.save(url, tmp_path / "part")):
@@ -334,7 +304,7 @@ def test_a_refusal_is_told_at_once(
     assert not (tmp_path / "part").exists()
 
 
-def test_no_such_object(upstream: str, waits: list[float]) -> None:
+def test_no_such_object(upstream, waits):
     with client() as asking, pytest.raises(StatusError, match="404"):
         asking.get(address(upstream, "none"), 0, 4096)
 
@@ -343,15 +313,13 @@ def test_no_such_object(upstream: str, waits: list[float]) -> None:
 
 
 def resumable(error: "pytest.ExceptionInfo[ProbunetError]", *words: str) -> None:
-    for part in (*words, "given up after", "run the same command again to go on from"):
+    for part in (*words, "given up after", "run the same command again to continue"):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("stall_after", [None, 300_000])
-def test_a_stall_is_a_broken_connection(
-    proxied: Proxied, waits: list[float], stall_after: int | None
-) -> None:
+def test_a_stall_is_a_broken_connection(proxied, waits, stall_after):
     stall = Fault(stall=10, stall_after=stall_after)
     proxy = proxied(times(1, stall))
     begun = time.monotonic()
@@ -362,14 +330,13 @@ def test_a_stall_is_a_broken_connection(
     assert asking.received == LENGTH
 
 
-def test_a_stall_shorter_than_the_timeout_is_waited_for(proxied: Proxied) -> None:
+def test_a_stall_shorter_than_the_timeout_is_waited_for(proxied):
     proxy = proxied(times(1, Fault(stall=1.2, stall_after=300_000)))
-    with client(timeout=3) as asking:
-        assert asking.get(address(proxy)).data == DATA
+    assert received(proxy, timeout=3) == DATA
     assert len(proxy.asked) == 1
 
 
-def test_a_server_that_never_answers(proxied: Proxied, waits: list[float]) -> None:
+def test_a_server_that_never_answers(proxied, waits):
     proxy = proxied(lambda asked: Fault(stall=10))
     with client(timeout=1, retries=1) as asking, pytest.raises(ProbunetError) as error:
         asking.get(address(proxy))
@@ -377,7 +344,7 @@ def test_a_server_that_never_answers(proxied: Proxied, waits: list[float]) -> No
     assert len(waits) == 1
 
 
-def test_nobody_listens(waits: list[float]) -> None:
+def test_nobody_listens(waits):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/a"
@@ -387,22 +354,25 @@ def test_nobody_listens(waits: list[float]) -> None:
     assert len(waits) == 3
 
 
-def test_a_name_that_is_not_resolved(waits: list[float]) -> None:
+def test_a_name_that_is_not_resolved(waits):
     with client() as asking, pytest.raises(ProbunetError) as error:
         asking.get("http://no-such-host.invalid/a")
     resumable(error, "no-such-host.invalid", "ame")
 
 
 @pytest.mark.parametrize("url", ["s3.example.org/a", "s3://bucket/a", "http://", "http://a:b/c"])
-def test_an_address_that_is_none(url: str, waits: list[float]) -> None:
-    with client() as asking, pytest.raises(ProbunetError, match="cannot be asked for") as error:
+def test_an_address_that_is_none(url, waits):
+    with (
+        client() as asking,
+        pytest.raises(ProbunetError, match="invalid address or proxy") as error,
+    ):
         asking.get(url)
     assert url in str(error.value)
     assert not waits
 
 
 @pytest.fixture
-def hangs_up() -> Iterator[int]:
+def hangs_up():
     """The port of a server that ends each connection as soon as the client has spoken."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -423,7 +393,7 @@ def hangs_up() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_server_that_hangs_up(hangs_up: int, waits: list[float], scheme: str) -> None:
+def test_a_server_that_hangs_up(hangs_up, waits, scheme):
     with client() as asking, pytest.raises(ProbunetError) as error:
         asking.get(f"{scheme}://127.0.0.1:{hangs_up}/a")
     resumable(error)
@@ -431,7 +401,7 @@ def test_a_server_that_hangs_up(hangs_up: int, waits: list[float], scheme: str) 
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_a_certificate_that_is_not_trusted(tmp_path: Path, waits: list[float]) -> None:
+def test_a_certificate_that_is_not_trusted(tmp_path, waits):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
          "/CN=localhost", "-keyout", "key.pem", "-out", "certificate.pem"],
@@ -457,7 +427,7 @@ def test_a_certificate_that_is_not_trusted(tmp_path: Path, waits: list[float]) -
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_certificates_that_are_not_there(monkeypatch, name):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(name, "/none/bundle.pem")
     with pytest.raises(ProbunetError, match=rf"^/none/bundle.pem: no such.*{name}"):
@@ -465,7 +435,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch, name: 
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503, headers={"Retry-After": "300"}), Fault()])
-def test_no_thread_goes_on_when_all_is_to_stop(proxied: Proxied, fault: Fault) -> None:
+def test_no_thread_goes_on_when_all_is_to_stop(proxied, fault):
     begun = time.monotonic()
     with client(megabytes_per_second=1) as asking, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(asking.get, address(proxied(lambda asked: fault)))
@@ -481,7 +451,7 @@ def test_no_thread_goes_on_when_all_is_to_stop(proxied: Proxied, fault: Fault) -
 # ---- caps ---------------------------------------------------------------------------------------
 
 
-def test_no_more_connections_than_allowed_and_all_used_again(proxied: Proxied) -> None:
+def test_no_more_connections_than_allowed_and_all_used_again(proxied):
     proxy = proxied(lambda asked: Fault(stall=0.02))
     with client(connections=3) as asking, ThreadPoolExecutor(12) as pool:
         bodies = list(pool.map(lambda n: asking.get(address(proxy), n, n + 10), range(60)))
@@ -490,31 +460,26 @@ def test_no_more_connections_than_allowed_and_all_used_again(proxied: Proxied) -
     assert proxy.connections == 3
 
 
-def test_many_threads_stay_below_the_rate_together(proxied: Proxied) -> None:
+def test_many_threads_stay_below_the_rate_together(proxied):
     begun = time.monotonic()
     with client(megabytes_per_second=1) as asking, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: asking.get(address(proxied()), 0, 300_000), range(5)))
     assert 1.5 <= time.monotonic() - begun < 3
 
 
-def test_the_environment_names_a_proxy(
-    proxied: Proxied, upstream: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_names_a_proxy(proxied, upstream, monkeypatch):
     proxy = proxied()
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", proxy.url)
-    with client() as asking:
-        assert asking.get(address(upstream), 0, 10).data == DATA[:10]
+    assert received(upstream, 0, 10) == DATA[:10]
     assert [asked.path for asked in proxy.asked] == [address(upstream)]
 
 
 # ---- disks --------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_not_the_networks_fault(
-    proxied: Proxied, waits: list[float], small_disk: Callable[[str], Path]
-) -> None:
+def test_a_full_disk_is_not_the_networks_fault(proxied, waits, small_disk):
     part = small_disk("size=128k") / "part"
     with client() as asking, pytest.raises(ProbunetError, match="disk or quota is full") as told:
         asking.save(address(proxied()), part)
@@ -527,13 +492,7 @@ def test_a_full_disk_is_not_the_networks_fault(
 @pytest.mark.parametrize(
     "fault", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO]
 )
-def test_a_part_that_cannot_be_written(
-    proxied: Proxied,
-    waits: list[float],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    fault: int,
-) -> None:
+def test_a_part_that_cannot_be_written(proxied, waits, tmp_path, monkeypatch, fault):
     def refuse(*_: object) -> None:
         raise OSError(fault, os.strerror(fault))
 
@@ -544,7 +503,7 @@ def test_a_part_that_cannot_be_written(
     assert not waits
 
 
-def test_a_folder_that_is_a_file(proxied: Proxied, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file(proxied, tmp_path):
     (tmp_path / "folder").touch()
     with client() as asking, pytest.raises(ProbunetError, match="cannot be written"):
         asking.save(address(proxied()), tmp_path / "folder" / "part")

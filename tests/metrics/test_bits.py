@@ -7,7 +7,7 @@ from probunet.metrics.bits import pack, pack_graders, unpack, words
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32))
 @settings(deadline=None, max_examples=50)
-def test_unpack_undoes_pack(height: int, width: int, seed: int) -> None:
+def test_unpack_undoes_pack(height, width, seed):
     masks = np.random.default_rng(seed).random((2, 3, height, width)) < 0.5
     packed = pack(masks)
     assert packed.shape[-1] % 8 == 0
@@ -16,12 +16,12 @@ def test_unpack_undoes_pack(height: int, width: int, seed: int) -> None:
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32))
 @settings(deadline=None, max_examples=50)
-def test_words_hold_as_many_bits_as_the_mask(height: int, width: int, seed: int) -> None:
+def test_words_hold_as_many_bits_as_the_mask(height, width, seed):
     mask = np.random.default_rng(seed).random((height, width)) < 0.5
     assert np.bitwise_count(words(pack(mask))).sum() == mask.sum()
 
 
-def test_bit_g_is_grader_g() -> None:
+def test_bit_g_is_grader_g():
     masks = np.array([[[0b0001, 0b1010]]], np.uint8)
     graders = unpack(pack_graders(masks), 1, 2)
     np.testing.assert_array_equal(graders[0, :, 0], [[1, 0], [0, 1], [0, 0], [0, 1]])

@@ -5,15 +5,9 @@ import pytest
 from hypothesis import given, settings
 
 from probunet.metrics.bits import pack
-from probunet.metrics.calibration import (
-    BINS,
-    Reliability,
-    expected_calibration_error,
-    reliability,
-)
+from probunet.metrics.calibration import BINS, Reliability, expected_calibration_error, reliability
 from probunet.metrics.votes import votes
-
-from .masks import Masks, sample_and_grader_masks
+from support.masks import Masks, sample_and_grader_masks
 
 
 def bins_of(samples: Masks, graders: Masks) -> Reliability:
@@ -34,7 +28,7 @@ def answers(
 
 @given(sample_and_grader_masks(most_samples=12))
 @settings(deadline=None, max_examples=60)
-def test_bins_of_many_images_add_up_to_those_of_all_pixels(masks: tuple[Masks, Masks]) -> None:
+def test_bins_of_many_images_add_up_to_those_of_all_pixels(masks):
     samples, graders = masks
     found = bins_of(samples, graders)
     pooled = Reliability(
@@ -60,13 +54,13 @@ def test_bins_of_many_images_add_up_to_those_of_all_pixels(masks: tuple[Masks, M
 
 @given(sample_and_grader_masks())
 @settings(deadline=None, max_examples=50)
-def test_graders_are_calibrated_by_their_own_mean(masks: tuple[Masks, Masks]) -> None:
+def test_graders_are_calibrated_by_their_own_mean(masks):
     _, graders = masks
     ece = expected_calibration_error(bins_of(graders, graders))
     np.testing.assert_allclose(ece, 0, atol=1e-12)
 
 
-def test_certain_and_wrong_everywhere_is_the_worst() -> None:
+def test_certain_and_wrong_everywhere_is_the_worst():
     nothing, everything = np.zeros((1, 3, 4, 4), bool), np.ones((1, 2, 4, 4), bool)
     assert expected_calibration_error(bins_of(nothing, everything)) == 1
     assert expected_calibration_error(bins_of(everything, nothing)) == 1

@@ -10,8 +10,7 @@ from scipy.optimize import linprog
 from probunet.metrics.bits import pack
 from probunet.metrics.distances import distances
 from probunet.metrics.matched_iou import matched_iou
-
-from .masks import Masks, iou, sample_and_grader_masks
+from support.masks import iou, sample_and_grader_masks
 
 
 def dual(cost: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
@@ -31,9 +30,7 @@ def dual(cost: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
 
 @given(sample_and_grader_masks(most_samples=5), st.data())
 @settings(deadline=None, max_examples=60)
-def test_weighted_modes_are_matched_by_optimal_transport(
-    masks: tuple[Masks, Masks], data: st.DataObject
-) -> None:
+def test_weighted_modes_are_matched_by_optimal_transport(masks, data):
     samples, graders = masks
     images, n, g = len(samples), samples.shape[1], graders.shape[1]
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -49,9 +46,7 @@ def test_weighted_modes_are_matched_by_optimal_transport(
 
 @given(sample_and_grader_masks(most_samples=4, most_graders=3), st.data())
 @settings(deadline=None, max_examples=60)
-def test_a_mode_of_double_weight_is_a_mode_that_stands_twice(
-    masks: tuple[Masks, Masks], data: st.DataObject
-) -> None:
+def test_a_mode_of_double_weight_is_a_mode_that_stands_twice(masks, data):
     samples, graders = masks
     n, g = samples.shape[1], graders.shape[1]
     times = np.array(data.draw(st.lists(st.integers(1, 3), min_size=g, max_size=g)))
@@ -62,7 +57,7 @@ def test_a_mode_of_double_weight_is_a_mode_that_stands_twice(
 
 @given(sample_and_grader_masks(most_samples=1))
 @settings(deadline=None, max_examples=30)
-def test_one_sample_is_matched_with_every_mode(masks: tuple[Masks, Masks]) -> None:
+def test_one_sample_is_matched_with_every_mode(masks):
     samples, graders = masks
     weights = np.arange(1.0, graders.shape[1] + 1)
     found = matched_iou(distances(pack(samples), pack(graders)), 1, weights)
@@ -72,7 +67,7 @@ def test_one_sample_is_matched_with_every_mode(masks: tuple[Masks, Masks]) -> No
 
 
 @pytest.mark.parametrize("weights", [[1.0, -0.1], [0.0, 0.0], [np.nan, 1.0]])
-def test_weights_must_be_weights(weights: list[float]) -> None:
+def test_weights_must_be_weights(weights):
     masks = pack(np.ones((1, 2, 4, 4), bool))
     with pytest.raises(ValueError, match="weights"):
         matched_iou(distances(masks, masks), 2, np.array(weights))

@@ -1,6 +1,5 @@
 """All scores against versions written out pair by pair."""
 
-from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -15,30 +14,20 @@ from probunet.metrics.ged import energy_distance, ged
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.max_dice import max_dice
 from probunet.metrics.threads import PART
-
-from .masks import Masks, iou, sample_and_grader_masks
-
-
-def mean_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    return float(np.mean([1 - iou(x, y) for x in a for y in b]))
+from support.masks import ged_of, iou, mean_distance, sample_and_grader_masks
 
 
 @given(sample_and_grader_masks())
 @settings(deadline=None, max_examples=100)
-def test_ged_is_that_of_all_pairs(masks: tuple[Masks, Masks]) -> None:
+def test_ged_is_that_of_all_pairs(masks):
     samples, graders = masks
-    expected = [
-        2 * mean_distance(s, y) - mean_distance(s, s) - mean_distance(y, y)
-        for s, y in zip(samples, graders, strict=True)
-    ]
+    expected = [ged_of(s, y) for s, y in zip(samples, graders, strict=True)]
     np.testing.assert_allclose(ged(pack(samples), pack(graders)), expected, atol=1e-12)
 
 
 @given(sample_and_grader_masks(), st.data())
 @settings(deadline=None, max_examples=100)
-def test_first_n_samples_score_as_if_there_were_no_others(
-    masks: tuple[Masks, Masks], data: st.DataObject
-) -> None:
+def test_first_n_samples_score_as_if_there_were_no_others(masks, data):
     samples, graders = masks
     n = data.draw(st.integers(1, samples.shape[1]))
     pairs = distances(pack(samples), pack(graders))
@@ -59,7 +48,7 @@ def test_first_n_samples_score_as_if_there_were_no_others(
 
 @given(sample_and_grader_masks(most_samples=3, most_graders=3))
 @settings(deadline=None, max_examples=60)
-def test_matched_iou_is_the_best_of_all_matchings(masks: tuple[Masks, Masks]) -> None:
+def test_matched_iou_is_the_best_of_all_matchings(masks):
     samples, graders = masks
     n, g = samples.shape[1], graders.shape[1]
     found = matched_iou(distances(pack(samples), pack(graders)), n)
@@ -74,7 +63,7 @@ def test_matched_iou_is_the_best_of_all_matchings(masks: tuple[Masks, Masks]) ->
 
 @given(sample_and_grader_masks())
 @settings(deadline=None, max_examples=100)
-def test_max_dice_is_the_best_sample_of_each_grader(masks: tuple[Masks, Masks]) -> None:
+def test_max_dice_is_the_best_sample_of_each_grader(masks):
     samples, graders = masks
 
     def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -87,7 +76,7 @@ def test_max_dice_is_the_best_sample_of_each_grader(masks: tuple[Masks, Masks]) 
         assert found[image] == pytest.approx(expected)
 
 
-def test_all_empty_is_agreement() -> None:
+def test_all_empty_is_agreement():
     nothing = pack(np.zeros((1, 3, 8, 8), bool))
     pairs = distances(nothing, nothing)
     assert energy_distance(pairs, 3).ged == 0
@@ -95,14 +84,14 @@ def test_all_empty_is_agreement() -> None:
     assert max_dice(pairs, 3) == 1
 
 
-def test_empty_samples_against_full_graders_are_as_far_as_can_be() -> None:
+def test_empty_samples_against_full_graders_are_as_far_as_can_be():
     pairs = distances(pack(np.zeros((1, 2, 8, 8), bool)), pack(np.ones((1, 4, 8, 8), bool)))
     assert energy_distance(pairs, 2).ged == 2
     assert matched_iou(pairs, 2) == 0
     assert max_dice(pairs, 2) == 0
 
 
-def test_masks_of_more_than_65535_pixels_are_counted_whole() -> None:
+def test_masks_of_more_than_65535_pixels_are_counted_whole():
     full = np.ones((1, 1, 300, 300), bool)
     half = full.copy()
     half[..., :150, :] = False
@@ -110,20 +99,20 @@ def test_masks_of_more_than_65535_pixels_are_counted_whole() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_n_outside_the_samples_is_a_mistake(n: int) -> None:
+def test_n_outside_the_samples_is_a_mistake(n):
     masks = pack(np.ones((1, 2, 8, 8), bool))
     with pytest.raises(ValueError, match="there are 2 samples"):
         energy_distance(distances(masks, masks), n)
 
 
 @pytest.mark.parametrize("wrong", [lambda m: m[:1], lambda m: m[..., :8]])
-def test_samples_and_graders_must_agree(wrong: Callable[..., NDArray[np.uint8]]) -> None:
+def test_samples_and_graders_must_agree(wrong):
     masks = pack(np.ones((2, 2, 16, 16), bool))
     with pytest.raises(ValueError, match="do not agree"):
         distances(masks, wrong(masks))
 
 
-def test_many_images_are_scored_as_one_by_one() -> None:
+def test_many_images_are_scored_as_one_by_one():
     random = np.random.default_rng(0)
     samples, graders = (pack(random.random((2 * PART + 3, m, 9, 9)) < 0.3) for m in (3, 4))
     together = distances(samples, graders)
@@ -133,6 +122,6 @@ def test_many_images_are_scored_as_one_by_one() -> None:
             np.testing.assert_array_equal(getattr(together, name)[image], getattr(alone, name)[0])
 
 
-def test_no_image_has_no_score() -> None:
+def test_no_image_has_no_score():
     nothing = pack(np.zeros((0, 4, 8, 8), bool))
     assert ged(nothing, nothing).shape == (0,)

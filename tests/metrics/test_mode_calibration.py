@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from probunet.cityscapes import FIRST, FLIPS, IGNORE, MODES, SECOND, flip
+from probunet.flips import FIRST, FLIPS, IGNORE, MODES, SECOND, flip
 from probunet.metrics.calibration import BINS, expected_calibration_error
 from probunet.metrics.mode_calibration import exact_reliability, mode_reliability
-
-from .label_maps import OTHER, Maps, sample_and_label_maps
+from support.label_maps import OTHER, sample_and_label_maps
 
 NAMES = [
     *[(name, first, 1 - p) for name, first, p in zip(FIRST, FIRST, FLIPS.values(), strict=True)],
@@ -22,7 +21,7 @@ def bin_of(p: Fraction) -> int:
 
 @given(sample_and_label_maps(most_samples=12))
 @settings(deadline=None, max_examples=40)
-def test_bins_are_those_of_every_pixel_and_class(maps: tuple[Maps, Maps]) -> None:
+def test_bins_are_those_of_every_pixel_and_class(maps):
     samples, labels = maps
     n = samples.shape[1]
     found = mode_reliability(samples, labels)
@@ -49,7 +48,7 @@ def test_bins_are_those_of_every_pixel_and_class(maps: tuple[Maps, Maps]) -> Non
 
 @given(sample_and_label_maps(most_samples=1))
 @settings(deadline=None, max_examples=40)
-def test_modes_predict_themselves(maps: tuple[Maps, Maps]) -> None:
+def test_modes_predict_themselves(maps):
     _, labels = maps
     found = exact_reliability(labels)
     for image, label in enumerate(labels):
@@ -65,7 +64,7 @@ def test_modes_predict_themselves(maps: tuple[Maps, Maps]) -> None:
         np.testing.assert_array_equal(found.marked[image], found.predicted[image])
 
 
-def test_one_sure_mode_is_off_by_how_unlikely_it_is() -> None:
+def test_one_sure_mode_is_off_by_how_unlikely_it_is():
     label = np.full((1, 4, 4), FIRST[0], np.uint8)  # sidewalk
     samples = flip(label, MODES[0])[:, None]
     # sidewalk is said with 1 and true of 9/17; sidewalk 2 with 0 and 8/17; eight classes agree
@@ -73,7 +72,7 @@ def test_one_sure_mode_is_off_by_how_unlikely_it_is() -> None:
     assert ece[0] == pytest.approx((8 / 17 + 8 / 17) / 10)
 
 
-def test_more_samples_than_a_byte_can_count() -> None:
+def test_more_samples_than_a_byte_can_count():
     label = np.array([[[FIRST[2], OTHER[0], IGNORE]]], np.uint8)
     samples = np.full((1, 300, 1, 3), FIRST[2], np.uint8)
     found = mode_reliability(samples, label)

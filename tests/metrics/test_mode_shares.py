@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probunet.cityscapes import FIRST, MODE_PROBABILITIES, MODES, SECOND, draw_flips, flip
+from probunet.flips import FIRST, MODE_PROBABILITIES, MODES, SECOND, draw_flips, flip
 from probunet.metrics.mode_shares import mode_shares, named_pixels
 from probunet.metrics.modes import distances_of, mode_distances
 from probunet.metrics.overlaps import overlaps
-
-from .label_maps import Maps, distance, sample_and_label_maps
+from support.label_maps import distance, sample_and_label_maps
 
 
 @given(sample_and_label_maps(most_samples=3), st.data())
 @settings(deadline=None, max_examples=40)
-def test_a_sample_is_of_its_nearest_modes(maps: tuple[Maps, Maps], data: st.DataObject) -> None:
+def test_a_sample_is_of_its_nearest_modes(maps, data):
     samples, labels = maps
     n = data.draw(st.integers(1, samples.shape[1]))
     shared = overlaps(samples, labels)
@@ -35,7 +34,7 @@ def test_a_sample_is_of_its_nearest_modes(maps: tuple[Maps, Maps], data: st.Data
 
 @given(sample_and_label_maps(), st.data())
 @settings(deadline=None, max_examples=40)
-def test_pixels_are_counted_by_class_and_name(maps: tuple[Maps, Maps], data: st.DataObject) -> None:
+def test_pixels_are_counted_by_class_and_name(maps, data):
     samples, labels = maps
     n = data.draw(st.integers(1, samples.shape[1]))
     shared = overlaps(samples, labels)
@@ -50,7 +49,7 @@ def test_pixels_are_counted_by_class_and_name(maps: tuple[Maps, Maps], data: st.
     assert shared.present.tolist() == [[first in label for first in FIRST] for label in labels]
 
 
-def test_samples_by_the_flips_themselves_take_each_mode_as_often_as_it_is_likely() -> None:
+def test_samples_by_the_flips_themselves_take_each_mode_as_often_as_it_is_likely():
     random = np.random.default_rng(0)
     label = random.choice(FIRST[[0, 1, 2, 4]], (1, 6, 6))  # no vegetation: modes coincide in pairs
     samples = flip(label[:, None].repeat(400, axis=1), draw_flips(random, 400)[None])

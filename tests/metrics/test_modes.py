@@ -5,20 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probunet.cityscapes import FIRST, IGNORE, MODE_PROBABILITIES, MODES, SECOND, flip
+from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, MODES, SECOND, flip
 from probunet.metrics.distances import Distances
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
 from probunet.metrics.modes import mode_distances
 from probunet.metrics.reconstruction import scene_reconstruction_iou
 from probunet.metrics.threads import PART
-
-from .label_maps import OTHER, Maps, distance, sample_and_label_maps
+from support.label_maps import OTHER, distance, sample_and_label_maps
 
 
 @given(sample_and_label_maps(most_samples=4))
 @settings(deadline=None, max_examples=25)
-def test_distances_are_those_of_all_pairs_of_maps(maps: tuple[Maps, Maps]) -> None:
+def test_distances_are_those_of_all_pairs_of_maps(maps):
     samples, labels = maps
     found = mode_distances(samples, labels)
     for image, (drawn, label) in enumerate(zip(samples, labels, strict=True)):
@@ -38,9 +37,7 @@ def test_distances_are_those_of_all_pairs_of_maps(maps: tuple[Maps, Maps]) -> No
 
 @given(sample_and_label_maps(most_samples=4), st.data())
 @settings(deadline=None, max_examples=30)
-def test_ged_weighs_modes_by_their_probabilities(
-    maps: tuple[Maps, Maps], data: st.DataObject
-) -> None:
+def test_ged_weighs_modes_by_their_probabilities(maps, data):
     samples, labels = maps
     n = data.draw(st.integers(1, samples.shape[1]))
     off = data.draw(st.sampled_from([1, 1 + 1e-9, 0.5]))  # sums of 1 up to rounding, and others
@@ -60,7 +57,7 @@ def test_ged_weighs_modes_by_their_probabilities(
         assert found.diversity[image] == pytest.approx(within, abs=1e-12)
 
 
-def test_an_image_without_the_classes_is_left_out_and_no_other() -> None:
+def test_an_image_without_the_classes_is_left_out_and_no_other():
     label = np.full((3, 4, 6), OTHER[0], np.uint8)
     label[1] = IGNORE
     label[2, 0] = FIRST[0]
@@ -74,7 +71,7 @@ def test_an_image_without_the_classes_is_left_out_and_no_other() -> None:
         assert np.isnan(scores).tolist() == [True, True, False]
 
 
-def test_one_class_only_has_two_modes_told_apart() -> None:
+def test_one_class_only_has_two_modes_told_apart():
     """Of road alone, samples that split by its probability have the least GED that two can have."""
     label = np.full((1, 3, 5), FIRST[4], np.uint8)
     samples = np.stack((label, np.full_like(label, SECOND[4])), axis=1)
@@ -88,7 +85,7 @@ def test_one_class_only_has_two_modes_told_apart() -> None:
     assert matched_iou(pairs, 2, MODE_PROBABILITIES)[0] == pytest.approx(0.5 + p)
 
 
-def test_what_samples_show_on_ignored_pixels_does_not_count() -> None:
+def test_what_samples_show_on_ignored_pixels_does_not_count():
     random = np.random.default_rng(0)
     label = random.choice([*FIRST, IGNORE], (1, 8, 8)).astype(np.uint8)
     samples = np.stack([flip(label, mode) for mode in MODES[:3]], axis=1)
@@ -99,7 +96,7 @@ def test_what_samples_show_on_ignored_pixels_does_not_count() -> None:
     np.testing.assert_allclose(found.samples[0], found.graders[0, :3, :3], atol=1e-12)
 
 
-def test_modes_that_coincide_are_equally_far_to_the_last_bit() -> None:
+def test_modes_that_coincide_are_equally_far_to_the_last_bit():
     random = np.random.default_rng(0)
     label = random.choice([*FIRST[:2], *FIRST[3:]], (1, 9, 9)).astype(np.uint8)  # no car
     samples = random.choice([*FIRST, *SECOND], (1, 5, 9, 9)).astype(np.uint8)
@@ -109,7 +106,7 @@ def test_modes_that_coincide_are_equally_far_to_the_last_bit() -> None:
 
 @given(sample_and_label_maps(most_samples=1))
 @settings(deadline=None, max_examples=40)
-def test_reconstruction_is_held_against_what_was_shown(maps: tuple[Maps, Maps]) -> None:
+def test_reconstruction_is_held_against_what_was_shown(maps):
     samples, labels = maps
     shown = flip(labels, MODES[5])
     found = scene_reconstruction_iou(samples[:, 0], shown, labels)
@@ -121,25 +118,23 @@ def test_reconstruction_is_held_against_what_was_shown(maps: tuple[Maps, Maps]) 
             assert np.isnan(found[image])
 
 
-def test_threads_do_not_change_a_distance() -> None:
+def test_threads_do_not_change_a_distance():
     random = np.random.default_rng(0)
     labels = random.choice([*FIRST, OTHER[0]], (2 * PART + 1, 5, 7)).astype(np.uint8)
     samples = random.choice([*FIRST, *SECOND], (len(labels), 3, 5, 7)).astype(np.uint8)
-    together = mode_distances(samples, labels, cpus=3)
-    alone = [
-        mode_distances(samples[i : i + 1], labels[i : i + 1], cpus=1) for i in range(len(labels))
-    ]
+    together = mode_distances(samples, labels)
+    alone = [mode_distances(samples[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
     for name in ("samples", "between", "graders"):
         one_by_one = np.concatenate([getattr(pairs, name) for pairs in alone])
         np.testing.assert_array_equal(getattr(together, name), one_by_one)
 
 
-def test_samples_and_labels_must_agree() -> None:
+def test_samples_and_labels_must_agree():
     with pytest.raises(ValueError, match="do not agree"):
         mode_distances(np.zeros((2, 1, 4, 4), np.uint8), np.zeros((2, 4, 5), np.uint8))
 
 
-def test_no_image_has_no_distance() -> None:
+def test_no_image_has_no_distance():
     found = mode_distances(np.zeros((0, 2, 4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8))
     assert isinstance(found, Distances)
     assert found.between.shape == (0, 2, len(MODES))

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from probunet.metrics.bits import pack
 from probunet.metrics.ncc import ncc
 from probunet.metrics.votes import votes
-
-from .masks import Masks, sample_and_grader_masks
+from support.masks import Masks, sample_and_grader_masks
 
 
 def ncc_of(samples: Masks, graders: Masks) -> NDArray[np.float64]:
@@ -32,7 +31,7 @@ def written_out(samples: NDArray[np.bool_], graders: NDArray[np.bool_]) -> float
 
 @given(sample_and_grader_masks())
 @settings(deadline=None, max_examples=100)
-def test_ncc_is_the_correlation_of_two_maps(masks: tuple[Masks, Masks]) -> None:
+def test_ncc_is_the_correlation_of_two_maps(masks):
     samples, graders = masks
     expected = [written_out(s, y) for s, y in zip(samples, graders, strict=True)]
     np.testing.assert_allclose(ncc_of(samples, graders), expected, atol=1e-9)
@@ -40,7 +39,7 @@ def test_ncc_is_the_correlation_of_two_maps(masks: tuple[Masks, Masks]) -> None:
 
 @given(sample_and_grader_masks())
 @settings(deadline=None, max_examples=50)
-def test_ncc_stays_when_lesion_and_background_are_exchanged(masks: tuple[Masks, Masks]) -> None:
+def test_ncc_stays_when_lesion_and_background_are_exchanged(masks):
     samples, graders = masks
     np.testing.assert_allclose(ncc_of(~samples, ~graders), ncc_of(samples, graders), atol=1e-9)
 
@@ -50,12 +49,12 @@ def image(*rows: str) -> Masks:
     return np.array([[[[pixel == "1" for pixel in row]] for row in rows]])
 
 
-def test_samples_that_disagree_where_graders_do_are_perfect() -> None:
+def test_samples_that_disagree_where_graders_do_are_perfect():
     graders = image("1100", "1000")
     assert ncc_of(graders, graders) == pytest.approx(1)
 
 
-def test_samples_that_disagree_where_graders_do_not_are_worse_than_none() -> None:
+def test_samples_that_disagree_where_graders_do_not_are_worse_than_none():
     assert ncc_of(image("1000", "1100"), image("0001")) < 0
 
 
@@ -63,5 +62,5 @@ def test_samples_that_disagree_where_graders_do_not_are_worse_than_none() -> Non
     "samples", [image("1100"), image("1100", "1100"), image("0000"), image("1100", "0011")]
 )
 @pytest.mark.parametrize("graders", [image("0000"), image("1010", "1111")])
-def test_a_constant_map_correlates_with_nothing(samples: Masks, graders: Masks) -> None:
+def test_a_constant_map_correlates_with_nothing(samples, graders):
     assert np.isnan(ncc_of(samples, graders)).all()

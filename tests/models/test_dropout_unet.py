@@ -3,21 +3,16 @@
 import pytest
 import torch
 
+from probunet.models import Architecture, build
 from probunet.models.dropout_unet import DropoutUNet
 from probunet.models.plain_unet import PlainUNet
 
 
 def model(channels: tuple[int, ...] = (4, 6, 8, 10, 12), blocks: int = 3) -> DropoutUNet:
-    return DropoutUNet(
-        1,
-        2,
-        channels=channels,
-        convolutions=1,
-        initialisation="he",
-        probability=0.5,
-        blocks=blocks,
-        generator=torch.Generator().manual_seed(0),
-    )
+    shared = {"channels": channels, "convolutions": 1, "initialisation": "he"}
+    net = build("dropout_unet", {**shared, "probability": 0.5, "blocks": blocks})
+    assert isinstance(net, DropoutUNet)
+    return net
 
 
 def kept_of(net: DropoutUNet, image: torch.Tensor) -> list[torch.Tensor]:
@@ -69,14 +64,7 @@ def test_what_stays_is_scaled_up() -> None:
 
 def test_without_dropout_it_is_the_plain_u_net() -> None:
     net, image = model(), torch.rand(2, 1, 32, 32)
-    plain = PlainUNet(
-        1,
-        2,
-        channels=(4, 6, 8, 10, 12),
-        convolutions=1,
-        initialisation="he",
-        generator=torch.Generator(),
-    )
+    plain = PlainUNet(Architecture(1, 2, (4, 6, 8, 10, 12), convolutions=1, initialisation="he"))
     plain.load_state_dict(net.state_dict())
     drawn = net.draw(image, 1, [torch.Generator(), torch.Generator()])
     expected = plain.draw(image, 3, [torch.Generator(), torch.Generator()])
@@ -85,3 +73,15 @@ def test_without_dropout_it_is_the_plain_u_net() -> None:
     all_kept = [torch.ones_like(one) for one in kept_of(net, image)]
     torch.testing.assert_close(net.inner(net.outer(image), None), plain(image))
     assert not torch.allclose(net(image, all_kept), plain(image))  # scaled by 1 / (1 - p)
+
+
+def test_dropout_stays_on_in_evaluation_mode() -> None:
+    net = model((8, 12, 16))
+    image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.zeros_(net.logits.bias)
+    training, evaluation = (
+        net.train(mode).draw(image, 4, [torch.Generator().manual_seed(0)]).samples
+        for mode in (True, False)
+    )
+    assert torch.equal(training, evaluation)
+    assert len(torch.unique(evaluation, dim=0)) == 4

@@ -4,25 +4,19 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference
 
+from probunet.models import build
 from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
 
 
 def model(
     channels: tuple[int, ...] = (4, 6, 8), latent_scales: int = 2, objective: str = "elbo"
 ) -> HierarchicalProbabilisticUNet:
-    return HierarchicalProbabilisticUNet(
-        1,
-        2,
-        channels=channels,
-        convolutions=2,
-        initialisation="he",
-        latent_scales=latent_scales,
-        objective=objective,
-        kappa=0.05,
-        hard=0.1,
-        decay=0.9,
-        generator=torch.Generator().manual_seed(0),
-    )
+    shared = {"channels": channels, "convolutions": 2, "initialisation": "he"}
+    own = {"latent_scales": latent_scales, "objective": objective}
+    geco = {"kappa": 0.05, "hard": 0.1, "decay": 0.9}
+    net = build("hierarchical_probabilistic_unet", {**shared, **own, **geco})
+    assert isinstance(net, HierarchicalProbabilisticUNet)
+    return net
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

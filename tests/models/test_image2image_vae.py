@@ -4,20 +4,16 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference
 
+from probunet.models import build
 from probunet.models.image2image_vae import Image2ImageVAE
 from probunet.models.segmentation import as_input
 
 
 def model() -> Image2ImageVAE:
-    return Image2ImageVAE(
-        1,
-        3,
-        channels=(6, 8),
-        convolutions=1,
-        latent_dim=2,
-        initialisation="he",
-        generator=torch.Generator().manual_seed(0),
-    )
+    shared = {"channels": (6, 8), "convolutions": 1, "initialisation": "he"}
+    net = build("image2image_vae", {**shared, "latent_dim": 2}, classes=3)
+    assert isinstance(net, Image2ImageVAE)
+    return net
 
 
 def test_kl_to_the_standard_normal_as_torch_has_it_whatever_the_image() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference
 
+from probunet.models import Architecture
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
 
 _values = st.floats(-3, 3, width=32)
@@ -21,7 +22,8 @@ def test_kl_as_torch_has_it(rows: list[tuple[float, float, float, float]]) -> No
 
 
 def test_log_sigma_is_bounded_and_the_kl_finite() -> None:
-    net = AxisAlignedGaussian(1, (4, 4), 1, 2)
+    architecture = Architecture(1, 2, (4, 4), convolutions=1, initialisation="he")
+    net = AxisAlignedGaussian(architecture, latent_dim=2)
     image = torch.rand(1, 1, 8, 8)
     extremes = []
     for bias in (-1e6, 1e6):

@@ -4,20 +4,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from probunet.models import build
 from probunet.models.m_heads import MHeads
 
 
 def model(heads: int, others: float = 0.05, classes: int = 3) -> MHeads:
-    return MHeads(
-        1,
-        classes,
-        channels=(6, 8),
-        convolutions=1,
-        initialisation="he",
-        heads=heads,
-        others=others,
-        generator=torch.Generator().manual_seed(0),
-    )
+    shared = {"channels": (6, 8), "convolutions": 1, "initialisation": "he"}
+    net = build("m_heads", {**shared, "heads": heads, "others": others}, classes=classes)
+    assert isinstance(net, MHeads)
+    return net
 
 
 def image(size: int = 2) -> torch.Tensor:

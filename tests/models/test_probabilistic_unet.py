@@ -1,16 +1,14 @@
 """The model against the same network written the usual way, and the paper's own facts."""
 
-import importlib.util
 import math
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 from probunet.errors import ProbunetError
-from probunet.models import Model, build
+from probunet.models import Architecture, Model, build
 from probunet.models.probabilistic_unet import ProbabilisticUNet
+from usual import UsualProbabilisticUNet
 
 SMALL = {
     "channels": (8, 12, 16),
@@ -19,16 +17,6 @@ SMALL = {
     "head_convolutions": 3,
     "initialisation": "orthogonal",
 }
-
-
-def _usual() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "usual.py"
-    spec = importlib.util.spec_from_file_location("usual", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _model(classes: int = 2, **changes: object) -> ProbabilisticUNet:
@@ -47,7 +35,7 @@ def _batch(size: int = 3, classes: int = 2) -> tuple[torch.Tensor, torch.Tensor,
 @pytest.mark.parametrize("classes", [2, 5])
 def test_equals_the_network_written_the_usual_way(classes: int) -> None:
     model = _model(classes)
-    usual = _usual().UsualProbabilisticUNet(1, classes, (8, 12, 16), 2, 3, 3)
+    usual = UsualProbabilisticUNet(1, classes, (8, 12, 16), 2, 3, 3)
     usual.load_state_dict(model.state_dict())
     image, mask, noise = _batch(classes=classes)
 
@@ -148,17 +136,9 @@ def test_parameters_by_hand_cityscapes() -> None:
 
 def _parameters(channels: tuple[int, ...], in_channels: int, classes: int) -> int:
     """Return how many parameters the model has in the paper's setting."""
+    architecture = Architecture(in_channels, classes, channels, 3, initialisation="orthogonal")
     with torch.device("meta"):
-        model = ProbabilisticUNet(
-            in_channels,
-            classes,
-            channels=channels,
-            convolutions=3,
-            latent_dim=6,
-            head_convolutions=3,
-            initialisation="he",  # orthogonal ones want numbers, which meta tensors have not
-            generator=torch.Generator(),
-        )
+        model = ProbabilisticUNet(architecture, latent_dim=6, head_convolutions=3)
     return sum(p.numel() for p in model.parameters())
 
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from probunet.cityscapes import IGNORE
 from probunet.config import WITHOUT_KL, Settings, check
+from probunet.flips import IGNORE
 from probunet.models import MODELS, Model, build
 from probunet.models.probabilistic_unet import FComb
 from probunet.models.segmentation import as_input, cross_entropy

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from probunet.models import build
 from probunet.models.stochastic_segmentation_network import (
     LowRankNormal,
     StochasticSegmentationNetwork,
@@ -12,16 +13,11 @@ from probunet.models.stochastic_segmentation_network import (
 
 
 def model(rank: int = 3, loss_samples: int = 4) -> StochasticSegmentationNetwork:
-    return StochasticSegmentationNetwork(
-        1,
-        3,
-        channels=(6, 8),
-        convolutions=1,
-        initialisation="he",
-        rank=rank,
-        loss_samples=loss_samples,
-        generator=torch.Generator().manual_seed(0),
-    )
+    shared = {"channels": (6, 8), "convolutions": 1, "initialisation": "he"}
+    own = {"rank": rank, "loss_samples": loss_samples}
+    net = build("stochastic_segmentation_network", {**shared, **own}, classes=3)
+    assert isinstance(net, StochasticSegmentationNetwork)
+    return net
 
 
 def test_samples_have_the_covariance_of_the_formula() -> None:

@@ -3,24 +3,15 @@
 import pytest
 import torch
 
-from probunet.models import UNetEnsemble
+from probunet.models import UNetEnsemble, build
 from probunet.models.plain_unet import PlainUNet
 
 
 @pytest.fixture(scope="module")
 def members() -> list[PlainUNet]:
-    made = [
-        PlainUNet(
-            3,
-            5,
-            channels=(4, 8),
-            convolutions=1,
-            initialisation="he",
-            generator=torch.Generator().manual_seed(seed),
-        )
-        for seed in range(3)
-    ]
-    return [member.eval() for member in made]
+    architecture = {"channels": (4, 8), "convolutions": 1, "initialisation": "he"}
+    models = [build("unet", architecture, in_channels=3, classes=5, seed=seed) for seed in range(3)]
+    return [model.eval() for model in models if isinstance(model, PlainUNet)]
 
 
 @pytest.fixture

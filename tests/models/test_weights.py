@@ -115,11 +115,11 @@ def test_not_weights(tmp_path: Path) -> None:
         with pytest.raises(ProbunetError, match="not weights of this version"):
             load_weights(path)
     torch.save(torch.zeros(3), path)
-    with pytest.raises(ProbunetError, match="holds no weights"):
+    with pytest.raises(ProbunetError, match="contains no weights"):
         load_weights(path)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root can mount the small file system that this needs")

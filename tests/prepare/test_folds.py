@@ -1,28 +1,28 @@
-from pathlib import Path
-from types import SimpleNamespace
+"""Folds: drawn, the user's own, and of the very store that the configuration asks for."""
 
-import numpy as np
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
+from probunet.datasets.cityscapes.config import CityscapesSource
+from probunet.datasets.cityscapes.labels import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
+from probunet.datasets.folder.config import FolderSource
+from probunet.datasets.folder.store import open_images
+from probunet.datasets.lidc.config import LidcSource
 from probunet.errors import ProbunetError
 from probunet.folds import Fold, Folds
-from probunet.prepare.folds import check_folds, check_origin, draw_folds, official_folds
-from probunet.store import SceneAttributes, SceneColumns, Scenes
+from probunet.prepare.folds import check_folds, check_origin, choose_folds, draw_folds
+from support.crops import crops_of
+from support.own_images import write_store
+from support.streets import scenes_of
+
+ALL_CITIES = sorted({*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES})
 
 
-def crops_of(patients: list[str]):
-    return SimpleNamespace(
-        path=Path("data/lidc.zarr"),
-        attributes=SimpleNamespace(dataset="lidc"),
-        subjects=np.array(patients),
-    )
-
-
-def crops(number: int):
-    return crops_of([f"P{i:03}" for i in range(number)] * 2)
+def crops(number: int, **attributes):
+    return crops_of([f"P{i:03}" for i in range(number)] * 2, **attributes)
 
 
 @given(patients=st.integers(2, 60), folds=st.integers(2, 60), seed=st.integers(0, 2**31 - 1))
@@ -45,7 +45,7 @@ def test_folds_are_disjoint_and_cover(patients, folds, seed):
     assert draw_folds(crops(patients), folds, seed) == drawn
 
 
-def test_a_sixth_of_the_rest_validates():
+def test_a_sixth_of_the_others_validates():
     drawn = draw_folds(crops(24), 4, 0)
     assert [len(fold.validation) for fold in drawn.folds] == [3] * 4
     assert [len(fold.train) for fold in drawn.folds] == [15] * 4
@@ -61,131 +61,126 @@ def test_drawn_folds_read_back(tmp_path):
     assert Folds.read(tmp_path / "folds.json") == drawn
 
 
-def test_more_folds_than_patients_is_told():
-    with pytest.raises(ProbunetError, match=r"folds: 40 is more than the 24 patients.*2 to 24"):
-        draw_folds(crops(24), 40, 0)
+def test_cities_are_kept_together():
+    drawn = draw_folds(scenes_of(ALL_CITIES * 2), 4, 0)
+    assert {city for fold in drawn.folds for city in fold.test} == set(ALL_CITIES)
+    assert {city for part in drawn.folds[0] for city in part[1]} == set(ALL_CITIES)
 
 
-def test_one_patient_is_too_few():
-    with pytest.raises(ProbunetError, match="holds 1 patient; a fold needs two"):
-        draw_folds(crops(1), 2, 0)
-
-
-def test_a_store_of_another_origin_is_refused():
-    store = crops(24)
-    store.attributes.source = "phantom"
-    store.attributes.left_out_patients = ("P999",)
-    check_origin(store, None, None)
-    check_origin(store, "phantom", 25)
-    with pytest.raises(ProbunetError, match=r"lidc\.source: local, but .* made with phantom"):
-        check_origin(store, "local", None)
-    with pytest.raises(ProbunetError, match=r"lidc\.patients: 8, but .* made with 25"):
-        check_origin(store, "phantom", 8)
+@pytest.mark.parametrize(
+    ("data", "folds", "message"),
+    [
+        (crops(24), 40, r"folds: 40 is more than the 24 patients in .*; choose 2 to 24"),
+        (crops(24), 1, r"folds: 1 needs a fixed split in .*; choose 2 to 24"),
+        (crops(1), 2, "holds 1 patient; folds need at least two"),
+        (scenes_of(ALL_CITIES), 22, r"folds: 22 is more than the 21 cities in .*2 to 21"),
+        (scenes_of(["ulm"]), 2, "holds 1 city; folds need at least two"),
+    ],
+)
+def test_a_number_of_folds_that_cannot_be_drawn(data, folds, message):
+    with pytest.raises(ProbunetError, match=message):
+        draw_folds(data, folds, 0)
 
 
 def own(*folds: Fold) -> Folds:
     return Folds(dataset="lidc", folds=folds)
 
 
+FOLD = Fold(train=("P000",), validation=("P001",), test=("P002",))
+UNKNOWN = Fold(train=("P000", "ulm"), validation=(), test=("utopia",))
+
+
 def test_own_folds_may_leave_patients_out():
-    fold = Fold(train=("P000",), validation=("P001",), test=("P002",))
-    check_folds(own(fold, fold), crops(5), 2)
-
-
-def test_own_folds_of_another_number_are_refused():
-    fold = Fold(train=("P000",), validation=("P001",), test=("P002",))
-    with pytest.raises(ProbunetError, match=r"folds: 4, but the folds file holds 1"):
-        check_folds(own(fold), crops(5), 4)
-
-
-def test_unknown_patients_are_named():
-    fold = Fold(train=("P000", "nobody"), validation=("P001",), test=("P002",))
-    with pytest.raises(ProbunetError, match=r"names nobody, of whom data/lidc\.zarr has no crop"):
-        check_folds(own(fold), crops(5), 1)
-
-
-def scenes_of(cities, synthetic=True) -> Scenes:
-    """An open store of two scenes of each city, without pictures."""
-    attributes = SceneAttributes(
-        dataset="cityscapes",
-        source="phantom",
-        synthetic=synthetic,
-        protocol="kohl2018-cityscapes",
-        size=(8, 16),
-        resampling="",
-        labels="",
-        flips={},
-        left_out={"empty file": 3},
-        manifest_sha256="",
-        licence="",
-        versions={},
-    )
-    city = np.repeat(np.array(sorted(cities)), 2)
-    columns = SceneColumns(city=city, frame=np.arange(len(city)).astype(str))
-    image = np.zeros((len(city), 1))
-    return Scenes(Path("data/cityscapes.zarr"), attributes, "", columns, image, image)
-
-
-def test_folds_over_cities():
-    cities = {*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES}
-    drawn = draw_folds(scenes_of(cities), 4, 0)
-    assert {city for fold in drawn.folds for city in fold.test} == cities
-    assert {city for part in drawn.folds[0] for city in part[1]} == cities
-    with pytest.raises(ProbunetError, match=r"folds: 22 is more than the 21 cities in .*2 to 21"):
-        draw_folds(scenes_of(cities), 22, 0)
-    with pytest.raises(ProbunetError, match="holds 1 city; a fold needs two"):
-        draw_folds(scenes_of(["ulm"]), 2, 0)
-    unknown = Fold(train=("ulm",), validation=(), test=("utopia",))
-    with pytest.raises(ProbunetError, match=r"names utopia, of which .*\.zarr has no scene"):
-        check_folds(own(unknown), scenes_of(cities), 1)
-
-
-def test_the_official_split():
-    cities = {"zurich", "aachen", *VALIDATION_CITIES, *TEST_CITIES}
-    (fold,) = official_folds(scenes_of(cities)).folds
-    assert fold == Fold(
-        train=("aachen", "zurich"),
-        validation=("darmstadt", "monchengladbach", "ulm"),
-        test=("frankfurt", "lindau", "munster"),
-    )
+    check_folds(own(FOLD, FOLD), crops(5), 2)
 
 
 @pytest.mark.parametrize(
-    ("more", "less", "message"),
+    ("folds", "data", "number", "message"),
     [
-        ({"utopia"}, set(), "does not know utopia; .*split: cities"),
-        (set(), {"ulm", "lindau"}, "needs lindau, ulm, of which the store has no scene.*cities"),
-        (set(), {"aachen"}, "needs training cities, of which the store has no scene"),
+        (own(FOLD), crops(5), 4, "folds: 4, but the folds file holds 1; make the two equal"),
+        (own(UNKNOWN), crops(5), 1, r"names patients without any crop in data/lidc\.zarr: ulm, ut"),
+        (own(UNKNOWN), scenes_of(["ulm"]), 1, r"cities without any scene in .*: P000, utopia"),
     ],
 )
-def test_a_store_that_the_official_split_does_not_fit_is_told(more, less, message):
-    cities = {"aachen", *VALIDATION_CITIES, *TEST_CITIES, *more} - less
+def test_own_folds_that_do_not_fit(folds, data, number, message):
     with pytest.raises(ProbunetError, match=message):
-        official_folds(scenes_of(cities))
+        check_folds(folds, data, number)
 
 
-def test_absent_training_cities_are_told(caplog):
-    cities = {*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES} - {"jena"}
-    official_folds(scenes_of(cities, synthetic=False))
-    assert "trains without jena" in caplog.text
-    caplog.clear()
-    official_folds(scenes_of(cities))
-    assert caplog.text == ""
+@pytest.fixture(params=["lidc", "cityscapes", "mine"])
+def data_and_source(request, tmp_path):
+    """A store of each kind, and a function that makes its section of the configuration."""
+    if request.param == "lidc":
+        return crops(3), partial(LidcSource, source="phantom")
+    if request.param == "cityscapes":
+        scenes = scenes_of(["P000", "P001", "P002"], left_out={"empty file": 7})
+        return scenes, partial(CityscapesSource, source="phantom", images=10, size=(16, 32))
+    images = open_images(write_store(tmp_path / "mine.zarr", [1] * 6, subjects=3))
+    return images, partial(FolderSource, source="folder", path="here")
 
 
-def test_crops_have_no_official_split():
-    with pytest.raises(ProbunetError, match="has no official split"):
-        official_folds(crops(3))
+def test_a_fixed_split_is_one_fold_of_every_data_set(data_and_source, tmp_path):
+    data, source = data_and_source
+    subjects = sorted(set(data.subjects.tolist()))
+    train, validation, test = ((one,) for one in subjects)
+    split = Folds(
+        dataset=data.attributes.dataset,
+        folds=(Fold(train=train, validation=validation, test=test),),
+    )
+    split.write(tmp_path / "split.json")
+    chosen = source(folds_file=str(tmp_path / "split.json"))
+    assert choose_folds(data, chosen, 1) == split
+    with pytest.raises(ProbunetError, match="folds: 4, but the folds file holds 1"):
+        choose_folds(data, chosen, 4)
 
 
-def test_scenes_of_another_origin_are_refused():
-    store = scenes_of(["aachen", "ulm"])
-    check_origin(store, "phantom", 4 + 3, (8, 16))
-    check_origin(store, None, None)
-    for source, count, size, message in (
-        ("local", None, None, r"cityscapes\.source: local, but .* made with phantom"),
-        (None, 4, None, r"cityscapes\.images: 4, but .* made with 7"),
-        (None, None, (16, 8), r"cityscapes\.size: \[16, 8\], but .* made with \[8, 16\]"),
-    ):
-        with pytest.raises(ProbunetError, match=message):
-            check_origin(store, source, count, size)
+def test_folds_are_of_the_section_s_choice():
+    published, drawn = CityscapesSource(source="phantom"), CityscapesSource(split="cities")
+    of_phantom = scenes_of(ALL_CITIES, left_out={"empty file": 99}, size=(256, 512))
+    assert choose_folds(of_phantom, published, 1) == of_phantom.published_split()
+    official = scenes_of(ALL_CITIES, source="official", size=(256, 512))
+    assert choose_folds(official, drawn, 3, seed=5) == draw_folds(official, 3, 5)
+    with pytest.raises(ProbunetError, match=r"source: official, but .* was made with phantom"):
+        choose_folds(of_phantom, drawn, 3)
+
+
+def test_crops_have_no_published_split():
+    with pytest.raises(ProbunetError, match="this data set has no published split; use drawn"):
+        crops(3).published_split()
+
+
+CROPS = crops(24, left_out_patients=("P999",))
+SCENES = scenes_of(["aachen", "ulm"] * 2, left_out={"empty file": 9}, size=(8, 16))
+
+
+def test_a_store_of_the_origin_that_is_asked_for():
+    check_origin(CROPS, LidcSource(source="phantom", patients=25))
+    check_origin(CROPS, LidcSource(source="phantom"))
+    check_origin(SCENES, CityscapesSource(source="phantom", images=13, size=(8, 16)))
+
+
+@pytest.mark.parametrize(
+    ("data", "source", "message"),
+    [
+        (CROPS, LidcSource(source="idc"), r"lidc\.source: idc, but .* made with phantom; name an"),
+        (CROPS, LidcSource(source="phantom", patients=8), r"lidc\.patients: 8, but .* with 25"),
+        (
+            SCENES,
+            CityscapesSource(source="local", path="here", size=(8, 16)),
+            r"cityscapes\.source: local, but .* made with phantom",
+        ),
+        (
+            SCENES,
+            CityscapesSource(source="phantom", images=14, size=(8, 16)),
+            r"cityscapes\.images: 14, but .* made with 13",
+        ),
+        (
+            SCENES,
+            CityscapesSource(source="phantom", images=13, size=(16, 8)),
+            r"cityscapes\.size: \[16, 8\], but .* made with \[8, 16\]",
+        ),
+    ],
+)
+def test_a_store_of_another_origin_is_refused(data, source, message):
+    with pytest.raises(ProbunetError, match=message):
+        check_origin(data, source)

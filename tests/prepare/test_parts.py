@@ -1,9 +1,6 @@
 """A store that is joined from parts is, byte for byte, the one that a single job makes."""
 
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probunet.datasets.cityscapes import scene
+from probunet.datasets.cityscapes.manifest import SceneLeftOut, SceneManifest, SceneReason
+from probunet.datasets.cityscapes.plan import plan_scenes
+from probunet.datasets.cityscapes.store import open_scenes
+from probunet.datasets.lidc.plan import plan_crops
+from probunet.datasets.lidc.store import open_crops
 from probunet.errors import ProbunetError
-from probunet.prepare import parts, scene
-from probunet.prepare.cityscapes import plan_scenes
-from probunet.prepare.lidc import plan_crops
-from probunet.scene_manifest import SceneLeftOut, SceneManifest, SceneReason
-from probunet.store import open_crops, open_part, open_scenes, sealed, verify
-
-from .folder import files_of
-from .scene_tree import SIZE, write_tree
+from probunet.prepare import parts
+from probunet.store import open_part, sealed, verify
+from support.commands import preparing, probunet
+from support.folders import files_of
+from support.scene_trees import SIZE, write_tree
+from support.slices import write_patients
 
 CITIES = {"aachen": 9, "bremen": 1, "jena": 4, "ulm": 6}
 
@@ -34,12 +35,12 @@ def here():
         patch.setattr(parts, "local_client", lambda workers: nullcontext())
         patch.setattr(parts, "SHARD", 4)
         patch.setattr(sealed, "SHARD", 4)
-        patch.setattr("probunet.store.crops.CHUNK", 2)
+        patch.setattr("probunet.datasets.lidc.store.CHUNK", 2)
         yield
 
 
 @pytest.fixture(scope="module")
-def scenes(here, tmp_path_factory) -> Path:
+def scenes(here, tmp_path_factory):
     withheld = SceneLeftOut(city="berlin", frame="1_2", reason=SceneReason.UNLABELLED)
     return write_tree(tmp_path_factory.mktemp("scenes") / "raw", CITIES, [withheld])
 
@@ -105,12 +106,12 @@ def test_scenes_are_the_same_in_any_number_of_parts(scenes, number, bad):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
-def test_crops_are_the_same_in_any_number_of_parts(number, here, tree, tmp_path):
+def test_crops_are_the_same_in_any_number_of_parts(number, here, tmp_path):
     def spoil(patient: int, i: int, path: Path) -> None:
         if (patient, i) in {(1, 0), (1, 2), (4, 1)} or patient == 3:
             path.write_bytes(path.read_bytes()[:-2])
 
-    plan = plan_crops(tree(patients=5, slices=4, spoil=spoil))
+    plan = plan_crops(write_patients(tmp_path, patients=5, slices=4, spoil=spoil))
     parts.prepare(plan, tmp_path / "one.zarr", on_error="skip")
     made = make_parts(plan, tmp_path, number)
     parts.join(plan, made, tmp_path / "joined.zarr", on_error="skip")
@@ -121,12 +122,12 @@ def test_crops_are_the_same_in_any_number_of_parts(number, here, tree, tmp_path)
     assert set(crops.columns.patient) == {"P0", "P1", "P2", "P4"}
 
 
-def test_a_lost_subject_stops_the_join_as_it_does_one_job(here, tree, tmp_path):
+def test_a_lost_subject_stops_the_join_as_it_does_one_job(here, tmp_path):
     def spoil(patient: int, i: int, path: Path) -> None:
         if patient in (0, 2):
             path.write_bytes(b"")
 
-    plan = plan_crops(tree(patients=3, slices=2, spoil=spoil))
+    plan = plan_crops(write_patients(tmp_path, patients=3, slices=2, spoil=spoil))
     made = make_parts(plan, tmp_path, 3)
     with pytest.raises(ProbunetError) as one:
         parts.prepare(plan, tmp_path / "one.zarr")
@@ -176,20 +177,21 @@ def give_twice(made: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda made: shutil.rmtree(made[1]), r"1-of-3\.zarr: no such part; make it with `--part`"),
-        (lambda made: made.pop(), r"0-of-3\.zarr: is one of 3 parts, and 2 were given"),
-        (give_twice, "is part 0 where part 1 is missing"),
+        (
+            lambda made: shutil.rmtree(made[1]),
+            r"1-of-3\.zarr: no such part; create it with",
+        ),
+        (lambda made: made.pop(), r"0-of-3\.zarr: is one of 3 parts, but --join has 2"),
+        (give_twice, "is part 0, and part 1 is missing"),
         (truncate, r"1-of-3\.zarr: truncated: image/c/0/0/0/0 is "),
-        (alter, r"1-of-3\.zarr: label/c/0/0/0 is not what was written"),
+        (alter, r"1-of-3\.zarr: label/c/0/0/0 was changed after it was written"),
         (
             lambda made: (made[1] / "image/c/0/0/0/0").unlink(),
             r"1-of-3\.zarr: truncated: .*missing",
         ),
     ],
 )
-def test_parts_that_are_not_all_there_or_not_whole_are_told(
-    damage: Callable[[list[Path]], object], message: str, scenes, tmp_path
-):
+def test_missing_or_damaged_parts_are_errors(damage, message, scenes, tmp_path):
     plan = plan_scenes(scenes, SIZE)
     made = make_parts(plan, tmp_path, 3)
     damage(made)
@@ -198,20 +200,20 @@ def test_parts_that_are_not_all_there_or_not_whole_are_told(
     assert not (tmp_path / "joined.zarr").exists()
 
 
-def test_parts_of_another_store_are_told(scenes, tmp_path, monkeypatch):
+def test_parts_of_another_store_are_errors(scenes, tmp_path, monkeypatch):
     plan = plan_scenes(scenes, SIZE)
     made = make_parts(plan, tmp_path, 2)
     for other, differs in (
-        (plan_scenes(scenes, (16, 32)), "of another size;"),
-        (plan_scenes(spoil(scenes, tmp_path, {0}), SIZE), "of another manifest_sha256;"),
+        (plan_scenes(scenes, (16, 32)), "with different size;"),
+        (plan_scenes(spoil(scenes, tmp_path, {0}), SIZE), "with different manifest_sha256;"),
     ):
         with pytest.raises(ProbunetError, match=f"0-of-2.zarr: was made for .*{differs} remove"):
             parts.join(other, made, tmp_path / "joined.zarr")
-    monkeypatch.setattr("probunet.prepare.cityscapes.versions", lambda *more: {"numpy": "9.9"})
-    with pytest.raises(ProbunetError, match="of another versions"):
+    monkeypatch.setattr("probunet.prepare.plan.versions", lambda *more: {"numpy": "9.9"})
+    with pytest.raises(ProbunetError, match="with different versions"):
         parts.join(plan, made, tmp_path / "joined.zarr")
     monkeypatch.setattr(sealed, "SCHEMA", 99)
-    with pytest.raises(ProbunetError, match="holds 'part' of schema 2; this version"):
+    with pytest.raises(ProbunetError, match="contains 'part' of schema 2; this version"):
         parts.join(plan, made, tmp_path / "joined.zarr")
 
 
@@ -219,9 +221,9 @@ def test_a_part_is_no_store_and_a_store_no_part(scenes, tmp_path):
     plan = plan_scenes(scenes, SIZE)
     (part,) = make_parts(plan, tmp_path, 1)
     parts.join(plan, [part], tmp_path / "joined.zarr")
-    with pytest.raises(ProbunetError, match="holds 'part'"):
+    with pytest.raises(ProbunetError, match="contains 'part'"):
         open_scenes(part)
-    with pytest.raises(ProbunetError, match="holds 'scenes'"):
+    with pytest.raises(ProbunetError, match="contains 'scenes'"):
         open_part(tmp_path / "joined.zarr")
     assert open_part(part).images == sum(CITIES.values()), "the join leaves its parts alone"
 
@@ -235,29 +237,23 @@ def test_snakemake_s_timestamp_in_a_part_does_no_harm(scenes, tmp_path, recwarn)
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_a_part_beyond_the_last_is_told(scenes, tmp_path):
+def test_a_part_beyond_the_last_is_an_error(scenes, tmp_path):
     with pytest.raises(ProbunetError, match="--part 2: of 2 parts the last is 1"):
         parts.prepare_part(plan_scenes(scenes, SIZE), tmp_path / "p.zarr", 2, 2)
 
 
 @pytest.mark.slow
 def test_the_commands_with_real_workers(scenes, tmp_path):
-    def prepare(*arguments: str) -> str:
-        code = "from probunet.cli import main; main()"
-        begin = ["prepare", "cityscapes", "--manifest", scenes, "--size", "8", "16", *arguments]
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, begin)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        return done.stderr
+    def prepare(output: str, *more: object) -> str:
+        words = preparing("cityscapes", scenes, tmp_path / output, source="phantom", size=SIZE)
+        return probunet(*words, *more, cwd=tmp_path).stderr
 
-    prepare("--output", "one.zarr")
-    prepare("--output", "p0.zarr", "--part", "0", "--parts", "2", "--workers", "2")
-    prepare("--output", "p1.zarr", "--part", "1", "--parts", "2")
-    prepare("--output", "joined.zarr", "--join", "p0.zarr", "--join", "p1.zarr", "--workers", "2")
+    prepare("one.zarr")
+    prepare("p0.zarr", "--part", 0, "--parts", 2, "--workers", 2)
+    prepare("p1.zarr", "--part", 1, "--parts", 2)
+    prepare("joined.zarr", "--join", "p0.zarr", "--join", "p1.zarr", "--workers", 2)
     assert files_of(tmp_path / "joined.zarr") == files_of(tmp_path / "one.zarr")
-    for mixed in (["--part", "0"], ["--part", "0", "--parts", "1", "--join", "p0.zarr"]):
-        assert "--part and --parts go together" in prepare("--output", "no.zarr", *mixed)
+    assert "--part and --parts must be set together" in prepare("no.zarr", "--part", 0)
+    mixed = prepare("no.zarr", "--part", 0, "--parts", 1, "--join", "p0.zarr")
+    assert "--part and --join cannot be used together" in mixed
     assert not (tmp_path / "no.zarr").exists()

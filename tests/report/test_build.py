@@ -8,31 +8,12 @@ from typing import Any, get_args
 import pandas as pd
 import pytest
 
-from probunet.config import Lidc
+from probunet.datasets.lidc.config import LidcSource
 from probunet.errors import ProbunetError
-from probunet.report.build import build_report
 from probunet.report.labels import NBSP
 from probunet.score.table import write_tables
-
-from .page import Page, prose, section
-
-CONFIG = {"folds": 2, "beta": [1.0, 10.0], "report": {"title": "<&>"}}
-
-
-def report(study: Any, **changes: Any) -> str:
-    output = study.folder / "report.html"
-    given = {
-        "scores": study.scores,
-        "summary": study.summary,
-        "comparison": study.comparison,
-        "runs": study.runs,
-        "stores": [study.store],
-        "config": CONFIG,
-        "title": "A <title> & more",
-        "examples": 4,
-    }
-    build_report(output, **(given | changes))
-    return output.read_text(encoding="utf-8")
+from support.report.build import report
+from support.report.page import Page, prose, section
 
 
 def test_page_is_well_formed_and_asks_for_nothing_from_elsewhere(study: Any) -> None:
@@ -66,14 +47,13 @@ def test_synthetic_data_carry_a_banner(study: Any, monkeypatch: pytest.MonkeyPat
     assert banner not in report(study)
 
 
-@pytest.mark.parametrize("source", get_args(Lidc.model_fields["source"].annotation))
+@pytest.mark.parametrize("source", get_args(LidcSource.model_fields["source"].annotation))
 def test_where_the_images_come_from_is_told_in_words(study: Any, source: str) -> None:
     attributes = json.loads((study.store / "zarr.json").read_text())
     attributes["attributes"]["source"] = source
     (study.store / "zarr.json").write_text(json.dumps(attributes))
     words = {
         "idc": "downloaded from the Imaging Data Commons",
-        "tcia": "downloaded from The Cancer Imaging Archive",
         "local": "an existing tree",
         "phantom": "rendered around the real outlines",
     }

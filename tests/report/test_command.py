@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from probunet.config import read_config
 from probunet.report.command import again
+from probunet.study import read_config
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -41,6 +41,6 @@ def test_what_the_workflow_hands_over_is_the_whole_study() -> None:
     text = again(plan.whole())
     body = text[text.index("\n") + 1 : text.index("END_OF_STUDY\nsnakemake")]
     found = type(plan).model_validate_json(json.dumps(yaml.safe_load(body)))
-    assert [found.of(name) for name in plan.datasets.names] == [
-        plan.of(name) for name in plan.datasets.names
+    assert [found.of(name) for name in plan.datasets.sections] == [
+        plan.of(name) for name in plan.datasets.sections
     ]

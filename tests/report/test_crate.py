@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from rocrate.rocrate import ROCrate
 
+from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.report import crate
 from probunet.report.crate import Study, write_crate
 from probunet.report.made import Made, read_made
-from probunet.store import open_data
-
-from .logs import RUNS, all_logs, record, tries
+from support.report.logs import RUNS, all_logs, record, tries
 
 Entities = dict[str, dict[str, Any]]
 
@@ -180,12 +179,10 @@ def test_each_step_names_what_it_read_and_made(made_study: Study) -> None:
     table = action(entities, "probunet score table: table")
     assert ids(table["object"]) == [f"{name}/scores.parquet" for name in RUNS]
     assert ids(table["result"]) == ["scores.csv", "summary.csv", "comparison.csv"]
-    prepare = action(entities, "probunet prepare lidc: lidc")
+    prepare = action(entities, "probunet prepare: lidc")
     assert ids(prepare["object"]) == ["provenance/lidc.manifest.json"]
     assert ids(prepare["result"]) == ["#store-lidc"]
-    assert ids(action(entities, "probunet prepare folds: lidc.folds")["result"]) == [
-        "lidc/folds.json"
-    ]
+    assert ids(action(entities, "probunet folds: lidc.folds")["result"]) == ["lidc/folds.json"]
     assert ids(entities["#run"]["result"]) == [
         "scores.csv",
         "summary.csv",
@@ -297,9 +294,9 @@ def test_steps_stand_in_the_order_of_what_they_need(made_study: Study) -> None:
     entities = write(made_study)
     positions = {step["name"]: int(step["position"]) for step in of_type(entities, "HowToStep")}
     assert sorted(positions, key=positions.__getitem__) == [
-        "fetch lidc",
-        "prepare lidc",
-        "prepare folds",
+        "fetch",
+        "prepare",
+        "folds",
         "train",
         "sample",
         "score run",
@@ -311,20 +308,20 @@ def test_steps_stand_in_the_order_of_what_they_need(made_study: Study) -> None:
 def test_absent_logs_and_manifests_are_told_and_not_fatal(made_study: Study) -> None:
     logs = made_study.workflow / "logs"
     complete = write(made_study)
-    assert "Without a record" not in complete["./"]["description"]
+    assert "Steps without a record" not in complete["./"]["description"]
     (logs / "fetch/lidc.log").unlink()
     (logs / f"train/{RUNS[0]}.log").write_text("a log of an older version\n")
     made_study.manifests[0].unlink()
     entities = write(made_study)
     told = entities["./"]["description"]
-    assert "Without a record, for want of a log: " in told
+    assert "Steps without a record, because their log is missing: " in told
     assert "logs/fetch/lidc.log" in told
     unknown = action(entities, f"probunet train: {RUNS[0]}")
     assert "startTime" not in unknown
-    assert "No record of it" in unknown["description"]
+    assert "No record: " in unknown["description"]
     assert f"{RUNS[0]}/weights.pt" in ids(unknown["result"])
     assert "provenance/lidc.manifest.json" not in entities
-    assert "object" not in action(entities, "probunet fetch lidc: lidc")
+    assert "object" not in action(entities, "probunet fetch: lidc")
 
 
 def test_manifest_of_other_data_is_left_out_and_told(made_study: Study) -> None:
@@ -332,12 +329,12 @@ def test_manifest_of_other_data_is_left_out_and_told(made_study: Study) -> None:
     entities = write(made_study)
     assert "provenance/lidc.manifest.json" not in entities
     assert "not what the store was made from" in entities["./"]["description"]
-    assert "object" not in action(entities, "probunet prepare lidc: lidc")
+    assert "object" not in action(entities, "probunet prepare: lidc")
 
 
 def test_containers_are_named_with_their_hash_if_recorded(made_study: Study) -> None:
     entities = write(made_study)
-    assert "No container was used" in entities["./"]["description"]
+    assert "The logs name no container." in entities["./"]["description"]
     all_logs(made_study.workflow / "logs", RUNS, container="/elsewhere/torch.sif")
     images = {"torch": record("torch"), "data": record("data")}
     entities = write(made_study, replace(read(made_study), images=images))
@@ -406,5 +403,5 @@ def test_workflow_out_of_reach_is_told_with_what_to_do(made_study: Study) -> Non
 def test_result_outside_the_crate_is_refused(made_study: Study, tmp_path: Path) -> None:
     outside = tmp_path / "report.html"
     outside.touch()
-    with pytest.raises(ProbunetError, match=r"report\.html: lies outside .*results"):
+    with pytest.raises(ProbunetError, match=r"report\.html: is outside .*results"):
         write(replace(made_study, report=outside))

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from probunet.report.crops import name_of, outline
-from probunet.store import open_crops
+from probunet.datasets.lidc.report import ShownCrops
+from probunet.datasets.lidc.store import open_crops
+from probunet.pictures.outline import outline
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -39,12 +40,13 @@ def test_one_pixel_is_a_diamond_around_its_centre() -> None:
 
 def test_crops_of_one_slice_are_told_apart_by_their_lesions(study: Any) -> None:
     crops = open_crops(study.store)
-    assert [name_of(crops, row) for row in (0, 1)] == [f"z {MINUS}100.0 mm", f"z {MINUS}97.5 mm"]
+    shown = ShownCrops(crops)
+    assert [shown.name_of(row) for row in (0, 1)] == [f"z {MINUS}100.0 mm", f"z {MINUS}97.5 mm"]
     crops.columns.z[1] = -100
     crops.columns.lesion[1] = 2
-    assert [name_of(crops, row) for row in (0, 1)] == [
+    assert [shown.name_of(row) for row in (0, 1)] == [
         f"z {MINUS}100.0 mm, lesion 0",
         f"z {MINUS}100.0 mm, lesion 2",
     ]
     crops.columns.patient[1] = "another"
-    assert name_of(crops, 0) == f"z {MINUS}100.0 mm"
+    assert shown.name_of(0) == f"z {MINUS}100.0 mm"

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from probunet import store
-from probunet.cityscapes import CLASSES, FLIPS, IGNORE, MODE_PROBABILITIES
+from probunet.datasets import open_data
+from probunet.datasets.cityscapes.store import Scenes, open_scenes
+from probunet.datasets.folder.store import Images
+from probunet.datasets.lidc.store import open_crops
+from probunet.flips import CLASSES, FLIPS, IGNORE, MODE_PROBABILITIES
 from probunet.metrics.bits import pack, unpack
 from probunet.metrics.modes import between_modes
 from probunet.report.explorer import Explored, Source, explore
 from probunet.report.runs import read_run
 from probunet.run import Run
 from probunet.score.run import score_run
-
-from ..own_images import write_store
-from .streets import write_samples, write_scenes
+from support.own_images import write_store
+from support.report.streets import write_samples, write_scenes
 
 PAIRS = [("probabilistic_unet", 10.0), ("probabilistic_unet", 1.0)]
 PLENTY = 10**8  # bytes
@@ -33,7 +36,7 @@ CENTRE = slice(26, 26 + 128)
 def source(study: Any, **changes: Any) -> Source:
     given = {
         "name": "lidc",
-        "data": store.open_crops(study.store),
+        "data": open_crops(study.store),
         "runs": sorted((read_run(run) for run in study.runs), key=lambda run: run.run),
         "pairs": PAIRS,
     }
@@ -58,7 +61,7 @@ def picture(uri: str) -> NDArray[Any]:
 
 
 def test_masks_are_the_stores_bit_for_bit(study: Any) -> None:
-    crops = store.open_crops(study.store)
+    crops = open_crops(study.store)
     found = explored(study)
     assert found.document is not None
     assert len(images(found)) == len(crops)
@@ -83,7 +86,7 @@ def test_masks_are_the_stores_bit_for_bit(study: Any) -> None:
 
 
 def test_pictures_are_within_half_a_step(study: Any) -> None:
-    crops = store.open_crops(study.store)
+    crops = open_crops(study.store)
     found = explored(study, 3)
     assert found.document is not None
     scale = found.document["scale"]
@@ -236,7 +239,7 @@ def test_a_model_without_beta_has_none(study: Any) -> None:
 @pytest.fixture
 def streets(tmp_path: Path) -> Source:
     write_scenes(tmp_path / "cityscapes.zarr", 9, (32, 64))
-    scenes = store.open_scenes(tmp_path / "cityscapes.zarr")
+    scenes = open_scenes(tmp_path / "cityscapes.zarr")
     run = tmp_path / Run("cityscapes", "unet", 1.0, 0, 0).folder
     run.mkdir(parents=True)
     write_samples(run, Run.parse(run.as_posix()), scenes, np.arange(9), 20, latent=False)
@@ -246,7 +249,7 @@ def streets(tmp_path: Path) -> Source:
 
 def test_maps_are_the_stores_class_by_class(streets: Source) -> None:
     scenes, samples = streets.data, streets.runs[0].samples
-    assert isinstance(scenes, store.Scenes)
+    assert isinstance(scenes, Scenes)
     assert samples is not None
     [found] = explore([streets], examples=100, budget=PLENTY)
     # all but the scene without any of the ambiguous classes, which has no score
@@ -267,7 +270,7 @@ def test_maps_are_the_stores_class_by_class(streets: Source) -> None:
 
 def test_each_sample_tells_its_names(streets: Source) -> None:
     scenes, samples = streets.data, streets.runs[0].samples
-    assert isinstance(scenes, store.Scenes)
+    assert isinstance(scenes, Scenes)
     assert samples is not None
     [found] = explore([streets], examples=100, budget=PLENTY)
     told = set()
@@ -301,7 +304,7 @@ def test_every_class_has_a_colour_and_second_names_their_first(streets: Source) 
 
 def own_source(folder: Path, given: list[int], channels: int, values: str) -> Source:
     path = write_store(folder / "mine.zarr", given, channels=channels, values=values)
-    data = store.open_data(path)
+    data = open_data(path)
     run = folder / Run("mine", "unet", 1.0, 0, 0).folder
     run.mkdir(parents=True)
     masks = np.random.default_rng(4).random((len(given), 16, 32, 48)) < 0.3
@@ -327,7 +330,7 @@ def own_source(folder: Path, given: list[int], channels: int, values: str) -> So
 def test_images_of_one_s_own_show_those_graders_who_looked(tmp_path: Path) -> None:
     given = [1, 5, 7, 2]
     own = own_source(tmp_path, given, 1, "uint16")
-    assert isinstance(own.data, store.Images)
+    assert isinstance(own.data, Images)
     [found] = explore([own], examples=100, budget=PLENTY)
     assert found.document is not None
     assert list(found.document["names"]) == ["mask_0", "mask_1", "mask_2"]

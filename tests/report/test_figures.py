@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from probunet.report.charts import Chart
+from probunet.report.charts import Chart, ged_chart, training_chart
 from probunet.report.figures import as_csv, as_latex, for_paper, write_figures
 from probunet.report.tables import Cell, Row, Table
-
-from .test_charts import OWN, folder, ged_chart, tables, training_chart
+from support.report.charts import OWN, folder, tables
 
 TABLE = Table(
     ["GED, n = 16", "a_b & 100 %"],

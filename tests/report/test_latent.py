@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 
 from probunet import store
+from probunet.datasets.cityscapes.store import open_scenes
+from probunet.datasets.lidc.store import open_crops
 from probunet.metrics.bits import pack
+from probunet.pictures.palette import PALETTE
 from probunet.report.latent import LatentFigure, latent_figures
-from probunet.report.palette import PALETTE
 from probunet.report.runs import read_run
 from probunet.run import Run
-
-from .streets import write_samples, write_scenes
+from support.report.streets import write_samples, write_scenes
 
 STEPS = np.array([-2, -1, 0, 1, 2], np.float32)
 RUN = Run("cityscapes", "probabilistic_unet", 1.0, 0, 0)
@@ -24,7 +25,7 @@ RUN = Run("cityscapes", "probabilistic_unet", 1.0, 0, 0)
 def figures(folder: Path, grid: np.ndarray, means: np.ndarray, sigma: float) -> list[LatentFigure]:
     """Figures of one image: its prior has means of 1 and sigmas of 2 along dimensions 3 and 1."""
     write_scenes(folder / "scenes.zarr", 3, (16, 32))
-    scenes = store.open_scenes(folder / "scenes.zarr")
+    scenes = open_scenes(folder / "scenes.zarr")
     results = folder / RUN.folder
     results.mkdir(parents=True)
     write_samples(results, RUN, scenes, np.arange(3), 2, latent=False)
@@ -89,7 +90,7 @@ def test_first_direction_runs_to_the_right_and_second_one_upwards(tmp_path: Path
 
 
 def test_crops_are_outlined_over_their_picture(study: Any) -> None:
-    crops = store.open_crops(study.store)
+    crops = open_crops(study.store)
     path = study.runs[0] / "samples.zarr"
     drawn = store.open_samples(path)
     masks = np.zeros((3, 3, 128, 128), bool)
@@ -122,7 +123,7 @@ def test_crops_are_outlined_over_their_picture(study: Any) -> None:
 @pytest.mark.parametrize(("model", "beta"), [("probabilistic_unet", 2.0), ("m_heads", 1.0)])
 def test_no_run_no_figure(tmp_path: Path, model: str, beta: float) -> None:
     write_scenes(tmp_path / "scenes.zarr", 3, (16, 32))
-    scenes = store.open_scenes(tmp_path / "scenes.zarr")
+    scenes = open_scenes(tmp_path / "scenes.zarr")
     run = Run("cityscapes", model, 1.0, 0, 0)
     (tmp_path / run.folder).mkdir(parents=True)
     write_samples(tmp_path / run.folder, run, scenes, np.arange(3), 2, latent=True)

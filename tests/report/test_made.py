@@ -6,9 +6,8 @@ import pytest
 
 from probunet.job import read_jobs
 from probunet.report.made import Made, by_verb, cost, read_made
-
-from .logs import RUNS, all_logs, record, tries
-from .test_build import report
+from support.report.build import report
+from support.report.logs import RUNS, all_logs, record, tries
 
 NOTHING: dict[str, Any] = {}
 
@@ -150,10 +149,15 @@ def test_cost_is_that_of_all_tries(study: Any) -> None:
     (logs / f"train/{RUNS[1]}.log").unlink()
     found = cost(read(study))
     assert found is not None
-    train = next(row for row in found.rows if row.verb == "train")
-    assert (train.steps, train.tries, train.failed, train.unknown) == (4, 4, 1, 1)
-    assert train.gpu_hours == found.gpu_hours == pytest.approx(2)
-    assert train.hours == pytest.approx(2 + 2 * 0.01)
+    train = next(row for row in found.table.rows if row.label == "train")
+    numbers = dict(zip(found.table.heads, (cell.value for cell in train.cells), strict=True))
+    counts = [numbers[name] for name in ("jobs", "tries", "failed or stopped", "unknown")]
+    assert counts == [4, 4, 1, 1]
+    assert numbers["GPU hours"] == found.gpu_hours == pytest.approx(2)
+    assert numbers["hours"] == pytest.approx(2 + 2 * 0.01)
+    others = [row.cells[3].value or 0 for row in found.table.rows if row is not train]
+    assert found.hours == pytest.approx(2 + 2 * 0.01 + sum(others))
+    assert found.unknown == 1
     assert found.gpus == ["NVIDIA H100"]
     text = report(study, made=read(study))
     assert "<strong>2.0 GPU hours</strong> on NVIDIA H100" in text

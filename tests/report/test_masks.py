@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from probunet.metrics.bits import pack
-from probunet.report import masks
+from probunet.pictures import masks
 
 
 def test_one_grader_disagrees_with_nobody() -> None:
@@ -26,9 +26,11 @@ def test_what_few_samples_mark_is_not_enlarged() -> None:
     drawn[:2, 4:6, 3:9] = True
     drawn[0, 0, 0] = True  # one of eight: a stray pixel
     none = pack(np.zeros((10, 12), bool))
-    found = masks.segmentations(pack(drawn), none, (10, 12))
+    shown = masks.ShownMasks()
+    view = masks.view_masks(drawn, [1], subject="", name="", picture="")
+    found = shown.drawn(view, pack(drawn), none)
     assert found["box"] == (3, 4, 9, 6)
     single = np.zeros((10, 12), bool)
     single[9, 11] = True
-    found = masks.segmentations(pack(drawn), pack(single), (10, 12))
+    found = shown.drawn(view, pack(drawn), pack(single))
     assert found["box"] == (3, 4, 12, 10)

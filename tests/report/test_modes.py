@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probunet.cityscapes import MODE_PROBABILITIES, PROBABILITIES
+from probunet.flips import MODE_PROBABILITIES, PROBABILITIES
 from probunet.report.modes import calibration
 from probunet.report.runs import RunFolder
 from probunet.run import Run
-
-from .vega import layers
+from support.report.vega import layers
 
 PAIR = ("m_heads", 1.0)
 ONE_MODE = np.eye(32)[5]

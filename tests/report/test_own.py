@@ -10,67 +10,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from probunet import store
-from probunet.metrics.bits import bits_of, pack
+from probunet.datasets.folder.store import Images, open_images
+from probunet.metrics.bits import bits_of
 from probunet.report.explorer import Source, explore
 from probunet.report.labels import predictor
 from probunet.report.latent import latent_figures
 from probunet.report.runs import read_run
-from probunet.run import Run
-from probunet.score.run import score_run
-
-from ..own_images import write_store
+from support.own_images import write_store
+from support.report.runs import RUN, write_run
 
 SIZE = (32, 48)
 GIVEN = [0b001, 0b110, 0b111, 0b100, 0b010, 0b111, 0b101, 0b011]
-RUN = Run("mine", "probabilistic_unet", 1.0, 0, 0)
 
 
-def write_run(results: Path, images: store.Images) -> Path:
-    """Write samples, scores and a latent space of a run that tests all images."""
-    random, count = np.random.default_rng(0), len(images)
-    folder = results / RUN.folder
-    folder.mkdir(parents=True)
-    size = images.attributes.size
-    graders = len(images.attributes.graders)
-    mean = np.zeros((2, graders, 4), np.float32)
-    for k, row in enumerate((1, 2)):
-        unseen = [g for g in range(graders) if not int(images.given[row]) >> g & 1]
-        mean[k, unseen] = np.nan
-    latent = store.Latent(
-        rows=np.array([1, 2]),
-        directions=np.array([[0, 1], [2, 3]]),
-        steps=np.array([-1, 0, 1], np.float32),
-        grid=pack(random.random((2, 3, 3, *size)) < 0.2),
-        posterior_mean=mean,
-        posterior_log_sigma=mean,
-    )
-    store.write_samples(
-        folder / "samples.zarr",
-        store.SampleAttributes(
-            run=RUN.folder,
-            classes=2,
-            size=size,
-            samples=4,
-            store=images.digest,
-            weights_sha256=("0",),
-            weights_step=(1,),
-            versions={},
-        ),
-        {
-            "rows": np.arange(count),
-            "samples": pack(random.random((count, 4, *size)) < 0.2),
-            "deterministic": pack(random.random((count, *size)) < 0.2),
-            "prior_mean": np.zeros((count, 4), np.float32),
-            "prior_log_sigma": np.zeros((count, 4), np.float32),
-        },
-        latent,
-    )
-    score_run(folder / "samples.zarr", images.path, folder / "scores.parquet", (1, 4))
-    return folder
-
-
-def explored(images: store.Images, folder: Path) -> dict[str, Any]:
+def explored(images: Images, folder: Path) -> dict[str, Any]:
     source = Source("mine", images, [read_run(folder)], [(RUN.model, RUN.beta)])
     [found] = explore([source], examples=100, budget=10**8)
     assert found.document is not None
@@ -82,7 +35,7 @@ def pixels(uri: str) -> NDArray[Any]:
 
 
 def test_the_explorer_has_the_masks_of_those_who_looked(tmp_path: Path) -> None:
-    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE))
+    images = open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE))
     document = explored(images, write_run(tmp_path, images))
     assert (document["kind"], document["subject"], document["truth"]) == (
         "masks",
@@ -107,7 +60,7 @@ def test_the_explorer_has_the_masks_of_those_who_looked(tmp_path: Path) -> None:
 
 
 def test_colour_is_shown_as_a_photograph(tmp_path: Path) -> None:
-    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE, 3, "uint16"))
+    images = open_images(write_store(tmp_path / "mine.zarr", GIVEN, SIZE, 3, "uint16"))
     document = explored(images, write_run(tmp_path, images))
     assert document["scale"] is None
     picture = document["images"][0]["picture"]
@@ -116,7 +69,7 @@ def test_colour_is_shown_as_a_photograph(tmp_path: Path) -> None:
 
 
 def test_slices_of_a_volume_are_told_apart(tmp_path: Path) -> None:
-    images = store.open_images(write_store(tmp_path / "mine.zarr", [1] * 4, SIZE, graders=1))
+    images = open_images(write_store(tmp_path / "mine.zarr", [1] * 4, SIZE, graders=1))
     images.columns.slice[:] = [7, 8, -1, -1]
     document = explored(images, write_run(tmp_path, images))
     names = {item["name"] for item in document["images"]}
@@ -125,7 +78,7 @@ def test_slices_of_a_volume_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(32, 48), (48, 32)])
 def test_the_latent_space_has_the_posteriors_of_those_who_looked(tmp_path: Path, size) -> None:
-    images = store.open_images(write_store(tmp_path / "mine.zarr", GIVEN, size))
+    images = open_images(write_store(tmp_path / "mine.zarr", GIVEN, size))
     figures = latent_figures([read_run(write_run(tmp_path, images))], 1.0, images)
     assert [[place.grader for place in figure.posteriors] for figure in figures] == [
         [1, 2],

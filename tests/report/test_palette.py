@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from probunet.cityscapes import CLASSES, FIRST, IGNORE, SECOND
-from probunet.report.images import indexed
-from probunet.report.palette import PALETTE, coloured, css
+from probunet.flips import CLASSES, FIRST, IGNORE, SECOND
+from probunet.pictures.encode import indexed
+from probunet.pictures.palette import PALETTE, coloured, css
 
 
 def test_every_class_has_a_colour_of_its_own() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from probunet.report.scenes import fitted, thinned
+from probunet.pictures.maps import fitted, thinned
 
 
 @pytest.mark.parametrize(

@@ -1,49 +1,16 @@
 """A study of several models: one has neither latent space nor KL, and all its samples are equal."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from probunet import store
 from probunet.report.build import build_report
-from probunet.run import Run
-from probunet.score.run import score_run
 from probunet.score.table import write_tables
-
-
-def add_model(study: Any, model: str) -> list[Path]:
-    """Add runs whose samples are the deterministic masks of the first beta's runs."""
-    added = []
-    for folder in study.runs:
-        original = Run.parse(folder.as_posix())
-        if original.beta != 1:
-            continue
-        run = Run("lidc", model, 1.0, original.fold, original.seed)
-        added.append(study.folder / run.folder)
-        added[-1].mkdir(parents=True)
-        drawn = store.open_samples(folder / "samples.zarr")
-        single = np.asarray(drawn.deterministic[:])
-        store.write_samples(
-            added[-1] / "samples.zarr",
-            drawn.attributes.model_copy(update={"run": run.folder}),
-            {
-                "rows": drawn.rows,
-                "samples": np.repeat(single[:, None], drawn.attributes.samples, axis=1),
-                "deterministic": single,
-            },
-        )
-        score_run(
-            added[-1] / "samples.zarr", study.store, added[-1] / "scores.parquet", (1, 4, 8, 16)
-        )
-        lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-        kept = [line | {"kl": 0.0} if "kl" in line else line for line in lines]
-        (added[-1] / "training.jsonl").write_text("".join(json.dumps(k) + "\n" for k in kept))
-    return added
+from support.report.runs import add_model
 
 
 def report(study: Any, runs: list[Path]) -> str:

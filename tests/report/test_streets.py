@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probunet import config, store
+from probunet.datasets.cityscapes.config import CityscapesSource
+from probunet.datasets.cityscapes.store import open_scenes
 from probunet.report.build import build_report
 from probunet.report.labels import NBSP
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
-
-from .page import Page, prose, section
-from .streets import write_samples, write_scenes
+from support.report.page import Page, prose, section
+from support.report.streets import write_samples, write_scenes
 
 N = (1, 16)
 SCENES = 9
@@ -33,7 +33,7 @@ def pristine_streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("streets")
     path = folder / "cityscapes.zarr"
     write_scenes(path, SCENES, (32, 64))
-    scenes = store.open_scenes(path)
+    scenes = open_scenes(path)
     for model in MODELS:
         run = Run("cityscapes", model, 1.0, 0, 0)
         results = folder / "results" / run.folder
@@ -162,7 +162,7 @@ def test_no_store_no_description(streets: Path) -> None:
     assert "no run holds both samples and scores of the store that was given" in text
 
 
-@pytest.mark.parametrize("source", get_args(config.Cityscapes.model_fields["source"].annotation))
+@pytest.mark.parametrize("source", get_args(CityscapesSource.model_fields["source"].annotation))
 def test_where_the_scenes_come_from_is_told_in_words(streets: Path, source: str) -> None:
     [store] = streets.rglob("cityscapes.zarr/zarr.json")
     attributes = json.loads(store.read_text())

@@ -48,7 +48,7 @@ def test_a_beta_has_one_line_whatever_the_model_and_a_single_one_is_whole() -> N
 
 def test_as_many_graders_as_there_may_be_look_different_and_the_same_everywhere() -> None:
     files = Path(probunet.report.__file__).parent
-    sheet = re.findall(r"\.g(\d) \{ color: (#\w+); \}", (files / "report.css").read_text())
+    sheet = re.findall(r"\.g(\d) \{\s+color: (#\w+);", (files / "report.css").read_text())
     lines = re.findall(
         r'colour: "(#\w+)", (dash: \[.*\])', (files / "explorer-drawing.js").read_text()
     )

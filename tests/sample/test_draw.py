@@ -1,32 +1,25 @@
 """Samples: what is stored, what they depend on, and weights that are refused."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from probunet.config import Intensity, Settings
+from probunet.config import Intensity
+from probunet.datasets.lidc.store import open_crops
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_weights
-from probunet.run import Run
-from probunet.sample.draw import sample_run
-from probunet.sample.masks import MaskImages
 from probunet.seeding import seed_of
-from probunet.store import open_crops, open_samples, verify
+from support.crops import write_discs
+from support.weights import write_untrained
 
 
-def test_what_is_stored(
-    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
-) -> None:
-    output = tmp_path / "samples.zarr"
-    sample_run([weights], store, folds, run, settings, output, "cpu", 1)
-    verify(output)
-    stored = open_samples(output)
+def test_what_is_stored(draw, weights, store, folds, run, settings):
+    stored = draw([weights], store, folds, run, settings)
     crops = open_crops(store)
     assert stored.rows.tolist() == crops.rows_of(["d"]).tolist()
     assert stored.attributes.run == run.folder
@@ -66,34 +59,24 @@ def test_what_is_stored(
 
 
 def test_samples_do_not_depend_on_the_batch(
-    tmp_path: Path,
-    weights: Path,
-    store: Path,
-    folds: Path,
-    run: Run,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    draw, weights, store, folds, run, settings, monkeypatch
+):
     stored = []
     for batch in (16, 16, 1):
-        monkeypatch.setattr(MaskImages, "batch", batch)
-        output = tmp_path / "samples.zarr"
-        sample_run([weights], store, folds, run, settings, output, "cpu", 1)
-        stored.append(unpack(np.asarray(open_samples(output).samples[:]), 32, 32))
+        monkeypatch.setattr("probunet.truth.graders.sampling._BATCH", batch)
+        drawn = draw([weights], store, folds, run, settings)
+        stored.append(unpack(np.asarray(drawn.samples[:]), 32, 32))
     assert np.array_equal(stored[0], stored[1])
     assert (stored[0] == stored[2]).mean() > 0.999  # rounding aside
 
 
 @pytest.mark.parametrize("model", ["unet", "image2image_vae"])
 def test_models_without_a_latent_vector_leave_it_out(
-    tmp_path: Path, untrained, store: Path, folds: Path, run: Run, settings: Settings, model: str
-) -> None:
+    tmp_path, draw, store, folds, run, settings, model
+):
     chosen = replace(run, model=model)
-    weights = untrained(tmp_path / "weights.pt", chosen, store, settings)
-    output = tmp_path / "samples.zarr"
-    sample_run([weights], store, folds, chosen, settings, output, "cpu", 1)
-    verify(output)
-    stored = open_samples(output)
+    weights = write_untrained(tmp_path / "weights.pt", chosen, store, settings)
+    stored = draw([weights], store, folds, chosen, settings)
     if model == "unet":
         assert stored.prior_mean is None
         assert stored.prior_log_sigma is None
@@ -104,35 +87,23 @@ def test_models_without_a_latent_vector_leave_it_out(
         assert stored.prior_mean.shape == (6, 3)
 
 
-def test_refused(
-    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
-) -> None:
-    output = tmp_path / "samples.zarr"
+def test_refused(tmp_path, draw, weights, store, folds, run, settings):
     wider = settings.model_copy(
-        update={
-            "architecture": settings.architecture.model_copy(update={"latent_dim": 3}),
-        }
+        update={"architecture": settings.architecture.model_copy(update={"latent_dim": 3})}
     )
     window = settings.model_copy(update={"intensity": Intensity(window=(-500.0, 500.0))})
     for changed_run, changed, what in (
-        (replace(run, beta=10.0), settings, "run: discs/.*beta-1/.* and not discs/.*beta-10/"),
+        (replace(run, beta=10.0), settings, "run: discs/.*beta-1/.*, expected discs/.*beta-10/"),
         (run, wider, "architecture"),
-        (run, window, "window of values"),
+        (run, window, "window"),
     ):
-        with pytest.raises(ProbunetError, match=rf"weights\.pt: trained for another {what}"):
-            sample_run([weights], store, folds, changed_run, changed, output, "cpu")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_another_store_is_refused(
-    tmp_path: Path, weights: Path, other_store: Path, folds: Path, run: Run, settings: Settings
-) -> None:
+        with pytest.raises(ProbunetError, match=rf"weights\.pt: was trained for another {what}"):
+            draw([weights], store, folds, changed_run, changed)
+    other = write_discs(tmp_path / "other/discs.zarr", seed=1)
     with pytest.raises(ProbunetError, match="trained for another store:"):
-        sample_run([weights], other_store, folds, run, settings, tmp_path / "samples.zarr", "cpu")
-
-
-def test_one_file_of_weights(
-    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
-) -> None:
-    with pytest.raises(ProbunetError, match="given 2 files of weights; probabilistic_unet has one"):
-        sample_run([weights] * 2, store, folds, run, settings, tmp_path / "samples.zarr", "cpu")
+        draw([weights], other, folds, run, settings)
+    with pytest.raises(
+        ProbunetError, match="probabilistic_unet needs one file of weights; --weights names 2"
+    ):
+        draw([weights] * 2, store, folds, run, settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

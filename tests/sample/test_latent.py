@@ -1,24 +1,26 @@
 """The latent space around a few images, against a model whose latent effects are known."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from probunet.cityscapes import drawn_label
 from probunet.config import Settings
+from probunet.datasets.cityscapes.store import open_scenes
+from probunet.datasets.lidc.store import open_crops
+from probunet.flips import drawn_label
 from probunet.metrics.bits import unpack
 from probunet.models.latent import Gaussian
 from probunet.models.probabilistic_unet import Condition, ProbabilisticUNet
 from probunet.models.weights import load_weights
 from probunet.run import Run
-from probunet.sample.draw import sample_run
 from probunet.sample.latent import STEPS, explore_latent, strongest_directions
-from probunet.sample.masks import MaskImages
-from probunet.sample.scenes import SceneImages
-from probunet.store import Latent, open_crops, open_samples, open_scenes
+from probunet.store import Latent
+from probunet.truth.graders.sampling import MaskImages
+from probunet.truth.modes.sampling import SceneImages
+from support.settings import with_one_latent_scale
+from support.weights import write_untrained
 
 CPU = torch.device("cpu")
 
@@ -46,11 +48,8 @@ def check_by_hand(
         )
 
 
-def test_of_crops(
-    tmp_path: Path, weights: Path, store: Path, folds: Path, run: Run, settings: Settings
-) -> None:
-    sample_run([weights], store, folds, run, settings, tmp_path / "samples.zarr", "cpu", 1)
-    stored = open_samples(tmp_path / "samples.zarr")
+def test_of_crops(draw, weights, store, folds, run, settings):
+    stored = draw([weights], store, folds, run, settings)
     assert stored.latent is not None
     assert stored.latent.rows.tolist() == [18, 20, 21, 23]  # of 18 to 23
     assert stored.latent.steps.tolist() == [-3, -2, -1, 0, 1, 2, 3]
@@ -68,29 +67,24 @@ def test_of_crops(
     check_by_hand(model, images, stored.latent, 2)
 
 
-def test_of_scenes(
-    tmp_path: Path, untrained, scene_store: Path, scene_folds: Path, settings: Settings
-) -> None:
-    run = Run("cityscapes", "probabilistic_unet", 1.0, 0, 7)
-    weights = untrained(tmp_path / "weights.pt", run, scene_store, settings)
-    output = tmp_path / "samples.zarr"
-    sample_run([weights], scene_store, scene_folds, run, settings, output, "cpu", 1)
-    latent = open_samples(output).latent
+def test_of_scenes(tmp_path, draw, scenes, city_folds, settings):
+    run, data = Run("streets", "probabilistic_unet", 1.0, 0, 7), open_scenes(scenes)
+    weights = write_untrained(tmp_path / "weights.pt", run, scenes, settings)
+    latent = draw([weights], scenes, city_folds, run, settings).latent
     assert latent is not None
-    assert latent.rows.tolist() == [2, 5, 8]  # fewer than four: all of them
-    assert latent.grid.shape == (3, 7, 7, 8, 16)
+    assert latent.rows.tolist() == [12, 13, 14]  # fewer than four: all of them
+    assert latent.grid.shape == (3, 7, 7, *data.size)
     assert latent.posterior_mean.shape == (3, 1, 2)
     model, _ = load_weights(weights)
     assert isinstance(model, ProbabilisticUNet)
-    scenes = open_scenes(scene_store)
-    images = SceneImages(scenes, run.seed)
+    images = SceneImages(data, run.seed)
     check_by_hand(model, images, latent, 1)
-    _, truths = images.load(np.array([5]), CPU)
-    expected = drawn_label(np.asarray(scenes.label[5]), run.seed, 5)
+    _, truths = images.load(np.array([13]), CPU)
+    expected = drawn_label(np.asarray(data.label[13]), run.seed, 13)
     np.testing.assert_array_equal(truths[0, 0], expected)
 
 
-def test_the_strongest_directions_change_most_pixels() -> None:
+def test_the_strongest_directions_change_most_pixels():
     """Dimension d moves the edge of a class by so many pixels per unit."""
     gains = torch.tensor([1.0, 0.0, 9.0, 4.0])
     sigma = torch.tensor([[1.0, 1.0, 0.1, 2.0]])  # hence 1, 0, 0.9 and 8 per sigma
@@ -105,24 +99,14 @@ def test_the_strongest_directions_change_most_pixels() -> None:
     assert strongest_directions(model, condition).tolist() == [3, 0]
 
 
-def test_one_dimension_has_no_plane(store: Path) -> None:
+def test_one_dimension_has_no_plane(store):
     model = SimpleNamespace(latent_dim=1)
     images = MaskImages(open_crops(store), Settings())
     assert explore_latent(model, images, np.arange(4)) is None
 
 
 @pytest.mark.parametrize("model", ["image2image_vae", "hierarchical_probabilistic_unet"])
-def test_other_models_have_none(
-    tmp_path: Path,
-    untrained,
-    store: Path,
-    folds: Path,
-    settings: Settings,
-    model: str,
-) -> None:
-    run = Run("discs", model, 1.0, 0, 0)
-    hpu = settings.hierarchical_probabilistic_unet.model_copy(update={"latent_scales": 1})
-    settings = settings.model_copy(update={"hierarchical_probabilistic_unet": hpu})
-    weights = untrained(tmp_path / "weights.pt", run, store, settings)
-    sample_run([weights], store, folds, run, settings, tmp_path / "samples.zarr", "cpu", 1)
-    assert open_samples(tmp_path / "samples.zarr").latent is None
+def test_other_models_have_none(tmp_path, draw, store, folds, settings, model):
+    run, settings = Run("discs", model, 1.0, 0, 0), with_one_latent_scale(settings)
+    weights = write_untrained(tmp_path / "weights.pt", run, store, settings)
+    assert draw([weights], store, folds, run, settings).latent is None

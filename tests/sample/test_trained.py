@@ -1,43 +1,37 @@
 """Which weights an ensemble is made of; single files are refused in `test_draw`."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from probunet.config import Settings, UNetEnsemble
+from probunet.config.models import UNetEnsemble
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
 from probunet.run import Run
-from probunet.sample.draw import sample_run
-from probunet.store import open_samples
+from support.weights import write_untrained
 
 RUN = Run("discs", "unet_ensemble", 1.0, 0, 0)
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings):
     return settings.model_copy(update={"unet_ensemble": UNetEnsemble(members=3)})
 
 
 @pytest.fixture
-def members(tmp_path: Path, untrained, store: Path, settings: Settings) -> list[Path]:
+def members(tmp_path, store, settings):
     runs = [replace(RUN, member=i) for i in range(4)]
     return [
-        untrained(tmp_path / run.folder / "weights.pt", run, store, settings, "unet", seed=i)
+        write_untrained(tmp_path / run.folder / "weights.pt", run, store, settings, "unet", seed=i)
         for i, run in enumerate(runs)
     ]
 
 
-def test_sample_i_is_of_member_i(
-    tmp_path: Path, members: list[Path], store: Path, folds: Path, settings: Settings
-) -> None:
-    output = tmp_path / "samples.zarr"
+def test_sample_i_is_of_member_i(draw, members, store, folds, settings):
     given = [members[i] for i in (2, 0, 1)]  # the order does not matter
-    sample_run(given, store, folds, RUN, settings, output, "cpu", 1)
-    stored = open_samples(output)
+    stored = draw(given, store, folds, RUN, settings)
     assert stored.attributes.run == RUN.folder
     assert stored.attributes.weights_sha256 == tuple(map(sha256, members[:3]))
     assert stored.attributes.weights_step == (0, 1, 2)
@@ -54,44 +48,25 @@ def test_sample_i_is_of_member_i(
     [
         ([0, 1], "unet_ensemble.members is 3; missing: the weights of member 2;"),
         ([2], "missing: the weights of members 0, 1;"),
-        ([0, 1, 2, 1], "given twice: the weights of member 1;"),
+        ([0, 1, 2, 1], "repeated: the weights of member 1;"),
         ([0, 1, 2, 3], "too many: the weights of member 3;"),
     ],
 )
 def test_members_are_given_once_each(
-    tmp_path: Path,
-    members: list[Path],
-    store: Path,
-    folds: Path,
-    settings: Settings,
-    given: list[int],
-    message: str,
-) -> None:
-    output = tmp_path / "samples.zarr"
+    tmp_path, draw, members, store, folds, settings, given, message
+):
     with pytest.raises(ProbunetError, match=message):
-        sample_run([members[i] for i in given], store, folds, RUN, settings, output, "cpu")
-    assert not output.exists()
+        draw([members[i] for i in given], store, folds, RUN, settings)
+    assert not (tmp_path / "samples.zarr").exists()
 
 
 @pytest.mark.parametrize("other", [{"seed": 1, "member": 2}, {"model": "unet"}, {"member": None}])
-def test_members_of_another_run_are_refused(
-    tmp_path: Path,
-    untrained,
-    members: list[Path],
-    store: Path,
-    folds: Path,
-    settings: Settings,
-    other: dict,
-) -> None:
-    foreign = untrained(tmp_path / "w.pt", replace(RUN, **other), store, settings, "unet")
-    output = tmp_path / "samples.zarr"
-    with pytest.raises(ProbunetError, match=r"w\.pt: trained for another run"):
-        sample_run([*members[:2], foreign], store, folds, RUN, settings, output, "cpu")
+def test_members_of_another_run_are_refused(tmp_path, draw, members, store, folds, settings, other):
+    foreign = write_untrained(tmp_path / "w.pt", replace(RUN, **other), store, settings, "unet")
+    with pytest.raises(ProbunetError, match=r"w\.pt: was trained for another run"):
+        draw([*members[:2], foreign], store, folds, RUN, settings)
 
 
-def test_a_member_alone_is_refused(
-    tmp_path: Path, members: list[Path], store: Path, folds: Path, settings: Settings
-) -> None:
-    run = replace(RUN, member=1)
-    with pytest.raises(ProbunetError, match="member-1: a member alone is not sampled"):
-        sample_run(members[1:2], store, folds, run, settings, tmp_path / "samples.zarr", "cpu")
+def test_a_member_alone_is_refused(draw, members, store, folds, settings):
+    with pytest.raises(ProbunetError, match="member-1: a single member cannot be sampled"):
+        draw(members[1:2], store, folds, replace(RUN, member=1), settings)

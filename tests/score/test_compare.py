@@ -36,9 +36,7 @@ def scores(model: str, beta: float, *, folds: int = 2, seeds: int = 1, n: int = 
 
 @given(st.integers(1, 3), st.integers(1, 2), st.integers(0, 5))
 @settings(deadline=None, max_examples=15)
-def test_a_pair_is_what_its_patients_drawn_one_by_one_give(
-    folds: int, seeds: int, seed: int
-) -> None:
+def test_a_pair_is_what_its_patients_drawn_one_by_one_give(folds, seeds, seed):
     a, b = scores("a", 1, folds=folds, seeds=seeds), scores("b", 0.5, folds=folds)
     found = compare(pd.concat([b, a]), BOOTSTRAP, seed).to_dict("records")
     assert len(found) == 1
@@ -66,7 +64,7 @@ def test_a_pair_is_what_its_patients_drawn_one_by_one_give(
     assert (row["folds"], row["subjects"]) == (folds, 3 * folds)
 
 
-def test_every_pair_stands_once_models_first() -> None:
+def test_every_pair_stands_once_models_first():
     parts = [
         scores(model, beta, n=n)
         for n in (1, 4)
@@ -92,21 +90,21 @@ def test_every_pair_stands_once_models_first() -> None:
     assert first[["beta", "other_beta"]].iloc[0].tolist() == [1, 10]
 
 
-def test_equal_predictors_do_not_differ() -> None:
+def test_equal_predictors_do_not_differ():
     a = scores("a", 1)
     row = compare(pd.concat([a, a.assign(model="b")]), BOOTSTRAP, 0).iloc[0]
     assert row[["difference", "low", "high"]].tolist() == [0, 0, 0]
     assert row["better"] == 0.5
 
 
-def test_pairs_are_known_better_than_either_alone() -> None:
+def test_pairs_are_known_better_than_either_alone():
     a = scores("a", 1)
     row = compare(pd.concat([a, a.assign(model="b", ged=a["ged"] + 0.01)]), BOOTSTRAP, 0).iloc[0]
     assert row[["difference", "low", "high"]].tolist() == pytest.approx([-0.01] * 3)
     assert row["better"] == 1
 
 
-def test_only_common_folds_are_compared() -> None:
+def test_only_common_folds_are_compared():
     a, b = scores("a", 1, folds=3), scores("b", 1, folds=2)
     some = compare(pd.concat([a, b]), BOOTSTRAP, 0)
     alone = compare(pd.concat([a[a["fold"] < 2], b]), BOOTSTRAP, 0)

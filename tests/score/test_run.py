@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,33 +5,91 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from probunet import store
+from probunet.datasets.lidc.store import SIZE, open_crops
 from probunet.errors import ProbunetError
-from probunet.metrics.bits import pack, unpack
+from probunet.metrics.bits import GRADERS, pack, unpack
 from probunet.metrics.calibration import expected_calibration_error, reliability
 from probunet.metrics.ncc import ncc
 from probunet.metrics.votes import votes
 from probunet.run import Run
 from probunet.score.run import score_run
+from probunet.store import open_samples, write_samples
+from support.crops import write_crops
+from support.masks import ged_of, iou
+from support.samples import sample_attributes
 
 RUN = Run("lidc", "probabilistic_unet", 0.5, 1, 3)
 ROWS = [1, 2, 5, 8]
 N = (1, 4, 8)
+CROP = 128
+MARGIN = (SIZE - CROP) // 2
+
+
+def discs(random: np.random.Generator, n: int) -> NDArray[np.bool_]:
+    """Discs (n, 180, 180), one in five of them empty."""
+    y, x = np.ogrid[:SIZE, :SIZE]
+    centre = random.normal(90, 6, (2, n, 1, 1))
+    radius = random.uniform(5, 70, (n, 1, 1)) * (random.random((n, 1, 1)) < 0.8)
+    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
 
 
 @pytest.fixture(scope="module")
-def samples(sampled: Callable[..., Path]) -> Path:
+def crops(tmp_path_factory):
+    """A store of 10 crops of 5 patients with random discs as masks."""
+    random = np.random.default_rng(0)
+    graders = [discs(random, 10).astype(np.uint8) << g for g in range(GRADERS)]
+    masks = np.bitwise_or.reduce(graders)
+    patients = [f"LIDC-IDRI-{i // 2:04}" for i in range(10)]
+    path = tmp_path_factory.mktemp("crops") / "lidc.zarr"
+    return write_crops(path, np.zeros(masks.shape, np.int16), masks, patients)
+
+
+@pytest.fixture(scope="module")
+def sampled(crops, tmp_path_factory):
+    """A function that writes a store of random samples for a run."""
+
+    def write(
+        run: Run,
+        rows: list[int],
+        samples: int = 8,
+        digest: str | None = None,
+        reconstruction: NDArray[np.bool_] | None = None,
+    ) -> Path:
+        random = np.random.default_rng(run.fold + 100 * run.seed + int(1000 * run.beta))
+        path = tmp_path_factory.mktemp("results") / run.folder / "samples.zarr"
+        path.parent.mkdir(parents=True)
+        centre = slice(MARGIN, MARGIN + CROP)
+        drawn = np.stack([discs(random, samples + 1)[:, centre, centre] for _ in rows])
+        arrays = {
+            "rows": np.array(rows),
+            "samples": pack(drawn[:, 1:]),
+            "deterministic": pack(drawn[:, 0]),
+            "prior_mean": np.zeros((len(rows), 6), np.float32),
+            "prior_log_sigma": np.zeros((len(rows), 6), np.float32),
+        }
+        if reconstruction is not None:
+            arrays["reconstruction"] = pack(reconstruction)
+        of_store = digest or open_crops(crops).digest
+        about = sample_attributes(run, size=(CROP, CROP), samples=samples, store=of_store)
+        write_samples(path, about, arrays)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def samples(sampled):
     return sampled(RUN, ROWS)
 
 
 @pytest.fixture(scope="module")
-def scores(samples: Path, crops: Path) -> pd.DataFrame:
+def scores(samples, crops):
     output = samples.with_name("scores.parquet")
     score_run(samples, crops, output, N)
     return pd.read_parquet(output)
 
 
-def test_one_row_per_image_predictor_and_n(scores: pd.DataFrame) -> None:
+def test_one_row_per_image_predictor_and_n(scores):
     assert len(scores) == len(ROWS) * 4 * len(N)
     assert not scores.duplicated(["predictor", "n", "row"]).any()
     assert set(scores["predictor"]) == {"model", "deterministic", "empty", "graders"}
@@ -45,38 +102,33 @@ def test_one_row_per_image_predictor_and_n(scores: pd.DataFrame) -> None:
     assert of_5["patient"].unique() == of_5["subject"].unique() == ["LIDC-IDRI-0002"]
 
 
+def graders_of(crops: Path) -> NDArray[np.bool_]:
+    """Return the graders' masks of `ROWS` in the central crop, (images, graders, H, W)."""
+    masks = np.asarray(open_crops(crops).masks.oindex[ROWS, slice(26, -26), slice(26, -26)])
+    return np.stack([masks >> g & 1 for g in range(GRADERS)], axis=1).astype(bool)
+
+
 @pytest.mark.parametrize("n", N)
-def test_model_is_scored_on_its_first_n_samples_in_the_central_crop(
-    scores: pd.DataFrame, samples: Path, crops: Path, n: int
-) -> None:
-    drawn, reference = store.open_samples(samples), store.open_crops(crops)
-    chosen = scores[(scores["predictor"] == "model") & (scores["n"] == n)].set_index("row")
-    for i, row in enumerate(ROWS):
-        masks = unpack(np.asarray(drawn.samples[i, :n]), 128, 128)
-        bits = np.asarray(reference.masks[row])[26:-26, 26:-26]
-        graders = np.stack([(bits >> g & 1).astype(bool) for g in range(4)])
-        expected = brute_force_ged(masks, graders)
-        assert chosen.loc[row, "ged"] == pytest.approx(expected, abs=1e-12)
-        counted = votes(pack(masks[None]), pack(graders[None]), 128 * 128)
-        assert chosen.loc[row, "ncc"] == pytest.approx(ncc(counted)[0], nan_ok=True)
+def test_model_is_scored_on_its_first_n_samples_in_the_central_crop(scores, samples, crops, n):
+    drawn = unpack(np.asarray(open_samples(samples).samples[:, :n]), CROP, CROP)
+    model, empty = (
+        scores[(scores["predictor"] == predictor) & (scores["n"] == n)].set_index("row")
+        for predictor in ("model", "empty")
+    )
+    for row, masks, graders in zip(ROWS, drawn, graders_of(crops), strict=True):
+        assert model.loc[row, "ged"] == pytest.approx(ged_of(masks, graders), abs=1e-12)
+        of_nothing = ged_of(np.zeros_like(masks[:1]), graders)
+        assert empty.loc[row, "ged"] == pytest.approx(of_nothing, abs=1e-12)
+        counted = votes(pack(masks[None]), pack(graders[None]), CROP**2)
+        assert model.loc[row, "ncc"] == pytest.approx(ncc(counted)[0], nan_ok=True)
         bins = reliability(counted)
-        assert chosen.loc[row, "ece"] == expected_calibration_error(bins)[0]
+        assert model.loc[row, "ece"] == expected_calibration_error(bins)[0]
         for name in ("pixels", "predicted", "marked"):
-            np.testing.assert_array_equal(chosen.loc[row, f"bin_{name}"], getattr(bins, name)[0])
-
-
-def brute_force_ged(samples: NDArray[np.bool_], graders: NDArray[np.bool_]) -> float:
-    def mean(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-        return float(np.mean([distance(x, y) for x in a for y in b]))
-
-    def distance(x: NDArray[np.bool_], y: NDArray[np.bool_]) -> float:
-        return 1 - (x & y).sum() / (x | y).sum() if (x | y).any() else 0.0
-
-    return 2 * mean(samples, graders) - mean(samples, samples) - mean(graders, graders)
+            np.testing.assert_array_equal(model.loc[row, f"bin_{name}"], getattr(bins, name)[0])
 
 
 @pytest.mark.parametrize("predictor", ["deterministic", "empty", "graders"])
-def test_degenerate_predictors_do_not_depend_on_n(scores: pd.DataFrame, predictor: str) -> None:
+def test_degenerate_predictors_do_not_depend_on_n(scores, predictor):
     chosen = scores[scores["predictor"] == predictor]
     values = ["ged", "hm_iou", "diversity", "max_dice", "ece"]
     assert (chosen.groupby("row")[values].nunique() == 1).all(axis=None)
@@ -85,7 +137,7 @@ def test_degenerate_predictors_do_not_depend_on_n(scores: pd.DataFrame, predicto
     assert chosen.loc[chosen["n"] > 1, "ged_unbiased"].notna().all()
 
 
-def test_graders_as_samples_are_perfect(scores: pd.DataFrame) -> None:
+def test_graders_as_samples_are_perfect(scores):
     chosen = scores[scores["predictor"] == "graders"]
     np.testing.assert_allclose(chosen["ged"], 0, atol=1e-12)
     np.testing.assert_allclose(chosen["hm_iou"], 1)
@@ -93,28 +145,15 @@ def test_graders_as_samples_are_perfect(scores: pd.DataFrame) -> None:
     np.testing.assert_allclose(chosen["ece"], 0, atol=1e-12)
 
 
-def test_one_mask_has_no_ncc(scores: pd.DataFrame) -> None:
+def test_one_mask_has_no_ncc(scores):
     single = scores["predictor"].isin(["deterministic", "empty"])
     alone = single | ((scores["predictor"] == "model") & (scores["n"] == 1))
     assert scores.loc[alone, "ncc"].isna().all()
     assert scores.loc[~alone, "ncc"].notna().all()
 
 
-def test_always_empty_has_ged_of_an_empty_mask(scores: pd.DataFrame, crops: Path) -> None:
-    masks = store.open_crops(crops).masks
-    chosen = scores[(scores["predictor"] == "empty") & (scores["n"] == 4)].set_index("row")
-    for row in ROWS:
-        bits = np.asarray(masks[row])[26:-26, 26:-26]
-        graders = np.stack([(bits >> g & 1).astype(bool) for g in range(4)])
-        expected = brute_force_ged(np.zeros((4, 128, 128), bool), graders)
-        assert chosen.loc[row, "ged"] == pytest.approx(expected, abs=1e-12)
-
-
-def test_reconstructions_are_the_model_s_and_set_against_their_own_grader(
-    sampled: Callable[..., Path], crops: Path, scores: pd.DataFrame
-) -> None:
-    masks = np.asarray(store.open_crops(crops).masks.oindex[ROWS, slice(26, -26), slice(26, -26)])
-    graders = np.stack([(masks >> g & 1).astype(bool) for g in range(4)], axis=1)
+def test_reconstructions_are_the_model_s_and_set_against_their_own_grader(sampled, crops, scores):
+    graders = graders_of(crops)
     rebuilt = graders.copy()
     rebuilt[:, 0] = graders[:, 1]
     rebuilt[1] = False
@@ -123,40 +162,27 @@ def test_reconstructions_are_the_model_s_and_set_against_their_own_grader(
     table = pd.read_parquet(samples.with_name("scores.parquet"))
     for image, row in enumerate(ROWS):
         chosen = table[(table["predictor"] == "model") & (table["row"] == row)]
-        iou = [
-            1 - brute_force_ged(a[None], b[None]) / 2
-            for a, b in zip(rebuilt[image], graders[image], strict=True)
-        ]
-        assert chosen["reconstruction_iou"].tolist() == [pytest.approx(np.mean(iou))] * len(N)
+        ious = [iou(a, b) for a, b in zip(rebuilt[image], graders[image], strict=True)]
+        assert chosen["reconstruction_iou"].tolist() == [pytest.approx(np.mean(ious))] * len(N)
     assert table.loc[table["predictor"] != "model", "reconstruction_iou"].isna().all()
     assert scores["reconstruction_iou"].isna().all(), "a model without a posterior"
 
 
-def test_blocks_of_images_leave_no_trace(
-    samples: Path,
-    crops: Path,
-    scores: pd.DataFrame,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("probunet.score.masks.SHARD", 3)
+def test_blocks_of_images_leave_no_trace(samples, crops, scores, tmp_path, monkeypatch):
+    monkeypatch.setattr("probunet.truth.graders.scoring.SHARD", 3)
     score_run(samples, crops, tmp_path / "scores.parquet", N)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), scores)
 
 
-def test_samples_of_another_store_are_refused(
-    sampled: Callable[..., Path], crops: Path, tmp_path: Path
-) -> None:
+def test_samples_of_another_store_are_refused(sampled, crops, tmp_path):
     other = sampled(RUN, ROWS, digest="of another store")
-    with pytest.raises(ProbunetError, match=r"another store.*probunet sample"):
+    with pytest.raises(ProbunetError, match=r"another version of .*probunet sample"):
         score_run(other, crops, tmp_path / "scores.parquet", N)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("n", [(1, 9), (0,), ()])
-def test_n_must_be_within_what_is_stored(
-    samples: Path, crops: Path, tmp_path: Path, n: tuple[int, ...]
-) -> None:
-    with pytest.raises(ProbunetError, match="holds 8 samples"):
+def test_n_must_be_within_what_is_stored(samples, crops, tmp_path, n):
+    with pytest.raises(ProbunetError, match="contains 8 samples"):
         score_run(samples, crops, tmp_path / "scores.parquet", n)
     assert list(tmp_path.iterdir()) == []

@@ -1,34 +1,26 @@
 """Samples, whole and in parts, and the latent space beside them."""
 
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from probunet.run import Run
 from probunet.store import (
     Latent,
-    SampleAttributes,
     open_samples,
     verify,
     write_sample_parts,
     write_samples,
 )
+from support.samples import sample_attributes
 
-ATTRIBUTES = SampleAttributes(
-    run="cityscapes/unet/beta-1/fold-0/seed-0",
-    classes=24,
-    size=(4, 6),
-    samples=3,
-    store="",
-    weights_sha256=("",),
-    weights_step=(1,),
-    versions={},
-)
+RUN = Run("cityscapes", "unet", 1.0, 0, 0)
+ATTRIBUTES = sample_attributes(RUN, size=(4, 6), samples=3, store="", classes=24)
 
 
 @pytest.fixture
-def arrays() -> dict[str, np.ndarray]:
+def arrays():
     random = np.random.default_rng(0)
     return {
         "rows": np.arange(5) * 2,
@@ -46,7 +38,7 @@ def parts_of(arrays: dict[str, np.ndarray], size: int) -> list[dict[str, np.ndar
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_parts_are_read_as_a_whole(tmp_path: Path, arrays: dict, size: int) -> None:
+def test_parts_are_read_as_a_whole(tmp_path, arrays, size):
     whole, path = tmp_path / "whole.zarr", tmp_path / "parts.zarr"
     write_samples(whole, ATTRIBUTES, arrays)
     write_sample_parts(path, ATTRIBUTES, arrays["rows"], iter(parts_of(arrays, size)))
@@ -63,12 +55,12 @@ def test_parts_are_read_as_a_whole(tmp_path: Path, arrays: dict, size: int) -> N
     assert open_samples(path).samples.chunks == (size, 3, 4, 6)
 
 
-def test_missing_parts_are_noticed(tmp_path: Path, arrays: dict) -> None:
+def test_missing_parts_are_noticed(tmp_path, arrays):
     with pytest.raises(ValueError, match="4 images were written, and there are 5 rows"):
         write_sample_parts(tmp_path / "s.zarr", ATTRIBUTES, arrays["rows"], parts_of(arrays, 2)[:2])
 
 
-def test_the_latent_space_is_read_as_written(tmp_path: Path, arrays: dict) -> None:
+def test_the_latent_space_is_read_as_written(tmp_path, arrays):
     random = np.random.default_rng(1)
     latent = Latent(
         rows=np.array([0, 8]),

@@ -80,7 +80,7 @@ def drawn_from(model: Model) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return drawn.movedim(0, 1).numpy().astype(bool), square.numpy()
 
 
-def test_the_optimum_is_what_drawing_from_the_truth_comes_to() -> None:
+def test_the_optimum_is_what_drawing_from_the_truth_comes_to():
     random = np.random.default_rng(0)
     square = pictures(2_000, Generator().manual_seed(0))[1].numpy()
     truth = np.stack([square, np.zeros_like(square)], axis=1)
@@ -91,7 +91,7 @@ def test_the_optimum_is_what_drawing_from_the_truth_comes_to() -> None:
 
 
 @pytest.mark.slow
-def test_modes_come_as_often_as_they_should() -> None:
+def test_modes_come_as_often_as_they_should():
     samples, square = drawn_from(trained(seed=0))
     truth = np.stack([square, np.zeros_like(square)], axis=1)
     pairs = distances(pack(samples), pack(truth))

@@ -11,19 +11,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
 
-from probunet.config import MHeads, Settings
+from probunet.config import Settings
+from probunet.config.models import MHeads
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import locked
 from probunet.folds import Fold, Folds
-from probunet.models import MODELS, Loss, Model
+from probunet.models import MODELS, Architecture, Loss, Model
+from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights
 from probunet.run import Run
-from probunet.train.loop import learning_rate, train
+from probunet.train.loop import READ_EVERY, _optimise, learning_rate, train
 
 Trainer = Callable[..., Path]
 
@@ -134,7 +138,9 @@ def test_killed_at_a_step_and_resumed(
 
 def test_time_limit_saves_and_goes_on(trainer: Trainer, tmp_path: Path) -> None:
     whole = trainer("whole")
-    with pytest.raises(TimeLimitError, match=r"stopped at step 0 of 6 .*the same command goes on"):
+    with pytest.raises(
+        TimeLimitError, match=r"stopped at step 0 of 6 .*run the same command again"
+    ):
         trainer("limited", time_limit=0.0)
     assert (tmp_path / "limited" / "checkpoint" / "latest.pt").exists()
     _assert_same(trainer("limited"), whole)
@@ -171,7 +177,7 @@ def test_other_settings_start_afresh(
         trainer("a", time_limit=0.0)
     with caplog.at_level("INFO"):
         _assert_same(trainer("a", settings=other), fresh)
-    assert "starts afresh" in caplog.text
+    assert "starts at step 0" in caplog.text
 
 
 def test_how_often_it_saves_does_not_matter_for_going_on(
@@ -181,7 +187,7 @@ def test_how_often_it_saves_does_not_matter_for_going_on(
         trainer("a", time_limit=0.0)
     with caplog.at_level("INFO"):
         trainer("a", settings=_change(settings, checkpoint_every=1))
-    assert "goes on from step 0" in caplog.text
+    assert "resumes from step 0" in caplog.text
 
 
 def test_another_model_s_settings_do_not_matter_for_going_on(
@@ -189,7 +195,7 @@ def test_another_model_s_settings_do_not_matter_for_going_on(
 ) -> None:
     heads = replace(run, model="m_heads")
     changed = settings.model_copy(update={"m_heads": MHeads(heads=3)})
-    for name, chosen, told in (("a", run, "goes on"), ("b", heads, "starts afresh")):
+    for name, chosen, told in (("a", run, "resumes from"), ("b", heads, "starts at")):
         with pytest.raises(TimeLimitError):
             trainer(name, run=chosen, time_limit=0.0)
         with caplog.at_level("INFO"):
@@ -239,6 +245,124 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     _assert_same(trainer("a"), trainer("whole"))
 
 
+class _Normed(PlainUNet):
+    """A U-Net with batch normalisation of its image; records the mode of each call."""
+
+    modes: ClassVar[list[tuple[str, bool]]] = []
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        self.norm = nn.BatchNorm2d(architecture.in_channels)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.modes.append(("gradient" if torch.is_grad_enabled() else "draw", self.training))
+        return super().forward(self.norm(image))
+
+
+def test_a_model_is_in_training_mode_for_gradient_steps_alone(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, settings: Settings, run: Run
+) -> None:
+    monkeypatch.setitem(MODELS, "normed", _Normed)  # type: ignore[misc]
+    monkeypatch.setattr(_Normed, "modes", [])
+    normed = replace(run, model="normed")
+    often = trainer("often", run=normed, settings=_change(settings, validation_every=1))
+    assert set(_Normed.modes) == {("gradient", True), ("draw", False)}
+    state = load_plain(often / "last.pt")["state"]
+    assert state["norm.num_batches_tracked"] == settings.training.steps
+    assert state["norm.running_mean"].abs() > 0
+    once = trainer("once", run=normed, settings=_change(settings, validation_every=6))
+    for key, value in load_plain(once / "last.pt")["state"].items():
+        assert torch.equal(value, state[key]), key
+
+
+def _break_at(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
+    """Make the reconstruction of one step alone NaN; return the list of steps done."""
+    done: list[int] = []
+    loss = ProbabilisticUNet.loss
+
+    def breaking(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+        done.append(len(done) + 1)
+        total, reconstruction, kl = loss(self, *args, **kwargs)  # type: ignore[arg-type]
+        return Loss(total, reconstruction * (math.nan if done[-1] == at else 1), kl)
+
+    monkeypatch.setattr(ProbabilisticUNet, "loss", breaking)
+    return done
+
+
+@pytest.mark.parametrize("due", ["log_every", "checkpoint_every", "validation_every"])
+def test_a_bad_step_is_found_before_anything_is_written(
+    trainer: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: Settings,
+    due: str,
+) -> None:
+    often = {"checkpoint_every": 100, "log_every": 100, "validation_every": 100, due: 6}
+    settings = _change(settings, steps=30, **often)
+    done = _break_at(monkeypatch, 10)
+    with pytest.raises(
+        ProbunetError, match=r"step 10, learning rate 0\.001: the loss is \d.*\(reconstruction nan"
+    ):
+        trainer("a", settings=settings)
+    assert len(done) == 12
+    checkpoint = tmp_path / "a" / "checkpoint"
+    assert load_plain(checkpoint / "latest.pt")["step"] == (6 if due == "checkpoint_every" else 0)
+    assert (checkpoint / "best.pt").exists() == (due == "validation_every")
+    written = [line["step"] for line in _lines(checkpoint / "training.jsonl")]
+    assert written == ([] if due == "checkpoint_every" else [6])
+
+
+def test_a_bad_step_is_not_saved_on_a_signal(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    done = _break_at(monkeypatch, 3)
+    breaking = ProbabilisticUNet.loss
+
+    def signalled(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+        if len(done) == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return breaking(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ProbabilisticUNet, "loss", signalled)
+    seldom = {"checkpoint_every": 100, "log_every": 100, "validation_every": 100}
+    with pytest.raises(ProbunetError, match="step 3, learning rate"):
+        trainer("a", settings=_change(settings, steps=30, **seldom))
+    assert len(done) == 5
+    assert load_plain(tmp_path / "a" / "checkpoint" / "latest.pt")["step"] == 0
+
+
+def test_losses_are_read_together_and_not_too_seldom(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    read: list[tuple[int, ...]] = []
+    tolist = torch.Tensor.tolist
+
+    def counting(self: torch.Tensor) -> object:
+        read.append(tuple(self.shape))
+        return tolist(self)
+
+    def optimise(*arguments: object) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "tolist", counting)
+            patch.setattr(torch.Tensor, "item", counting)
+            _optimise(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("probunet.train.loop._optimise", optimise)
+    seldom = {"checkpoint_every": 100, "log_every": 100, "validation_every": 100}
+    steps = 2 * READ_EVERY + 5
+    trainer("a", settings=_change(settings, steps=steps, **seldom))
+    assert read == [(READ_EVERY, 3), (READ_EVERY, 3), (5, 3)]
+
+
+def test_how_often_losses_are_read_changes_no_number(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings = _change(settings, steps=9, log_every=4, checkpoint_every=5)
+    together = trainer("together", settings=settings)
+    monkeypatch.setattr("probunet.train.loop.READ_EVERY", 1)
+    _assert_same(trainer("each", settings=settings), together)
+
+
 def test_two_at_once_are_refused(trainer: Trainer, tmp_path: Path, run: Run) -> None:
     with (
         locked(tmp_path / "a" / run.folder),
@@ -260,7 +384,7 @@ def test_folds_of_another_store(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "folds.json"
     fold = Fold(train=("x",), validation=("c",), test=("d",))
     Folds(dataset="discs", folds=(fold,)).write(path)
-    with pytest.raises(ProbunetError, match=r"not one image of .* is of a train patient"):
+    with pytest.raises(ProbunetError, match=r"no image of .* belongs to a training patient"):
         trainer("a", folds=path)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from probunet.config import Settings, UNetEnsemble
+from probunet.config import Settings
+from probunet.config.models import UNetEnsemble
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.folds import Fold, Folds
 from probunet.models import MODELS, Loss, Model
@@ -123,7 +124,7 @@ def test_how_many_members_there_are_does_not_matter_for_going_on(
     more = settings.model_copy(update={"unet_ensemble": UNetEnsemble(members=3)})
     with caplog.at_level("INFO"):
         trainer("a", member, settings=more)
-    assert "goes on from step 0" in caplog.text
+    assert "resumes from step 0" in caplog.text
 
 
 def test_an_ensemble_is_not_trained_whole(trainer: Trainer) -> None:
@@ -145,7 +146,9 @@ def test_cities_of_another_store(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "folds.json"
     fold = Fold(train=("zurich",), validation=("ulm",), test=("munster",))
     Folds(dataset="streets", folds=(fold,)).write(path)
-    with pytest.raises(ProbunetError, match=r"not one image of .* is of a train patient or city"):
+    with pytest.raises(
+        ProbunetError, match=r"no image of .* belongs to a training patient or city"
+    ):
         trainer("a", folds=path)
 
 

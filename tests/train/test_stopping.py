@@ -11,9 +11,7 @@ from probunet.train.stopping import Stopper
 
 
 @pytest.mark.parametrize(("limit", "start"), [(60.0, 6.0), (86400.0, 120.0)])
-def test_stops_early_enough_for_the_job_s_start_and_for_saving(
-    monkeypatch: pytest.MonkeyPatch, limit: float, start: float
-) -> None:
+def test_stops_early_enough_for_the_job_s_start_and_for_saving(monkeypatch, limit, start):
     now = 1000.0
     monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
     stopper = Stopper(limit)
@@ -22,15 +20,15 @@ def test_stops_early_enough_for_the_job_s_start_and_for_saving(
     assert not stopper()
     now = latest + 0.5
     assert stopper()
-    assert stopper.reason == "the time limit draws near"
+    assert stopper.reason == "the time limit is near"
 
 
-def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_limit_is_none(monkeypatch):
     stopper = Stopper(None)
     assert not stopper()
 
 
-def test_one_wish_may_come_as_several_signals() -> None:
+def test_one_wish_may_come_as_several_signals():
     stopper = Stopper(None)
     with stopper.listening():
         for _ in range(3):
@@ -40,7 +38,7 @@ def test_one_wish_may_come_as_several_signals() -> None:
         assert stopper.reason in ("SIGTERM", "SIGINT")
 
 
-def test_a_person_need_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_need_not_wait(monkeypatch):
     stopper = Stopper(None)
     with stopper.listening():
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,103 +1,65 @@
-"""Downloads as the workflow plans and makes them, from servers on this machine."""
+"""Downloads as the workflow plans and makes them, from servers on this machine.
+
+tests/workflow/test_site.py tests what a dry run prints of them.
+"""
 
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from probunet.fetch.lidc_series import read_series
-from probunet.manifest import Manifest
-from probunet.outlines import read_lesions, read_scans
+from probunet.datasets.lidc.manifest import Manifest
+from probunet.datasets.lidc.outlines import read_lesions, read_scans
+from probunet.datasets.lidc.series import read_series
+from support.scene_trees import write_scene
+from support.servers.cityscapes import Site, cityscapes_site
+from support.servers.s3 import lay_series, s3_server
+from support.studies import in_folder, planned, printed, run_study, snakemake
 
-from ..fetch.servers.cityscapes import Site, cityscapes_site
-from ..fetch.servers.s3 import lay_series, s3_server
-from ..fetch.test_cityscapes import write_scene
-from .test_dry_run import dry_run, snakemake
+from .conftest import SECRET
 
 NOWHERE = "http://127.0.0.1:9"  # the port of discard: nothing listens
 IDC = {"lidc": {"source": "idc", "endpoint_url": NOWHERE}}
 STREETS = {"cityscapes": {"source": "official", "endpoint_url": NOWHERE}}
+KNEES = {"knees": {"source": "folder", "path": "knees"}}
 MANIFEST = "data/raw/lidc.manifest.json"
-SECRET = "s3cret-p4ss/w%rd"
 
 
-def write(folder: Path, **keys: object) -> list[str | Path]:
-    """Write a configuration, and return the arguments that all calls of Snakemake have here."""
-    (folder / "mine.yaml").write_text(yaml.safe_dump({"folds": 2} | keys))
-    return ["--cores", "2", "--directory", folder, "--configfile", folder / "mine.yaml"]
+def jobs_of(output: str, verb: str) -> dict[str, str]:
+    """Return the jobs that a dry run lists, with the spaces before them: some in groups."""
+    return {
+        what: space
+        for space, what in re.findall(rf"^( *)Job \d+: {verb} (.*); log: ", output, re.M)
+    }
 
 
-def told(folder: Path, *arguments: str | Path, **keys: object) -> str:
-    """Return what a dry run prints."""
-    done = snakemake("-n", *write(folder, **keys), *arguments)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout + done.stderr
+def test_downloads_run_here_in_parts_and_share_no_job_with_prepare(tmp_path: Path) -> None:
+    (tmp_path / "knees").mkdir()
+    (tmp_path / "knees/images.csv").touch()
+    config = {"datasets": IDC | STREETS | KNEES, "fetch": {"jobs": 2}, "folds": 2}
+    output = printed(tmp_path, config, "-p", "--resources", "connections=3")
+    parts = ("part 0 of 2 of lidc", "part 1 of 2 of lidc")
+    alone = dict.fromkeys((*parts, "lidc", "cityscapes"), "")
+    assert jobs_of(output, "Download") == alone
+    assert jobs_of(output, "Fetch") == {"knees": "    "}  # in a group
+    jobs = planned(output)
+    assert [jobs[rule] for rule in ("fetch_part", "download", "fetch", "prepare")] == [2, 2, 1, 3]
+    assert f"LIDC-IDRI from {NOWHERE}/idc-open-data: 883 series" in output
+    commands = re.findall(r"probunet fetch .*", output)
+    assert all("--connections 3 " in command for command in commands), "a cap on all together"
 
 
-def test_a_dry_run_prints_what_would_be_downloaded_without_a_network(tmp_path: Path) -> None:
-    output = told(tmp_path, datasets=IDC)
-    assert f"LIDC-IDRI from {NOWHERE}/idc-open-data: 883 series of 875 patients" in output
-    assert "slices to get: 14,627 of 14,627" in output
-    assert not (tmp_path / "data").exists()
-    two = told(tmp_path, datasets={"lidc": IDC["lidc"] | {"patients": 2, "source": "tcia"}})
-    assert f"LIDC-IDRI from {NOWHERE}: 2 series of 2 patients" in two
-
-    (tmp_path / MANIFEST).parent.mkdir(parents=True)
-    (tmp_path / MANIFEST).touch()
-    assert "LIDC-IDRI from" not in told(tmp_path, datasets=IDC)
-    assert "LIDC-IDRI from" not in told(tmp_path, datasets={"lidc": {"source": "phantom"}})
-
-
-def test_a_dry_run_warns_of_credentials_that_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CITYSCAPES_USERNAME", "me")
-    monkeypatch.delenv("CITYSCAPES_PASSWORD", raising=False)
-    warning = "Cityscapes is downloaded with your account, and CITYSCAPES_PASSWORD stand"
-    assert warning in told(tmp_path, datasets=STREETS)
-    assert warning not in told(tmp_path, datasets={"cityscapes": {"source": "phantom"}})
-    monkeypatch.setenv("CITYSCAPES_PASSWORD", SECRET)
-    output = told(tmp_path, "-p", datasets=STREETS)
-    assert "Cityscapes is downloaded" not in output
-    assert SECRET not in output
-
-
-@pytest.mark.parametrize("source", ["idc", "tcia"])
-def test_several_jobs_fetch_shares_and_one_joins_them(tmp_path: Path, source: str) -> None:
-    datasets = {"lidc": {"source": source}}
-    once = dry_run(tmp_path, {"datasets": datasets})
-    three = dry_run(tmp_path, {"datasets": datasets, "fetch": {"jobs": 3}})
-    assert three == once | {"fetch_lidc_part": 3, "total": once["total"] + 3}
-    local = {"datasets": {"lidc": {"source": "phantom"}}, "fetch": {"jobs": 3}}
-    assert "fetch_lidc_part" not in dry_run(tmp_path, local)
-
-
-@pytest.mark.parametrize(
-    ("fetch", "datasets", "grouped"),
-    [
-        ({}, IDC | STREETS, False),
-        ({"here": False}, IDC | STREETS, True),
-        ({}, {"lidc": {"source": "phantom"}, "cityscapes": {"source": "phantom"}}, True),
-    ],
-)
-def test_what_is_fetched_here_shares_no_job_with_prepare(
-    tmp_path: Path, fetch: object, datasets: object, grouped: bool
-) -> None:
-    output = told(tmp_path, datasets=datasets, fetch=fetch)
-    for dataset in ("lidc", "cityscapes"):  # what is in a group is indented
-        assert (f"\n    rule fetch_{dataset}:" in output) == grouped
-        assert (f"\nrule fetch_{dataset}:" in output) != grouped
-
-
-def test_shares_are_fetched_on_nodes_of_their_own(tmp_path: Path) -> None:
-    output = told(tmp_path, datasets=IDC, fetch={"here": False, "jobs": 2})
-    assert output.count("\nrule fetch_lidc_part:") == 2
-    assert output.count("\n    rule fetch_lidc:") == 1
+def test_nodes_with_a_network_download_in_the_jobs_that_prepare(tmp_path: Path) -> None:
+    config = {"datasets": IDC | STREETS, "fetch": {"here": False, "jobs": 2}}
+    output = printed(tmp_path, config)
+    assert jobs_of(output, "Fetch") == {"lidc": "    ", "cityscapes": "    "}
+    assert set(jobs_of(output, "Download").values()) == {""}  # parts on nodes of their own
+    assert "download" not in planned(output)
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +78,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def fetched(folder: Path, server: str, *arguments: str | Path, **keys: object) -> Manifest:
     """Download two patients as the workflow does, and return their manifest."""
     lidc = {"source": "idc", "endpoint_url": server, "patients": 2}
-    every = [*write(folder, datasets={"lidc": lidc}, **keys), *arguments, "--", MANIFEST]
-    done = snakemake(*every)
-    logs = "\n".join(path.read_text() for path in (folder / "logs").rglob("*.log"))
-    assert done.returncode == 0, done.stdout + done.stderr + logs
+    run_study(folder, {"datasets": {"lidc": lidc}, "folds": 2} | keys, *arguments, "--", MANIFEST)
     return Manifest.read(folder / MANIFEST)
 
 
 @pytest.mark.slow
-def test_shares_make_the_manifest_of_one_job(tmp_path: Path, server: str) -> None:
+def test_parts_make_the_manifest_of_one_job(tmp_path: Path, server: str) -> None:
     for jobs, name in ((1, "one"), (3, "three")):  # the third has nothing to do
-        (tmp_path / name).mkdir()
         made = fetched(tmp_path / name, server, fetch={"jobs": jobs})
         assert (made.source, len(made.series), made.left_out) == ("idc", 2, ())
     assert (tmp_path / "one" / MANIFEST).read_bytes() == (
@@ -137,22 +95,19 @@ def test_shares_make_the_manifest_of_one_job(tmp_path: Path, server: str) -> Non
 
 
 @pytest.mark.slow
-def test_how_is_no_reason_to_fetch_again_and_what_is(tmp_path: Path, server: str) -> None:
+def test_only_what_is_downloaded_is_a_reason_to_download_again(tmp_path: Path, server: str) -> None:
     fetched(tmp_path, server)
     lidc = {"source": "idc", "endpoint_url": server, "patients": 2}
+
+    def again(more: dict[str, object], *arguments: str, **how: object) -> str:
+        config = {"datasets": {"lidc": lidc | more}, "folds": 2, "fetch": how}
+        return printed(tmp_path, config, *arguments, "--", MANIFEST)
+
     how = {"connections": 3, "megabytes_per_second": 7, "retries": 0, "timeout": 5}
-    again = told(tmp_path, "--", MANIFEST, datasets={"lidc": lidc}, fetch=how)
-    assert "Nothing to be done" in again
-    capped = ["--resources", "connections=2", "--", MANIFEST]
-    assert "Nothing to be done" in told(tmp_path, *capped, datasets={"lidc": lidc})
-    for more in ({"slices": "all"}, {"patients": 3}, {"source": "tcia"}):
-        output = told(tmp_path, "--", MANIFEST, datasets={"lidc": lidc | more})
-        assert "rule fetch_lidc:" in output, more
-
-
-def test_a_cap_on_all_downloads_is_that_of_one(tmp_path: Path) -> None:
-    arguments = ["-p", "--resources", "connections=2", "--", MANIFEST]
-    assert "--connections 2 " in told(tmp_path, *arguments, datasets=IDC)
+    assert "Nothing to be done" in again({}, **how)
+    assert "Nothing to be done" in again({"on_error": "skip"}, "--resources", "connections=2")
+    for more in ({"slices": "all"}, {"patients": 3}):
+        assert jobs_of(again(more), "Download") == {"lidc": ""}
 
 
 @pytest.mark.slow
@@ -196,11 +151,8 @@ def test_containers_see_proxies_and_certificates_and_commands_name_no_secret(
     (tmp_path / "bin/apptainer").write_text(STAND_IN.format(folder=elsewhere))
     (tmp_path / "bin/apptainer").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    handed_on = {
-        "REQUESTS_CA_BUNDLE": str(certificates),
-        "HTTPS_PROXY": NOWHERE,
-        "CITYSCAPES_PASSWORD": SECRET,
-    }
+    monkeypatch.setenv("CITYSCAPES_PASSWORD", SECRET)
+    handed_on = {"REQUESTS_CA_BUNDLE": str(certificates), "HTTPS_PROXY": NOWHERE}
     for name, value in handed_on.items():
         monkeypatch.setenv(name, value)
     fetched(folder, server, "--sdm", "apptainer", containers=str(folder / "images"))
@@ -209,6 +161,7 @@ def test_containers_see_proxies_and_certificates_and_commands_name_no_secret(
     )
     for name, value in handed_on.items():
         assert seen[f"APPTAINERENV_{name}"] == value
+    assert "APPTAINERENV_CITYSCAPES_PASSWORD" not in seen, "LIDC-IDRI needs no account"
     assert str(certificates) in seen["APPTAINER_BIND"].split(",")
     command = (elsewhere / "command").read_text()
     assert f"{folder}/images/data.sif" in command
@@ -252,7 +205,7 @@ def test_a_wrong_password_stops_all_before_the_first_job(
     monkeypatch.setenv("CITYSCAPES_PASSWORD", f"{SECRET}-other")
     streets = {"cityscapes": {"source": "official", "endpoint_url": site.url}}
     datasets = streets | {"lidc": {"source": "phantom", "patients": 2}}
-    done = snakemake(*write(tmp_path, datasets=datasets))
+    done = snakemake(*in_folder(tmp_path, {"datasets": datasets, "folds": 2}))
     assert done.returncode == 1
     assert "the login is refused" in done.stdout + done.stderr
     assert not (tmp_path / "data").exists()
@@ -263,17 +216,9 @@ def test_a_wrong_password_stops_all_before_the_first_job(
 @pytest.mark.slow
 def test_no_secret_stands_anywhere(tmp_path: Path, site: Site) -> None:
     streets = {"cityscapes": {"source": "official", "endpoint_url": site.url}}
-    arguments = [
-        *write(tmp_path, datasets=streets),
-        "-p",
-        "--verbose",
-        "--",
-        "data/raw/cityscapes.manifest.json",
-    ]
-    done = snakemake(*arguments)
-    logs = kept(tmp_path / "logs")
-    assert done.returncode == 0, done.stdout + done.stderr + logs
+    target = "data/raw/cityscapes.manifest.json"
+    output = run_study(tmp_path, {"datasets": streets}, "-p", "--verbose", "--", target)
     manifest = json.loads((tmp_path / "data/raw/cityscapes.manifest.json").read_text())
     assert (manifest["source"], len(manifest["scenes"])) == ("official", 2)
-    assert SECRET not in done.stdout + done.stderr + kept(tmp_path)
+    assert SECRET not in output + kept(tmp_path)
     assert not any(token in kept(tmp_path) for token in site.ever)

@@ -1,49 +1,16 @@
 """Whole studies, from DICOM to the report, with a network of a few weights."""
 
 import csv
-import re
+import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from probunet.config import WITHOUT_KL
-from probunet.store import open_crops
-
-from .test_dry_run import ROOT, snakemake
+from probunet.datasets.lidc.store import open_crops
+from support.studies import ROOT, TINY, in_folder, snakemake, study
 
 SAMPLE = ROOT / "../shared/lidc-sample"
-TINY = {
-    "folds": 2,
-    "beta": [1],
-    "architecture": {"channels": [4, 8], "convolutions": 1, "latent_dim": 2},
-    "training": {
-        "steps": 4,
-        "batch": 2,
-        "crop": 32,
-        "learning_rates": [1.0e-3],
-        "validation_every": 2,
-        "validation_images": 4,
-        "validation_samples": 2,
-        "log_every": 1,
-    },
-    "evaluation": {"samples": 4, "n": [1, 4], "crop": 64, "bootstrap": 50},
-    "report": {"examples": 2},
-}
-
-
-def study(folder: Path, datasets: object, **keys: object) -> Path:
-    """Run a whole study in `folder` and return its results."""
-    folder.mkdir(exist_ok=True)
-    config = TINY | {"datasets": datasets} | keys
-    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
-    done = snakemake(
-        "--cores", "2", "--set-threads", "train=1", "--directory", folder,
-        "--configfile", folder / "mine.yaml",
-    )  # fmt: skip
-    logs = "\n".join(path.read_text() for path in (folder / "logs").rglob("*.log"))
-    assert done.returncode == 0, done.stderr + logs
-    return folder / "results"
 
 
 def rows(table: Path) -> list[dict[str, str]]:
@@ -58,99 +25,82 @@ def source_tree() -> set[Path]:
 
 
 @pytest.mark.slow
-def test_phantom_study_elsewhere_twice(tmp_path: Path) -> None:
-    before = source_tree()
-    phantom = {"lidc": {"source": "phantom", "patients": 4}}
-    results = study(tmp_path / "one", phantom, beta=[0.5, 10])
-    table = rows(results / "scores.csv")
-    runs = {(row["beta"], row["fold"]) for row in table if row["model"] == "probabilistic_unet"}
-    assert runs == {(beta, fold) for beta in ("0.5", "10") for fold in "01"}
-    assert {row["model"] for row in table} >= {"deterministic", "empty", "graders"}
-    assert [row["ged"] for row in table if row["model"] == "graders"] == ["0.000000"] * 4
-    page = (results / "report.html").read_text()
-    assert "synthetic" in page.lower()
-    assert "<script src" not in page
-    assert source_tree() == before, "something was written into the source tree"
-
-    # a second study shares the raw data and the store, and comes to the same scores
-    shared = {"paths": {"data": "../one/data"}}
-    store = tmp_path / "one/data/lidc.zarr/zarr.json"
-    made = store.stat().st_mtime_ns
-    again = study(tmp_path / "two", phantom, beta=[0.5, 10], **shared)
-    assert (again / "scores.csv").read_bytes() == (results / "scores.csv").read_bytes()
-    assert (again / "summary.csv").read_bytes() == (results / "summary.csv").read_bytes()
-    assert store.stat().st_mtime_ns == made
-    assert not (tmp_path / "two/data").exists()
-
-
-@pytest.mark.slow
-def test_several_models_in_one_study(tmp_path: Path) -> None:
-    phantom = {"lidc": {"source": "phantom", "patients": 4}}
-    models = ["unet", "stochastic_segmentation_network", "hierarchical_probabilistic_unet"]
-    results = study(tmp_path, phantom, beta=[1, 10], models=models)
-    table = rows(results / "scores.csv")
-    for model in models:
-        own = {(row["beta"], row["fold"]) for row in table if row["model"] == model}
-        betas = ["1"] if model in WITHOUT_KL else ["1", "10"]
-        assert own == {(beta, fold) for beta in betas for fold in "01"}
+def test_every_run_of_both_data_sets_is_in_the_table(whole: Path) -> None:
+    table = rows(whole / "results/scores.csv")
+    found = {(row["dataset"], row["model"], row["beta"], row["fold"]) for row in table}
+    models = {
+        "lidc": ["probabilistic_unet", "unet", "hierarchical_probabilistic_unet"],
+        "cityscapes": ["unet_ensemble", "image2image_vae"],
+    }
+    for dataset, names in models.items():
+        folds = {"lidc": "01", "cityscapes": "0"}[dataset]  # the published split is one fold
+        for model in names:
+            betas = ["1"] if model in WITHOUT_KL else ["1", "10"]
+            own = {key[2:] for key in found if key[:2] == (dataset, model)}
+            assert own == {(beta, fold) for beta in betas for fold in folds}
+        degenerate = {model for name, model, *_ in found if name == dataset} - {*names}
+        assert degenerate >= {"empty", "graders"}
+        deterministic = {model for model in degenerate if model.startswith("deterministic")}
+        assert dataset != "lidc" or len(deterministic) == len(names)
+    assert {float(row["ged"]) for row in table if row["model"] == "graders"} == {0.0}
     single = {(row["fold"], row["n"]): row["ged"] for row in table if row["model"] == "unet"}
     assert single["0", "1"] == single["0", "4"]
-    deterministic = [row["model"] for row in table if row["model"].startswith("deterministic")]
-    assert len(set(deterministic)) == len(models)
-    page = (results / "report.html").read_text()
-    assert "Hierarchical Probabilistic U-Net" in page
-
-
-STREETS = {"source": "phantom", "images": 24, "phantom_size": [32, 64], "size": [16, 32]}
 
 
 @pytest.mark.slow
-def test_both_data_sets_in_one_study_each_with_its_own_models(tmp_path: Path) -> None:
-    both = {"lidc": {"source": "phantom", "patients": 4}, "cityscapes": STREETS}
-    own = {"models": ["unet_ensemble", "image2image_vae"], "unet_ensemble": {"members": 2}}
-    results = study(tmp_path, both, overrides={"cityscapes": own})
-    table = rows(results / "scores.csv")
-    found = {(row["dataset"], row["model"], row["fold"]) for row in table}
-    assert {key for key in found if key[1] == "probabilistic_unet"} == {
-        ("lidc", "probabilistic_unet", "0"),
-        ("lidc", "probabilistic_unet", "1"),
-    }
-    for model in ("unet_ensemble", "image2image_vae", "empty", "graders"):
-        assert ("cityscapes", model, "0") in found
-        assert ("cityscapes", model, "1") not in found, "the published split is one fold"
-    modes = [float(row["ged"]) for row in table if row["model"] == "graders"]
-    assert modes == [0.0] * len(modes)
-    members = results / "cityscapes/unet_ensemble/beta-1/fold-0/seed-0"
+def test_the_page_shows_both_data_sets_and_says_that_they_are_synthetic(whole: Path) -> None:
+    page = (whole / "results/report.html").read_text()
+    for said in (
+        "Hierarchical Probabilistic U-Net",
+        "U-Net ensemble",
+        "drawn, not photographed",
+        "invented pixels around real outlines",
+    ):
+        assert said in page
+    assert "<script src" not in page
+
+
+@pytest.mark.slow
+def test_members_of_an_ensemble_are_trained_apart(whole: Path) -> None:
+    members = whole / "results/cityscapes/unet_ensemble/beta-1/fold-0/seed-0"
     weights = [path.read_bytes() for path in sorted(members.glob("member-*/weights.pt"))]
     assert len(weights) == 2
     assert weights[0] != weights[1]
     assert not (members / "weights.pt").exists()
-    page = (results / "report.html").read_text()
-    assert "U-Net ensemble" in page
-    assert "drawn, not photographed" in page
-    assert "invented pixels around real outlines" in page
 
 
 @pytest.mark.slow
-def test_scenes_over_cities_twice_then_from_the_tree_with_bad_files(tmp_path: Path) -> None:
-    streets = {"cityscapes": STREETS | {"split": "cities"}}
-    keys = {"models": ["probabilistic_unet"], "paths": {"data": "../data"}}
-    one, two = (study(tmp_path / name, streets, **keys) for name in ("one", "two"))
-    table = rows(one / "scores.csv")
-    assert {row["fold"] for row in table if row["model"] == "probabilistic_unet"} == {"0", "1"}
-    assert (one / "scores.csv").read_bytes() == (two / "scores.csv").read_bytes()
-    # all but what it cost, and when
-    costs = r"(?s)<h3>What it cost</h3>.*?</table>"
-    pages = [(folder / "report.html").read_text() for folder in (one, two)]
-    assert re.sub(costs, "", pages[0]) == re.sub(costs, "", pages[1])
+def test_a_second_study_shares_the_data_and_has_the_same_scores(
+    whole: Path, tmp_path: Path
+) -> None:
+    before = source_tree()
+    store = whole / "data/lidc.zarr/zarr.json"
+    made = store.stat().st_mtime_ns
+    phantom = {"lidc": {"source": "phantom", "patients": 4}}
+    results = study(tmp_path, phantom, beta=[1], paths={"data": str(whole / "data")})
+    assert store.stat().st_mtime_ns == made
+    assert not (tmp_path / "data").exists()
+    begin = "lidc,probabilistic_unet,1,"
+    once, again = (
+        [line for line in (one / "scores.csv").read_text().splitlines() if line.startswith(begin)]
+        for one in (whole / "results", results)
+    )
+    assert len(once) == 2 * 2  # folds, n
+    assert again == once
+    assert source_tree() == before, "something was written into the source tree"
 
-    # the drawn scenes as a tree of the user's own, in which a file is cut off and one is missing
-    tree = tmp_path / "data/raw/cityscapes"
+
+@pytest.mark.slow
+def test_scenes_over_cities_from_a_tree_with_bad_files(whole: Path, tmp_path: Path) -> None:
+    """The drawn scenes as a tree of the user's own; a file is cut off and one is missing."""
+    tree = shutil.copytree(whole / "data/raw/cityscapes", tmp_path / "tree")
     pictures = sorted(tree.glob("leftImg8bit/train/aachen/*.png"))
     pictures[0].write_bytes(pictures[0].read_bytes()[:-40])
     pictures[1].unlink()
-    local = {"cityscapes": {"source": "local", "path": str(tree), "size": [16, 32]}}
-    results = study(tmp_path / "three", local, models=["unet"])
+    local = {"source": "local", "path": str(tree), "size": [16, 32], "split": "cities"}
+    results = study(tmp_path / "study", {"cityscapes": local}, models=["unet"])
+    table = rows(results / "scores.csv")
+    assert {row["fold"] for row in table if row["model"] == "unet"} == {"0", "1"}
     page = (results / "report.html").read_text()
     assert "truncated or damaged PNG" in page
     assert "label without a picture" in page
@@ -187,13 +137,8 @@ def test_real_slices_of_two_patients(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_failed_step_shows_its_cause_and_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "mine.yaml").write_text(
-        yaml.safe_dump(TINY | {"datasets": {"lidc": {"source": "local", "path": "empty"}}})
-    )
-    done = snakemake(
-        "--cores", "2", "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml",
-        "--show-failed-logs",
-    )  # fmt: skip
+    config = TINY | {"datasets": {"lidc": {"source": "local", "path": "empty"}}}
+    done = snakemake("--show-failed-logs", *in_folder(tmp_path, config))
     assert done.returncode == 1
     assert "no DICOM file in it" in done.stderr + done.stdout
     assert not (tmp_path / "data/raw/lidc.manifest.json").exists()

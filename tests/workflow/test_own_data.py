@@ -1,4 +1,4 @@
-"""The how-to about data of one's own: its commands and files are run as they stand there."""
+"""The how-to about your own data: its commands and files are run as they are on the page."""
 
 import json
 import os
@@ -11,13 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from probunet.config import Config, check, json_schema
+from probunet.config import check
+from probunet.datasets.folder.store import open_images
 from probunet.folds import Folds
-from probunet.store import open_images
-
-from ..own_images import write_folder
-from .test_dry_run import PHANTOM, ROOT, dry_run, snakemake
-from .test_end_to_end import TINY
+from probunet.study import Config, json_schema
+from support.own_images import write_folder
+from support.studies import PHANTOM, ROOT, TINY, planned, printed
 
 PAGE = (ROOT / "docs/how-to/own-data.md").read_text()
 # the page's commands on a network of a few weights: later files overlay earlier ones
@@ -83,14 +82,14 @@ def test_the_page_is_run_from_the_folder_to_the_report(tmp_path: Path) -> None:
 def test_the_page_s_configurations_and_folds_are_right(tmp_path: Path) -> None:
     for text in blocks("yaml"):
         config = check(Config, yaml.safe_load(text), "knees.yaml")
-        assert config.datasets.names == ["knees"]
+        assert list(config.datasets.sections) == ["knees"]
     assert config.of("knees").training.steps == 60_000
     (tmp_path / "folds.json").write_text(blocks("json")[0])
     assert len(Folds.read(tmp_path / "folds.json").folds) == config.folds
 
 
 def test_the_page_has_each_key() -> None:
-    keys = json.loads(json_schema())["$defs"]["Folder"]["properties"]
+    keys = json.loads(json_schema())["$defs"]["FolderSource"]["properties"]
     rows = set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.M))
     assert {*keys} - {"source"} <= rows
 
@@ -109,33 +108,26 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_data_sets_of_one_s_own_are_planned_beside_others(tables: Path) -> None:
+def test_own_data_sets_are_planned_beside_others(tables: Path) -> None:
     config = {
         "datasets": PHANTOM | OWN,
         "folds": 2,
         "beta": [1],
+        "architecture": {"channels": [4, 4, 4]},
         "overrides": {"eyes": {"models": ["unet", "m_heads"], "seeds": [1, 2]}},
+        "prepare": {"jobs": 3},
     }
-    jobs = dry_run(tables, config)
-    planned = ("fetch_lidc", "fetch_folder", "prepare_folder", "prepare_folds", "train", "report")
-    assert [jobs[rule] for rule in planned] == [1, 2, 2, 3, 2 + 2 + 2 * 2 * 2, 1]
-    parts = dry_run(tables, config | {"prepare": {"jobs": 3}})
-    assert [parts[f"prepare_{name}_part"] for name in ("lidc", "folder")] == [3, 6]
-
-
-def test_commands_have_what_the_configuration_says(tables: Path) -> None:
-    config = {"datasets": OWN, "architecture": {"channels": [4, 4, 4]}}
-    (tables / "mine.yaml").write_text(yaml.safe_dump(config))
-    done = snakemake(
-        "-np", "--cores", "2", "--directory", tables, "--configfile", tables / "mine.yaml"
-    )
-    told = " ".join(line.strip() for line in (done.stdout + done.stderr).splitlines())
+    output = printed(tables, config, "-p")
+    jobs = planned(output)
+    expected = {"fetch": 3, "prepare": 3, "prepare_part": 9, "folds": 3, "report": 1}
+    expected |= {"train": 2 + 2 + 2 * 2 * 2}
+    assert {rule: jobs[rule] for rule in expected} == expected
     for words in (
-        "fetch folder --dataset knees --folder knees --table images.csv --manifest data/raw/knees.",
-        "--output data/knees.zarr --size 32 64 --window 0.0 900.0 --multiple-of 4 ",
-        "--output data/eyes.zarr  --multiple-of 4 ",
-        "--on-error skip",
-        "--source folder --size 32 64 --window 0.0 900.0 --folds 4",
-        "--source folder --folds 4",
+        """fetch --dataset knees --settings '{"datasets": {"knees": {"source": "folder", "path": """
+        """"knees", "table": "images.csv"}}}' --folder data/raw/knees --manifest""",
+        '"size": [32, 64], "window": [0.0, 900.0]}}}\' --manifest data/raw/knees.manifest.json '
+        "--output data/knees.parts/2-of-3.zarr --multiple-of 4 ",
+        '"on_error": "skip"',
+        "--join data/eyes.parts/0-of-3.zarr --join data/eyes.parts/1-of-3.zarr --join ",
     ):
-        assert words in told
+        assert words in output

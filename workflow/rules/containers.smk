@@ -1,7 +1,7 @@
 rule image:
     """The container image of a kind of step, with this version of the package inside."""
     input:
-        recipe=image_recipe,
+        recipe=site.image_recipe,
     output:
         image="containers/{kind}.sif",
         record="containers/{kind}.json",
@@ -20,10 +20,11 @@ rule image:
         mem_mb=4000,
         runtime=60,
     params:
-        project=workflow.basedir,
-        # the package's files, in short: another digest, another image
-        source=source_digest(Path(workflow.basedir)),
-        options=image_options(),
+        project=exactly(workflow.basedir),
+        source=site.image_source,
+        options=site.image_options,
+    message:
+        "Build the container image {output.image}; log: {log}"
     shell:
         "probunet image {wildcards.kind} --project {params.project:q} {params.options:q}"
         " --output {output.image:q} &> {log:q}"

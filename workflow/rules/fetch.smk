@@ -1,131 +1,91 @@
-rule fetch_lidc_part:
-    """A share of LIDC-IDRI's series: what one of several jobs downloads."""
+rule fetch_part:
+    """A part of a data set's images: what one of several jobs downloads."""
+    input:
+        files=plan.fetch_inputs,
     output:
-        # The slices below data/raw/lidc are none: Snakemake removes the outputs of a job that
-        # failed, and a download goes on where it was.
-        manifest=temp(data("raw/lidc.parts/{part}-of-{parts}.manifest.json")),
+        # The images are no output: Snakemake removes the outputs of a job that failed, but a
+        # download resumes.
+        manifest=temp(plan.data("raw/{dataset}.parts/{part}-of-{parts}.manifest.json")),
     log:
-        "logs/fetch/lidc.{part}-of-{parts}.log",
+        "logs/fetch/{dataset}.{part}-of-{parts}.log",
     benchmark:
-        "benchmarks/fetch/lidc.{part}-of-{parts}.tsv"
-    wildcard_constraints:
-        part=r"\d+",
-        parts=r"\d+",
-    localrule: is_fetched_here("lidc")
+        "benchmarks/fetch/{dataset}.{part}-of-{parts}.tsv"
+    localrule: plan.config.fetch.here
     conda:
         "../../envs/data.yaml"
     container:
-        image("data")
+        plan.container("data")
     threads: 2
     resources:
         mem_mb=4000,
         runtime=720,
-        # How to download is no parameter: it does not repeat the step when it changes, and
+        # How to download is no parameter: a change does not repeat the step, and
         # `--resources connections=64` is a cap on all downloads together.
-        connections=plan.fetch.connections,
-        megabytes_per_second=plan.fetch.megabytes_per_second,
-        retries=plan.fetch.retries,
-        timeout=plan.fetch.timeout,
+        connections=plan.config.fetch.connections,
+        megabytes_per_second=plan.config.fetch.megabytes_per_second,
+        retries=plan.config.fetch.retries,
+        timeout=plan.config.fetch.timeout,
     params:
-        options=lidc_options(),
+        folder=plan.data("raw/{dataset}"),
+        settings=plan.settings(source="fetch"),
+    message:
+        "Download part {wildcards.part} of {wildcards.parts} of {wildcards.dataset}; log: {log}"
     shell:
-        "probunet fetch lidc {params.options:q} --manifest {output.manifest:q}"
+        "probunet fetch --dataset {wildcards.dataset} --settings {params.settings:q}"
+        " --folder {params.folder:q} --manifest {output.manifest:q}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
         " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
 
 
-rule fetch_lidc:
-    """LIDC-IDRI's slices that carry outlines: downloaded, checked in place, or rendered."""
+rule download:
+    """A data set that this machine downloads, because nodes may have no outside network."""
     input:
-        parts=fetched_parts(),
+        files=plan.fetch_inputs,
+        parts=plan.fetch_parts,
     output:
-        manifest=data("raw/lidc.manifest.json"),
-    log:
-        "logs/fetch/lidc.log",
-    benchmark:
-        "benchmarks/fetch/lidc.tsv"
-    group:
-        fetch_group("lidc")
-    localrule: is_fetched_here("lidc")
-    conda:
-        "../../envs/data.yaml"
-    container:
-        image("data")
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=720,
-        connections=plan.fetch.connections,
-        megabytes_per_second=plan.fetch.megabytes_per_second,
-        retries=plan.fetch.retries,
-        timeout=plan.fetch.timeout,
-    params:
-        options=lidc_options(),
-        join=join_options,
-    shell:
-        "probunet fetch lidc {params.options:q} {params.join:q} --manifest {output.manifest:q}"
-        " --connections {resources.connections}"
-        " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
-
-
-rule fetch_cityscapes:
-    """Cityscapes' pictures and labels: downloaded, checked in place, or drawn (synthetic)."""
-    output:
-        manifest=data("raw/cityscapes.manifest.json"),
-    log:
-        "logs/fetch/cityscapes.log",
-    benchmark:
-        "benchmarks/fetch/cityscapes.tsv"
-    group:
-        fetch_group("cityscapes")
-    localrule: is_fetched_here("cityscapes")
-    conda:
-        "../../envs/data.yaml"
-    container:
-        image("data")
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=720,
-        connections=plan.fetch.connections,
-        megabytes_per_second=plan.fetch.megabytes_per_second,
-        retries=plan.fetch.retries,
-        timeout=plan.fetch.timeout,
-    params:
-        options=cityscapes_options(),
-    shell:
-        "probunet fetch cityscapes {params.options:q} --manifest {output.manifest:q}"
-        " --connections {resources.connections}"
-        " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
-
-
-rule fetch_folder:
-    """Images of one's own: checked in place, and never copied."""
-    input:
-        table=own_table,
-    output:
-        manifest=data("raw/{dataset}.manifest.json"),
+        manifest=plan.manifest("{dataset}"),
     log:
         "logs/fetch/{dataset}.log",
     benchmark:
         "benchmarks/fetch/{dataset}.tsv"
     wildcard_constraints:
-        dataset=OWN,
-    group:
-        FETCH_GROUP
+        dataset=plan.downloaded_here,
+    localrule: True
     conda:
         "../../envs/data.yaml"
     container:
-        image("data")
+        plan.container("data")
     threads: 2
     resources:
         mem_mb=4000,
         runtime=720,
+        connections=plan.config.fetch.connections,
+        megabytes_per_second=plan.config.fetch.megabytes_per_second,
+        retries=plan.config.fetch.retries,
+        timeout=plan.config.fetch.timeout,
     params:
-        options=own_options,
+        folder=plan.data("raw/{dataset}"),
+        settings=plan.settings(source="fetch"),
+        join=each("--join", "parts"),
+    message:
+        "Download {wildcards.dataset}; log: {log}"
     shell:
-        "probunet fetch folder {params.options:q} --manifest {output.manifest:q} &> {log:q}"
+        "probunet fetch --dataset {wildcards.dataset} --settings {params.settings:q}"
+        " --folder {params.folder:q} --manifest {output.manifest:q} {params.join:q}"
+        " --connections {resources.connections}"
+        " --megabytes-per-second {resources.megabytes_per_second}"
+        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
+
+
+# from `download`, and not the other way round: a group cannot be taken from a rule
+use rule download as fetch with:
+    """A data set whose images a job downloads, renders, or checks in place."""
+    wildcard_constraints:
+        dataset=plan.fetched_by_jobs,
+    group:
+        plan.fetch_group
+    localrule: False
+    message:
+        "Fetch {wildcards.dataset}; log: {log}"

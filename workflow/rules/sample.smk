@@ -1,11 +1,11 @@
 rule sample:
     """Segmentation hypotheses for the fold's test images."""
     input:
-        weights=chosen_weights,
-        store=data("{dataset}.zarr"),
-        folds=results("{dataset}/folds.json"),
+        weights=plan.chosen_weights,
+        store=plan.store("{dataset}"),
+        folds=plan.results("{dataset}/folds.json"),
     output:
-        samples=directory(run("samples.zarr")),
+        samples=directory(plan.run("samples.zarr")),
     log:
         f"logs/sample/{TEMPLATE}.log",
     benchmark:
@@ -15,14 +15,14 @@ rule sample:
     conda:
         "../../envs/torch.yaml"
     container:
-        image("torch")
+        plan.container("torch")
     threads: 4
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        weights=weights_options,
-        settings=settings(
+        weights=each("--weights", "weights"),
+        settings=plan.settings(
             "intensity",
             "architecture",
             "model",
@@ -30,7 +30,10 @@ rule sample:
             "evaluation.crop",
             "evaluation.samples",
         ),
+    message:
+        "Sample {wildcards.model} on {wildcards.dataset}, beta {wildcards.beta},"
+        " fold {wildcards.fold}, seed {wildcards.seed}; log: {log}"
     shell:
-        "probunet sample {params.weights:q} --store {input.store:q}"
-        " --folds {input.folds:q} --output {output.samples:q}"
-        " --settings {params.settings:q} --threads {threads} &> {log:q}"
+        "probunet sample --dataset {wildcards.dataset} --settings {params.settings:q}"
+        " {params.weights:q} --store {input.store:q} --folds {input.folds:q}"
+        " --output {output.samples:q} --threads {threads} &> {log:q}"

@@ -1,10 +1,10 @@
 rule score_run:
     """GED and all other scores of one run's samples, per test image."""
     input:
-        samples=run("samples.zarr"),
-        store=data("{dataset}.zarr"),
+        samples=plan.run("samples.zarr"),
+        store=plan.store("{dataset}"),
     output:
-        scores=run("scores.parquet"),
+        scores=plan.run("scores.parquet"),
     log:
         f"logs/score/{TEMPLATE}.log",
     benchmark:
@@ -14,37 +14,41 @@ rule score_run:
     conda:
         "../../envs/data.yaml"
     container:
-        image("data")
+        plan.container("data")
     threads: 2
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        n=n_options,
+        settings=plan.settings("evaluation.n"),
+    message:
+        "Score {wildcards.model} on {wildcards.dataset}, beta {wildcards.beta},"
+        " fold {wildcards.fold}, seed {wildcards.seed}; log: {log}"
     shell:
-        "probunet score run --samples {input.samples:q} --store {input.store:q}"
-        " {params.n} --output {output.scores:q} &> {log:q}"
+        "probunet score run --dataset {wildcards.dataset} --settings {params.settings:q}"
+        " --samples {input.samples:q} --store {input.store:q}"
+        " --output {output.scores:q} &> {log:q}"
 
 
 rule score_table:
     """All runs in one table; over folds with intervals; and pairs on the same patients."""
     input:
-        scores=all_runs("scores.parquet"),
+        scores=plan.all_runs("scores.parquet"),
     output:
         scores=report(
-            results("scores.csv"),
+            plan.results("scores.csv"),
             caption="../report/scores.rst",
             category="Scores",
             labels={"table": "per fold"},
         ),
         summary=report(
-            results("summary.csv"),
+            plan.results("summary.csv"),
             caption="../report/summary.rst",
             category="Scores",
             labels={"table": "over folds"},
         ),
         comparison=report(
-            results("comparison.csv"),
+            plan.results("comparison.csv"),
             caption="../report/comparison.rst",
             category="Scores",
             labels={"table": "pairs on the same patients"},
@@ -58,13 +62,15 @@ rule score_table:
     conda:
         "../../envs/data.yaml"
     container:
-        image("data")
+        plan.container("data")
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        bootstrap=plan.evaluation.bootstrap,
+        bootstrap=plan.config.evaluation.bootstrap,
+    message:
+        "Collect the scores of all runs; log: {log}"
     shell:
         "probunet score table {input.scores:q} --bootstrap {params.bootstrap}"
         " --output {output.scores:q} --summary {output.summary:q}"

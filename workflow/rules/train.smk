@@ -1,22 +1,22 @@
 rule train:
     """One model on one fold, with one beta and one seed; a restart resumes."""
     input:
-        store=data("{dataset}.zarr"),
-        folds=results("{dataset}/folds.json"),
+        store=plan.store("{dataset}"),
+        folds=plan.results("{dataset}/folds.json"),
     output:
-        weights=run("weights.pt"),
-        last=run("last.pt"),
-        training=run("training.jsonl"),
+        weights=plan.run("weights.pt"),
+        last=plan.run("last.pt"),
+        training=plan.run("training.jsonl"),
     log:
         f"logs/train/{TEMPLATE}.log",
     benchmark:
         f"benchmarks/train/{TEMPLATE}.tsv"
     wildcard_constraints:
-        model=TRAINED_WHOLE,
+        model=plan.single_models,
     conda:
         "../../envs/torch.yaml"
     container:
-        image("torch")
+        plan.container("torch")
     threads: 4
     resources:
         gpu=1,
@@ -24,9 +24,9 @@ rule train:
         runtime=1440,
     params:
         # not an output: Snakemake deletes the outputs of a failed job
-        checkpoint=run("checkpoint"),
-        folder=run(""),
-        settings=settings(
+        checkpoint=plan.run("checkpoint"),
+        folder=plan.run(""),
+        settings=plan.settings(
             "intensity",
             "architecture",
             "model",
@@ -34,28 +34,34 @@ rule train:
             "training",
             "evaluation.crop",
         ),
+    message:
+        "Train {wildcards.model} on {wildcards.dataset}, beta {wildcards.beta},"
+        " fold {wildcards.fold}, seed {wildcards.seed}; log: {log}"
     shell:
-        "probunet train --store {input.store:q} --folds {input.folds:q}"
-        " --output {params.folder:q} --checkpoint {params.checkpoint:q}"
-        " --settings {params.settings:q} --threads {threads}"
+        "probunet train --dataset {wildcards.dataset} --settings {params.settings:q}"
+        " --store {input.store:q} --folds {input.folds:q} --output {params.folder:q}"
+        " --checkpoint {params.checkpoint:q} --threads {threads}"
         " --time-limit {resources.runtime} >> {log:q} 2>&1"
 
 
 use rule train as train_member with:
     """One member of an ensemble."""
     output:
-        weights=member("weights.pt"),
-        last=member("last.pt"),
-        training=member("training.jsonl"),
+        weights=plan.member("weights.pt"),
+        last=plan.member("last.pt"),
+        training=plan.member("training.jsonl"),
     log:
         f"logs/train/{MEMBER}.log",
     benchmark:
         f"benchmarks/train/{MEMBER}.tsv"
     wildcard_constraints:
-        model=TRAINED_BY_MEMBER,
+        model=plan.ensembles,
     params:
-        checkpoint=member("checkpoint"),
-        folder=member(""),
-        settings=settings(
+        checkpoint=plan.member("checkpoint"),
+        folder=plan.member(""),
+        settings=plan.settings(
             "intensity", "architecture", "augmentation", "training", "evaluation.crop"
         ),
+    message:
+        "Train member {wildcards.member} of {wildcards.model} on {wildcards.dataset},"
+        " fold {wildcards.fold}, seed {wildcards.seed}; log: {log}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import idc_index_data
 from pyarrow import parquet
 
-TABLE = Path(__file__).parents[2] / "src/probunet/fetch/lidc_series.tsv"
+TABLE = Path(__file__).parents[2] / "src/probunet/datasets/lidc/series.tsv"
 # the table's columns, and the index's
 COLUMNS = {
     "patient": "PatientID",

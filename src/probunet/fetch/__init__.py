@@ -1,1 +1,1 @@
-"""Fetch scans: an existing tree, or synthetic ones; each leaves a raw manifest."""
+"""Machinery of `fetch`: HTTP downloads, S3 buckets, zip archives."""

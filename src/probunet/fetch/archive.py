@@ -1,7 +1,7 @@
-"""Unpacking a zip from the network: refused as a whole unless every name and size in it is sound.
+"""Unpack a downloaded zip; refuse all of it if any of its names or sizes is unsafe.
 
-What a zip may do to who unpacks it: APPNOTE.TXT of PKWARE for the fields; D. Fifield, "A better
-zip bomb" (USENIX WOOT 2019), for members that share their bytes.
+Fields: APPNOTE.TXT of PKWARE. Members that share their bytes: D. Fifield, "A better zip bomb"
+(USENIX WOOT 2019).
 """
 
 import copy
@@ -18,18 +18,16 @@ from pathlib import Path, PurePosixPath
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
 
-# Nothing that is fetched comes near: CT slices shrink to a half, labels as PNG not at all, text to
-# a tenth. Small members may shrink to whatever they like.
-RATIO = 50
-SMALL = 2**16  # bytes of a member
-SMALL_TOTAL = 2**20  # bytes of all
+RATIO = 50  # largest ratio of unpacked to packed size; CT slices reach 2, text 10
+SMALL = 2**16  # bytes; smaller members may have any ratio
+SMALL_TOTAL = 2**20  # bytes; so may smaller archives
 
-_CHUNK = 2**20  # bytes unpacked at a time
+_CHUNK = 2**20  # bytes per read
 _LOCAL_HEADER = 30  # bytes, without the name
-_HEAD = 4096  # bytes that tell a page from a zip
+_HEAD = 4096  # bytes read to tell a web page from a zip
 
-# what zipfile raises on garbage
-_GARBAGE = (
+# what zipfile raises on damaged data
+_DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -41,77 +39,56 @@ _GARBAGE = (
 
 
 class ArchiveError(ProbunetError):
-    """A zip that will not do, and why: another download of it may."""
+    """An unusable zip, and the reason; another download may be usable."""
 
-    def __init__(self, archive: Path, why: str) -> None:
-        self.why = why
-        super().__init__(f"{archive}: {why}. Remove it and run the same command again.")
+    def __init__(self, archive: Path, reason: str) -> None:
+        super().__init__(f"{archive}: {reason}. Remove it and run the same command again.")
 
 
 def unpack(
     archive: Path, folder: Path, wanted: Callable[[str], str | None], limit: int
 ) -> list[Path]:
-    """Unpack chosen members, after the names and sizes of all have been found to be sound.
+    """Return the files of the wanted members, after checking all members and unpacking these.
 
-    A file that lies there already with the member's size and CRC is not written again.
-
-    Parameters
-    ----------
-    archive
-        The zip file.
-    folder
-        Where to unpack to.
-    wanted
-        Returns for a member's name the path below `folder` to write it to, or None to leave it out.
-    limit
-        Bytes that the wanted members may have together.
-
-    Returns
-    -------
-    list of Path
-        The files of the wanted members, in the archive's order.
+    `wanted` returns the path below `folder` for the name of a member; None to leave it out. A file
+    that has the size and CRC of its member is not written again. `limit` is the largest total size
+    of the wanted members, bytes.
 
     Raises
     ------
     ArchiveError
-        If it is no zip or not a whole one, or a name, kind or size in it is refused: nothing has
-        been written then. If a member's data are not what the zip declares: what has been written
-        before it stays, and is whole.
+        If the file is not a complete zip, or a name, kind or size in it is refused: then nothing
+        was written. If a member's data differ from what the zip declares: then the members
+        written before it stay, each of them complete.
     ProbunetError
-        If the archive cannot be read or the folder not be written, or the disk is full.
+        If the archive cannot be read, the folder cannot be written, or the disk is full.
     """
-    _refuse_other_files(archive)
-    with _open(archive) as file:
-        members = file.infolist()
-        _check_all(archive, members)
-        targets = _targets(archive, members, wanted)
-        total = sum(member.file_size for member, _ in targets)
-        if total > limit:
-            raise _refused(archive, f"unpacked it has {total} bytes, and {limit} may come")
-        return [_write(archive, file, member, folder / path) for member, path in targets]
-
-
-def _open(archive: Path) -> zipfile.ZipFile:
+    _check_signature(archive)
     try:
-        return zipfile.ZipFile(archive)
-    except _GARBAGE as error:
-        raise _broken(archive, str(error)) from None
+        file = zipfile.ZipFile(archive)
+    except _DAMAGED as error:
+        raise _damaged(archive, str(error)) from None
+    with file:
+        members = file.infolist()
+        _check_members(archive, members)
+        targets = _targets(archive, members, wanted)
+        total = sum(member.file_size for member in targets.values())
+        if total > limit:
+            raise _refused(archive, f"has {total} bytes unpacked; the limit is {limit}")
+        return [_write(archive, file, member, folder / path) for path, member in targets.items()]
 
 
-def _broken(archive: Path, why: str) -> ArchiveError:
-    return ArchiveError(archive, f"not a whole zip file ({why})")
+def _damaged(archive: Path, reason: str) -> ArchiveError:
+    return ArchiveError(archive, f"not a complete zip file ({reason})")
 
 
-def _refused(archive: Path, why: str, name: str | None = None) -> ArchiveError:
-    member = "" if name is None else f"member {name!a} "
-    return ArchiveError(
-        archive,
-        f"{member}{why}; nothing of it has been unpacked, for no publisher's archive is like this",
-    )
+def _refused(archive: Path, reason: str, name: str | None = None) -> ArchiveError:
+    subject = "it" if name is None else f"member {name!a}"
+    return ArchiveError(archive, f"{subject} {reason}; refused as unsafe, nothing was unpacked")
 
 
-def _refuse_other_files(archive: Path) -> None:
-    """Raise if the file does not begin as a zip does; say so if it is a page."""
+def _check_signature(archive: Path) -> None:
+    """Raise ArchiveError unless the file starts as a zip does."""
     try:
         with archive.open("rb") as file:
             head = file.read(_HEAD)
@@ -122,115 +99,112 @@ def _refuse_other_files(archive: Path) -> None:
     text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if re.match(r"<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>\s*([^<]{1,80})", text, re.IGNORECASE)
-        words = f' "{html.unescape(title[1]).strip()}"' if title else ""
-        raise ArchiveError(archive, f"a web page{words} instead of a zip file")
+        quoted = f' "{html.unescape(title[1]).strip()}"' if title else ""
+        raise ArchiveError(archive, f"a web page{quoted} instead of a zip file")
     raise ArchiveError(archive, "not a zip file" if head else "an empty file")
 
 
-def _check_all(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Raise unless each member is a plain file or folder with a name that stays below a folder."""
+def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise ArchiveError if a member has an unsafe name, kind or size."""
     seen: set[PurePosixPath] = set()
     for member in members:
         name = member.orig_filename
         path = PurePosixPath(name)
-        if fault := _fault_of_name(name) or _fault_of_kind(member):
+        if fault := _name_fault(name) or _kind_fault(member):
             raise _refused(archive, fault, name)
         if path in seen:
-            raise _refused(archive, "comes twice", name)
+            raise _refused(archive, "occurs twice", name)
         seen.add(path)
         if member.file_size > max(SMALL, RATIO * member.compress_size):
-            raise _refused(
-                archive,
-                f"grows from {member.compress_size} bytes to "
-                f"{member.file_size}, as a zip bomb does",
-                name,
-            )
+            sizes = f"{member.compress_size} bytes to {member.file_size}"
+            raise _refused(archive, f"grows from {sizes}, as a zip bomb does", name)
     _check_extents(archive, members)
     size, total = archive.stat().st_size, sum(member.file_size for member in members)
     if total > max(SMALL_TOTAL, RATIO * size):
         raise _refused(archive, f"grows from {size} bytes to {total}, as a zip bomb does")
 
 
-def _fault_of_name(name: str) -> str | None:
+def _name_fault(name: str) -> str | None:
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "has an empty name or control characters in it"
     if name.startswith("/") or "\\" in name or re.match(r"[A-Za-z]:", name):
         return "has an absolute name or a backslash in it"
     parts = PurePosixPath(name).parts
-    if ".." in parts or not (parts or name.endswith("/")):  # `.` would lie where the folder does
+    if ".." in parts or not (parts or name.endswith("/")):
         return "would lie outside of the folder"
     return None
 
 
-def _fault_of_kind(member: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(member.external_attr >> 16)  # as Unix has it; 0 where no Unix made it
+def _kind_fault(member: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(member.external_attr >> 16)  # Unix mode; 0 if not written on Unix
+    stored = member.compress_type == zipfile.ZIP_STORED
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or another special file"
     if kind == stat.S_IFDIR and not member.is_dir():
         return "is a folder by its kind and a file by its name"
     if member.flag_bits & 0x2041:  # encrypted, strongly encrypted, with a masked header
         return "is encrypted"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"is compressed by method {member.compress_type}, and stored or deflated may come"
-    if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
-        return "has another size than it takes in the zip, though it is not compressed"
+    if not stored and member.compress_type != zipfile.ZIP_DEFLATED:
+        return f"is compressed by method {member.compress_type}; supported are stored and deflated"
+    if stored and member.compress_size != member.file_size:
+        return "is not compressed, but its size differs from that in the zip"
     return None
 
 
 def _check_extents(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Raise if members lie outside of the zip, or share bytes as the largest bombs do."""
+    """Raise ArchiveError if members lie outside of the zip or overlap, as in the largest bombs."""
     extents = sorted(
         (member.header_offset, member.header_offset + _LOCAL_HEADER + member.compress_size)
         for member in members
     )
     if extents and not (extents[0][0] >= 0 and extents[-1][1] <= archive.stat().st_size):
-        raise _broken(archive, "members lie outside of it")
-    for (_, end), (start, _) in pairwise(extents):
-        if start < end:
-            raise _refused(archive, "has members that lie in one another, as a zip bomb does")
+        raise _damaged(archive, "members lie outside of it")
+    if any(start < end for (_, end), (start, _) in pairwise(extents)):
+        raise _refused(archive, "has members that overlap, as a zip bomb does")
 
 
 def _targets(
     archive: Path, members: list[zipfile.ZipInfo], wanted: Callable[[str], str | None]
-) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
-    """Return the wanted members, each with its path below the folder."""
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Return the wanted members by their paths below the folder."""
     targets: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for member in members:
-        if member.is_dir() or (chosen := wanted(member.filename)) is None:
+        if member.is_dir() or (target := wanted(member.filename)) is None:
             continue
-        path = PurePosixPath(chosen)
+        path = PurePosixPath(target)
         if path in targets:
             raise _refused(archive, f"and another both are {path}", member.filename)
         targets[path] = member
     for path, member in targets.items():
         if not targets.keys().isdisjoint(path.parents):
-            raise _refused(archive, "lies in what is a file, not a folder", member.filename)
-    return [(member, path) for path, member in targets.items()]
+            raise _refused(archive, "lies in a file, not in a folder", member.filename)
+    return targets
 
 
 def _write(archive: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Path:
-    """Write a member unless it lies there, and return its path."""
-    if _lies_there(member, path):
+    """Return the file of a member, after writing it if it does not exist."""
+    if _exists(member, path):
         return path
-    # zipfile stops at the declared length without a word: asked for one byte more, it would go on
+    # zipfile stops at the declared size without an error; one byte more reveals a longer member
     longer = copy.copy(member)
     longer.file_size += 1
-    # no fsync: after a power cut, the next run sees by the CRC whether it is whole
+    # without fsync: after a power cut, the next run detects an incomplete file by its CRC
     with written_whole(path, lasting=False) as aside:
         length = 0
         try:
             with file.open(longer) as data, aside.open("wb") as out:
-                while piece := data.read(_CHUNK):  # the last one checks the CRC
+                while piece := data.read(_CHUNK):  # the last read checks the CRC
                     length += out.write(piece)
-        except _GARBAGE as error:
-            raise _broken(archive, str(error)) from None
+        except _DAMAGED as error:
+            raise _damaged(archive, str(error)) from None
         if length != member.file_size:
-            name = ascii(member.filename)
-            raise _broken(archive, f"{name} has not the {member.file_size} bytes it should have")
+            sizes = f"{length} bytes instead of {member.file_size}"
+            raise _damaged(archive, f"{member.filename!a} has {sizes}")
     return path
 
 
-def _lies_there(member: zipfile.ZipInfo, path: Path) -> bool:
+def _exists(member: zipfile.ZipInfo, path: Path) -> bool:
+    """Return whether the file exists with the member's size and CRC."""
     if not path.is_file() or path.stat().st_size != member.file_size:
         return False
     crc = 0

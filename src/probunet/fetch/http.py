@@ -1,7 +1,7 @@
-"""HTTP as a download of days needs it: tried again, resumed within a file, capped, and counted.
+"""HTTP client for long downloads: retries, resumes within a file, limits the rate, counts bytes.
 
-Threads and requests, not an asynchronous client: the server's words must be heard (Retry-After,
-206 or 200, ETag), which S3 libraries keep to themselves, and one layer serves all publishers.
+It uses threads and `requests` because S3 libraries hide what resuming needs (Retry-After, 206 or
+200, ETag), and because one client then serves all publishers.
 """
 
 import errno
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -28,28 +27,50 @@ from urllib3.util import Retry
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
 
-CHUNK = 2**18  # bytes read at a time
-FIRST_WAIT = 0.5  # seconds before the second try, at most; doubled from try to try
+CHUNK = 2**18  # bytes per read
+FIRST_WAIT = 0.5  # seconds, the longest wait before the second try; doubles with each try
 LONGEST_WAIT = 60.0  # seconds
-LONGEST_ASKED = 600.0  # seconds that a server may ask for (Retry-After)
-ENOUGH = 2**20  # bytes that a try must bring for the tries to be counted anew
+LONGEST_ASKED = 600.0  # seconds, the longest Retry-After that is followed
+ENOUGH = 2**20  # bytes; a try that receives as many resets the count of failures
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be others soon
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # status codes worth a retry
 
 _log = logging.getLogger(__name__)
 
 
 class StatusError(ProbunetError):
-    """An answer that is no use, and will be none on another try."""
+    """A permanent error status; do not retry."""
 
     def __init__(self, url: str, response: requests.Response) -> None:
         self.status = response.status_code
         super().__init__(f"{url}: the server answers {self.status} {response.reason}.")
 
 
+class _TemporaryError(Exception):
+    """A temporary error status; retry after `retry_after` seconds."""
+
+    def __init__(self, response: requests.Response) -> None:
+        super().__init__(f"the server answers {response.status_code} {response.reason}")
+        self.retry_after = Retry().get_retry_after(response.raw) or 0.0
+
+
+class _BodyError(Exception):
+    """A body that differs from what its headers promise."""
+
+
+_NETWORK_ERRORS = (OSError, HTTPException, urllib3.exceptions.HTTPError)
+_RETRIED = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+    _BodyError,
+)
+
+
 @dataclass
 class Body:
-    """Bytes of a file from `first` on; `total` is the whole file's length as the server tells."""
+    """Bytes of a file from `first` on; `total` is the file's length if the server sends it."""
 
     data: bytes
     first: int
@@ -58,20 +79,20 @@ class Body:
 
 
 class Client:
-    """Requests of one process to one publisher; can be used by many threads at once.
+    """HTTP client of one publisher; safe for use by many threads.
 
     Attributes
     ----------
     received
-        Bytes of bodies so far.
+        Bytes of bodies received so far.
     ranges_ignored
-        Whether a server has sent whole files where parts were asked for.
+        Whether a server has sent whole files in answer to Range requests.
     """
 
     def __init__(self, settings: Fetch, session: requests.Session | None = None) -> None:
         self.settings = settings
         self.session = session or requests.Session()
-        # the environment is read once, not for each request; passwords in .netrc are nobody's here
+        # reads the environment once instead of per request, and ignores passwords in .netrc
         self.session.trust_env = False
         certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         if certificates and not Path(certificates).exists():
@@ -93,279 +114,228 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.session.close()
 
     def stop(self) -> None:
-        """Let no thread begin or wait any more: what is under way ends with an error."""
+        """Cancel all downloads: requests in progress end with an error."""
         self._stopped.set()
 
-    def get(
-        self,
-        url: str,
-        first: int = 0,
-        last: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Body:
-        """Return a file's bytes `first` up to `last` (not included), or to its end.
+    def get(self, url: str, first: int = 0, last: int | None = None) -> Body:
+        """Return bytes `first` to `last` (excluded) of a file; to its end if `last` is None.
 
         Raises
         ------
         StatusError
-            If the server refuses, and would again.
+            If the server answers with a permanent error status.
         ProbunetError
             If all tries fail.
         """
-        got = bytearray()
-        answers: list[requests.Response] = []
+        received = bytearray()
+        responses: list[requests.Response] = []
 
-        def one_try() -> Iterator[int]:
-            at = first + len(got)
-            with self._ask(url, at, last, headers) as response:
-                answers.append(response)
-                if got and _is_another(answers, at):
-                    got.clear()
-                    raise _CutError("the file has changed while it was read")
-                for piece in self._pieces(response, at, last):
-                    got.extend(piece)
+        def attempt() -> Iterator[int]:
+            start = first + len(received)
+            with self._request(url, start, last) as response:
+                responses.append(response)
+                if received and _file_changed(responses, start):
+                    received.clear()
+                    raise _BodyError("the file changed during the download")
+                for piece in self._pieces(response, start, last):
+                    received.extend(piece)
                     yield len(piece)
 
-        self._until_done(url, one_try)
-        return Body(bytes(got), first, total_of(answers[-1]), answers[-1].headers)
+        self._retry(url, attempt)
+        return Body(bytes(received), first, total_of(responses[-1]), responses[-1].headers)
 
     def save(
         self,
         url: str,
         part: Path,
         headers: Mapping[str, str] | None = None,
-        anew: bool = False,
-        arrived: Callable[[int], None] | None = None,
+        on_bytes: Callable[[int], None] | None = None,
     ) -> None:
-        """Append to `part` what it lacks of a file; what is there already is not asked for again.
+        """Append to `part` the bytes of a file that it lacks.
 
-        A part that is longer than the file is begun anew. Whether a part of an earlier run is of
-        the same file, the server tells if `headers` have its ETag as If-Match (status 412).
-
-        Parameters
-        ----------
-        url
-            The file's address.
-        part
-            Where to write.
-        headers
-            Of the request.
-        anew
-            Whether each try begins anew, as is right for a file that the server makes while it
-            sends it: the next one has other bytes.
-        arrived
-            Called with the number of bytes whenever some have been written.
+        A part longer than the file is downloaded again. To check that the part of an earlier
+        run belongs to the same file, pass its ETag as `If-Match` (status 412 if not). `on_bytes` is
+        called with the number of bytes after each write.
 
         Raises
         ------
         StatusError
-            If the server refuses, and would again.
+            If the server answers with a permanent error status.
         ProbunetError
-            If all tries fail, or the disk is full. What has come by then stays in `part`.
+            If all tries fail, or the disk is full. `part` keeps the bytes received so far.
         """
-        answers: list[requests.Response] = []
+        responses: list[requests.Response] = []
 
-        def one_try() -> Iterator[int]:
-            if anew:
-                part.unlink(missing_ok=True)
-            there = part.stat().st_size if part.exists() else 0
-            with self._ask(url, there, None, headers) as response:
-                answers.append(response)
-                if there and _is_another(answers, there):
+        def attempt() -> Iterator[int]:
+            start = part.stat().st_size if part.exists() else 0
+            with self._request(url, start, None, headers) as response:
+                responses.append(response)
+                if start and _file_changed(responses, start):
                     part.unlink()
-                    raise _CutError("the part that is there is of another file")
+                    raise _BodyError("the partial file belongs to another file")
                 with part.open("ab") as file:
-                    for piece in self._pieces(response, there, None):
+                    for piece in self._pieces(response, start, None):
                         file.write(piece)
-                        if arrived:
-                            arrived(len(piece))
-                        yield 0 if anew else len(piece)  # what will not stay is no progress
+                        if on_bytes:
+                            on_bytes(len(piece))
+                        yield len(piece)
                     file.flush()
                     os.fsync(file.fileno())
 
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            self._until_done(url, one_try)
-        except OSError as error:  # the network's errors are all caught by now
+            self._retry(url, attempt)
+        except OSError as error:  # of the disk: `_retry` handles those of the network
             raise _disk_error(part, error) from error
 
     def post(self, url: str, form: Mapping[str, str]) -> requests.Response:
-        """Return the answer to a form, whatever it is, and do not go where it leads to.
+        """Return the response to a form, whatever its status; do not follow redirects.
 
-        The form is for `url` alone: it is in no address and no message.
+        The form is sent to `url` alone, and appears in no address and no message.
 
         Raises
         ------
         ProbunetError
             If all tries fail.
         """
-        answers: list[requests.Response] = []
+        responses: list[requests.Response] = []
 
-        def one_try() -> Iterator[int]:
-            answer = self.session.post(
+        def attempt() -> Iterator[int]:
+            response = self.session.post(
                 url,
                 data=form,
                 allow_redirects=False,
                 timeout=self.settings.timeout,
                 proxies=self._proxies(url),
             )
-            if answer.status_code in _PASSING:
-                raise _PassingError(answer)
-            answers.append(answer)
+            if response.status_code in _TEMPORARY:
+                raise _TemporaryError(response)
+            responses.append(response)
             yield 0
 
-        self._until_done(url, one_try)
-        return answers[-1]
+        self._retry(url, attempt)
+        return responses[-1]
 
-    def _ask(
-        self, url: str, first: int, last: int | None, headers: Mapping[str, str] | None
+    def _request(
+        self, url: str, first: int, last: int | None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """Return an answer whose body is still to be read."""
-        asked = {"Accept-Encoding": "identity", **(headers or {})}
+        """Return a response whose body is not read yet."""
+        sent = {"Accept-Encoding": "identity", **(headers or {})}
         if first or last is not None:
-            asked["Range"] = f"bytes={first}-{'' if last is None else last - 1}"
-        timeout = self.settings.timeout
+            sent["Range"] = f"bytes={first}-{'' if last is None else last - 1}"
+        timeout, proxies = self.settings.timeout, self._proxies(url)
         response = self.session.get(
-            url, headers=asked, stream=True, timeout=timeout, proxies=self._proxies(url)
+            url, headers=sent, stream=True, timeout=timeout, proxies=proxies
         )
-        if response.ok or (response.status_code == 416 and "Range" in asked):
+        if response.ok or (response.status_code == 416 and "Range" in sent):
             return response
         response.close()
-        if response.status_code in _PASSING:
-            raise _PassingError(response)
+        if response.status_code in _TEMPORARY:
+            raise _TemporaryError(response)
         raise StatusError(url, response)
 
     def _proxies(self, url: str) -> dict[str, str]:
-        """Return what `https_proxy`, `no_proxy` and the like say of a URL's scheme and host."""
+        """Return the proxies that the environment (`https_proxy`, `no_proxy`) sets for a URL."""
         scheme, host = urlsplit(url)[:2]
         if (scheme, host) not in self._proxies_of:
             self._proxies_of[scheme, host] = get_environ_proxies(f"{scheme}://{host}/")
         return self._proxies_of[scheme, host]
 
     def _pieces(self, response: requests.Response, first: int, last: int | None) -> Iterator[bytes]:
-        """Yield the body from byte `first` up to `last` of the file; the body may begin before."""
+        """Yield bytes `first` to `last` of the file; the response may start before `first`."""
         if response.status_code == 416:  # the file ends before `first`
             return
         start, end = _span(response)
         if start not in (0, first):
-            raise _CutError(f"asked for byte {first}, the server sends from {start} on")
+            raise _BodyError(f"asked for byte {first}, the server sends from {start} on")
         ranged = first or last is not None
         if ranged and response.status_code == 200 and "Content-Range" not in response.headers:
-            self._tell_of_ranges(response.url)
-        wanted = end if last is None else last if end is None else min(last, end)
-        at = start
-        while wanted is None or at < wanted:
+            self._warn_ranges_ignored(response.url)
+        stop = end if last is None else last if end is None else min(last, end)
+        position = start
+        while stop is None or position < stop:
             self._check_stopped(response.url)
-            # what is there at once: nothing that has come is lost if the connection breaks
-            size = CHUNK if wanted is None else min(CHUNK, wanted - at)
+            # read1 returns what has arrived, so that a broken connection loses nothing of it
+            size = CHUNK if stop is None else min(CHUNK, stop - position)
             piece = response.raw.read1(size, decode_content=False)
             if not piece:
                 break
             with self._lock:
                 self.received += len(piece)
-            yield piece[max(0, first - at) :]
-            at += len(piece)
+            yield piece[max(0, first - position) :]
+            position += len(piece)
             self._throttle.take(len(piece))
-        if wanted is not None and at < wanted:
-            raise _CutError(f"the connection ended {wanted - at} bytes early")
+        if stop is not None and position < stop:
+            raise _BodyError(f"the connection ended {stop - position} bytes early")
 
-    def _tell_of_ranges(self, url: str) -> None:
+    def _warn_ranges_ignored(self, url: str) -> None:
         with self._lock:
-            told, self.ranges_ignored = self.ranges_ignored, True
-        if not told:
+            warned, self.ranges_ignored = self.ranges_ignored, True
+        if not warned:
             _log.warning(
-                "%s: the server ignores ranges and sends whole files; it works, and takes longer",
+                "%s: the server ignores ranges and sends whole files; the download works, but "
+                "takes longer",
                 url,
             )
 
-    def _until_done(self, url: str, one_try: Callable[[], Iterator[int]]) -> None:
-        """Make tries until one ends well; wait longer and longer between them."""
+    def _retry(self, url: str, attempt: Callable[[], Iterator[int]]) -> None:
+        """Call `attempt`, which yields numbers of bytes, until it succeeds; wait between tries."""
         failures = 0
         while True:
             self._check_stopped(url)
-            brought = 0
+            received = 0
             try:
-                for count in one_try():
-                    brought += count
+                for count in attempt():
+                    received += count
                 return
             except ProbunetError:
                 raise
-            except _PassingError as error:
-                told, asked = str(error), error.asked
-            except _BROKEN as error:
+            except _TemporaryError as error:
+                reason, retry_after = str(error), error.retry_after
+            except _RETRIED as error:
                 cause = _innermost(error)
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     raise ProbunetError(
-                        f"{url}: the server's certificate is not trusted ({cause}). If a proxy "
-                        "stands between, name its certificates in REQUESTS_CA_BUNDLE."
+                        f"{url}: the server's certificate is not trusted ({cause}). Behind a "
+                        "proxy, set REQUESTS_CA_BUNDLE to the file of its certificates."
                     ) from None
-                told, asked = str(cause) or type(cause).__name__, 0.0
-            except requests.RequestException as error:  # an address or a proxy that cannot be
-                raise ProbunetError(f"{url}: cannot be asked for: {error}.") from None
-            failures = 1 if brought >= ENOUGH else failures + 1
-            if failures > self.settings.retries or asked > LONGEST_ASKED:
-                wait = f"; it asks to wait {asked:.0f} s" if asked > LONGEST_ASKED else ""
+                reason, retry_after = str(cause) or type(cause).__name__, 0.0
+            except requests.RequestException as error:  # an invalid address or proxy
+                raise ProbunetError(f"{url}: invalid address or proxy: {error}.") from None
+            failures = 1 if received >= ENOUGH else failures + 1
+            if failures > self.settings.retries or retry_after > LONGEST_ASKED:
+                asked = f"; it asks to wait {retry_after:.0f} s" * (retry_after > LONGEST_ASKED)
                 raise ProbunetError(
-                    f"{url}: {told}{wait}; given up after {failures} tries. What has come so far "
-                    "is kept: run the same command again to go on from there."
+                    f"{url}: {reason}{asked}; given up after {failures} tries. The files received "
+                    "so far are kept: run the same command again to continue."
                 )
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1))
-            wait_for = max(asked, random.uniform(longest / 2, longest))  # spread over clients
-            _log.info("%s: %s; trying again in %.1f s", url, told, wait_for)
-            self._wait(wait_for)
+            wait = max(retry_after, random.uniform(longest / 2, longest))  # spread over clients
+            _log.info("%s: %s; retrying in %.1f s", url, reason, wait)
+            self._wait(wait)
 
     def _wait(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
     def _check_stopped(self, url: str) -> None:
         if self._stopped.is_set():
-            raise ProbunetError(f"{url}: stopped; run the same command again to go on from there.")
-
-
-class _PassingError(Exception):
-    """An answer that may be another on the next try; `asked`, the seconds to wait, if told."""
-
-    def __init__(self, response: requests.Response) -> None:
-        super().__init__(f"the server answers {response.status_code} {response.reason}")
-        self.asked = Retry().get_retry_after(response.raw) or 0.0
-
-
-class _CutError(Exception):
-    """A body that is not what its head promised."""
-
-
-# what the wire may do to an answer, each a reason to try again
-_BROKEN = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.HTTPError,
-    _CutError,
-)
-
-
-_OF_NETWORK = (OSError, HTTPException, urllib3.exceptions.HTTPError)
+            raise ProbunetError(f"{url}: stopped; run the same command again to continue.")
 
 
 class _Throttle:
-    """Keeps all threads together below a rate."""
+    """Limits the rate of all threads together."""
 
     def __init__(self, megabytes_per_second: int) -> None:
         self._rate = megabytes_per_second * 1e6
-        self._free = 0.0  # when the bytes let through so far have been paid for
+        self._free = 0.0  # time at which the bytes received so far fit the rate
         self._lock = threading.Lock()
 
     def take(self, count: int) -> None:
-        """Return when so many bytes that have come are paid for."""
+        """Sleep until `count` more bytes fit the rate."""
         if not self._rate:
             return
         with self._lock:
@@ -376,48 +346,47 @@ class _Throttle:
 
 
 def _span(response: requests.Response) -> tuple[int, int | None]:
-    """Return the places in the file of the body's first byte and behind its last, if told.
+    """Return the body's first byte and end within the file; the end is None if unknown.
 
-    Some servers answer 200 and yet send the part that was asked for, as Content-Range tells.
+    Some servers answer a Range request with status 200 and yet a Content-Range.
     """
-    unit, _, told = response.headers.get("Content-Range", "").partition(" ")
-    first, _, last = told.partition("/")[0].partition("-")
+    unit, _, span = response.headers.get("Content-Range", "").partition(" ")
+    first, _, last = span.partition("/")[0].partition("-")
     if unit == "bytes" and first.isdigit() and last.isdigit():
         return int(first), int(last) + 1
     if response.status_code == 206:
-        raise _CutError("the server sends a part and does not say which")
+        raise _BodyError("the server sends a part and does not say which")
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 
 
 def total_of(response: requests.Response) -> int | None:
-    """Return the whole file's length, as far as the server tells."""
+    """Return the length of the whole file; None if the server does not send it."""
     _, _, total = response.headers.get("Content-Range", "").partition("/")
-    if total:
-        return int(total) if total.isdigit() else None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() and response.status_code == 200 else None
+    if not total and response.status_code == 200:
+        total = response.headers.get("Content-Length", "")
+    return int(total) if total.isdigit() else None
 
 
-def _is_another(answers: list[requests.Response], at: int) -> bool:
-    """Return whether the last answer is not of the file whose bytes up to `at` have come."""
-    total = total_of(answers[-1])
-    tags = {answer.headers.get("ETag") for answer in answers[-2:]}
-    ends_before = answers[-1].status_code == 416 if total is None else total < at
+def _file_changed(responses: list[requests.Response], start: int) -> bool:
+    """Return whether the last response is of another file than the bytes before `start`."""
+    total = total_of(responses[-1])
+    tags = {response.headers.get("ETag") for response in responses[-2:]}
+    ends_before = responses[-1].status_code == 416 if total is None else total < start
     return ends_before or len(tags - {None}) > 1
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return the first of a chain of the network's errors, which tells best."""
-    while isinstance(inner := error.__cause__ or error.__context__, _OF_NETWORK) and str(inner):
-        error = inner
+    """Return the first error of a chain of network errors, which says most."""
+    while isinstance(cause := error.__cause__ or error.__context__, _NETWORK_ERRORS) and str(cause):
+        error = cause
     return error
 
 
 def _disk_error(part: Path, error: OSError) -> ProbunetError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ProbunetError(
-            f"{part}: the disk or quota is full; what has come so far is kept. Free some space "
-            "and run the same command again to go on from there."
+            f"{part}: the disk or quota is full; the bytes received so far are kept. Free some "
+            "space and run the same command again to continue."
         )
     return ProbunetError(f"{part}: cannot be written ({error.strerror}).")

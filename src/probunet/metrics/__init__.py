@@ -1,1 +1,1 @@
-"""Scores between packed binary masks."""
+"""Distances and scores of segmentations, as functions of arrays."""

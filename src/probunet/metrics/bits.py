@@ -1,12 +1,12 @@
-"""Binary masks, packed: 8 pixels a byte, padded with zeros to whole 64-bit words."""
+"""Packed binary masks: 8 pixels per byte, padded with zeros to whole 64-bit words."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-GRADERS = 4  # bits in use of a pixel of LIDC's masks
-MOST_GRADERS = 8  # of images of one's own
+GRADERS = 4  # of LIDC-IDRI
+MOST_GRADERS = 8  # bits per pixel of stored masks
 Packed = NDArray[np.uint8]  # (..., bytes), bytes a multiple of 8
 
 
@@ -36,8 +36,16 @@ def unpack_graders(
     return np.stack([(masks >> grader & 1).astype(bool) for grader in graders], axis=1)
 
 
+def check_packed(samples: Packed, graders: Packed) -> tuple[int, int]:
+    """Return the numbers of images and samples; raise ValueError if the masks do not agree."""
+    images, n, width = samples.shape
+    if (graders.shape[0], graders.shape[2]) != (images, width):
+        raise ValueError(f"samples {samples.shape} and graders {graders.shape} do not agree")
+    return images, n
+
+
 def bits_of(number: int) -> list[int]:
-    """Return which bits of a number are set.
+    """Return the positions of the bits that are set.
 
     >>> bits_of(0b1011)
     [0, 1, 3]
@@ -46,21 +54,22 @@ def bits_of(number: int) -> list[int]:
 
 
 def words(packed: Packed) -> NDArray[np.uint64]:
-    """Return packed masks (..., bytes) as 64-bit words (..., bytes / 8), without a copy."""
+    """Return a view of packed masks (..., bytes) as 64-bit words (..., bytes / 8)."""
     return np.ascontiguousarray(packed).view(np.uint64)
 
 
 def intersections(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the pixels (m, m) that each two of the masks (m, words) share; areas are diagonal.
+    """Return the number of pixels (m, m) in each two of the masks (m, words).
 
-    Each pair is intersected once, by counting bits, in those words alone in which any mask has one.
+    The diagonal contains the areas. Each pair is counted once; words that are zero in all masks are
+    skipped.
     """
-    masks = np.compress(masks.any(axis=0), masks, axis=1)  # row by row, as an index would not be
+    masks = np.compress(masks.any(axis=0), masks, axis=1)  # contiguous rows, unlike an index
     m = len(masks)
     shared = np.zeros((m, m), np.int64)
     common = np.empty_like(masks)
     counts = np.empty(masks.shape, np.uint8)
-    for i in range(m):  # against itself and those after it
+    for i in range(m):  # with itself and the masks after it
         np.bitwise_and(masks[i:], masks[i], out=common[i:])
         np.bitwise_count(common[i:], out=counts[i:])
         shared[i, i:] = counts[i:].sum(axis=-1, dtype=np.uint32)

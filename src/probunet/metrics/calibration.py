@@ -1,10 +1,10 @@
-"""Calibration of the samples' mean prediction: of the pixels given p, do graders mark a share p?
+"""Expected calibration error (ECE) of the mean prediction of the samples.
 
     ECE = sum over bins of (N_b / N) |mean prediction in b - share marked in b|
 
-(Naeini et al. 2015; Guo et al. 2017, section 2) over the pixels of all graders: each grader's
-answer at each pixel counts once. Bins are of equal width, and hold sums, so that the bins of many
-images add up to those of a run.
+(Naeini et al. 2015; Guo et al. 2017, section 2), over pixels and graders: each grader's label of
+each pixel counts once. Bins have equal width and contain sums, so that the bins of several images
+can be added.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Reliability:
-    """Sums over the pixels whose mean prediction lies in each bin of width 1 / `BINS`."""
+    """Sums over the pixels in each of `BINS` bins of the mean prediction."""
 
-    pixels: NDArray[np.int64]  # (..., bins), pixels times graders
-    predicted: NDArray[np.float64]  # (..., bins), the sum of their mean predictions
-    marked: NDArray[np.float64]  # (..., bins), how many of them the graders mark
+    pixels: NDArray[np.int64]  # (..., bins), number of pixels times graders
+    predicted: NDArray[np.float64]  # (..., bins), sum of the mean predictions
+    marked: NDArray[np.float64]  # (..., bins), number of pixels that graders mark
 
 
 def reliability(votes: Votes) -> Reliability:
@@ -39,19 +39,29 @@ def reliability(votes: Votes) -> Reliability:
 
 
 def vote_bins(n: int) -> NDArray[np.int64]:
-    """Return 1 in (n + 1, bins) where k of n samples fall into a bin, else 0.
+    """Return an array (n + 1, bins) that is 1 where k of n samples belong to a bin, else 0.
 
-    Bin b holds b / bins <= k / n < (b + 1) / bins, the last one k = n too.
+    Bin b contains b / bins <= k / n < (b + 1) / bins; the last bin contains k = n too.
     """
-    bins = np.minimum(np.arange(n + 1) * BINS // n, BINS - 1)  # exact, as k / n is not
+    bins = np.minimum(np.arange(n + 1) * BINS // n, BINS - 1)  # exact in integers
     member: NDArray[np.int64] = (bins[:, None] == np.arange(BINS)).astype(np.int64)
     return member
 
 
 def expected_calibration_error(bins: Reliability) -> NDArray[np.float64]:
-    """Return ECE (...,) of bins (..., bins), from 0, calibrated, to 1; NaN without a pixel."""
+    """Return the ECE (...,) of bins (..., bins), 0 at best and 1 at worst; NaN without pixels."""
     gap = np.abs(bins.predicted - bins.marked).sum(axis=-1)
     pixels = bins.pixels.sum(axis=-1)
     error = np.full(gap.shape, np.nan)
     np.divide(gap, pixels, out=error, where=pixels > 0)
     return error
+
+
+def calibration_columns(bins: Reliability) -> dict[str, object]:
+    """Return the ECE and the bins of each image as columns of a table."""
+    return {
+        "ece": expected_calibration_error(bins),
+        "bin_pixels": list(bins.pixels),
+        "bin_predicted": list(bins.predicted),
+        "bin_marked": list(bins.marked),
+    }

@@ -1,6 +1,6 @@
-"""Distances between all samples and graders of an image: d = 1 - IoU of the lesion.
+"""Distances d = 1 - IoU between all samples and graders of an image.
 
-Two empty masks have d = 0 (IoU = 1), as all published LIDC scores take it.
+Two empty masks have d = 0 (IoU = 1), as in all published scores on LIDC-IDRI.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.metrics.bits import Packed, intersections, words
+from probunet.metrics.bits import Packed, check_packed, intersections, words
 from probunet.metrics.threads import for_images
 
 
@@ -22,25 +22,8 @@ class Distances:
 
 
 def distances(samples: Packed, graders: Packed) -> Distances:
-    """Return all pairs' distances, image by image.
-
-    Images are spread over threads.
-
-    Parameters
-    ----------
-    samples
-        Packed masks (images, n, bytes), see `metrics.bits.pack`.
-    graders
-        Packed masks (images, G, bytes).
-
-    Raises
-    ------
-    ValueError
-        If the two do not agree in images and bytes.
-    """
-    images, n, width = samples.shape
-    if (graders.shape[0], graders.shape[2]) != (images, width):
-        raise ValueError(f"samples {samples.shape} and graders {graders.shape} do not agree")
+    """Return the distances between packed masks (images, n, bytes) and (images, G, bytes)."""
+    images, n = check_packed(samples, graders)
     members = n + graders.shape[1]
     pairs = np.empty((images, members, members))
     sample_words, grader_words = words(samples), words(graders)

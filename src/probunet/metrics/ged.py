@@ -1,10 +1,10 @@
-"""The squared generalised energy distance between samples and graders, or modes, GED^2.
+"""Squared generalised energy distance (GED) between samples and graders, or modes.
 
     GED^2 = 2 E[d(S, Y)] - E[d(S, S')] - E[d(Y, Y')],   d = 1 - IoU
 
-(Kohl et al. 2018, section 4). The expectations run over all pairs, a mask with itself included,
-as in all published code (a V-statistic): GED falls with the number of samples by construction,
-and compares between predictors at equal n only.
+(Kohl et al. 2018, section 4). The expectations include the pairs of a mask with itself, as in all
+published code (a V-statistic). GED therefore decreases with the number of samples n: compare
+predictors at equal n only.
 """
 
 from dataclasses import dataclass
@@ -20,47 +20,26 @@ Scores = NDArray[np.float64]  # (images,)
 
 @dataclass(frozen=True)
 class EnergyDistance:
-    """GED^2 and its parts, from the first n samples of each image."""
+    """GED^2 of each image and its diversity term."""
 
     ged: Scores  # (images,), as published
-    ged_unbiased: Scores  # (images,), sample pairs without self-pairs; NaN for one sample
-    diversity: Scores  # (images,), E[d(S, S')], self-pairs included
+    ged_unbiased: Scores  # (images,), without pairs of a sample with itself; NaN for one sample
+    diversity: Scores  # (images,), E[d(S, S')]
 
 
 def ged(samples: Packed, graders: Packed) -> Scores:
-    """Return GED^2 of each image, as published.
-
-    Parameters
-    ----------
-    samples
-        Packed masks (images, n, bytes), see `metrics.bits.pack`.
-    graders
-        Packed masks (images, G, bytes).
-    """
+    """Return the GED^2 (images,) of packed masks (images, n, bytes) and (images, G, bytes)."""
     return energy_distance(distances(samples, graders), samples.shape[1]).ged
 
 
 def energy_distance(
     pairs: Distances, n: int, weights: NDArray[np.float64] | None = None
 ) -> EnergyDistance:
-    """Return GED^2 and its parts from the first `n` samples.
+    """Return the scores of the first `n` samples.
 
-    The unbiased form multiplies E[d(S, S')] by n / (n - 1), which takes the self-pairs, all of
-    distance 0, out of the mean. Images whose distances are NaN have NaN for scores.
-
-    Parameters
-    ----------
-    pairs
-        Distances within and between samples and graders or modes.
-    n
-        Samples, each of weight 1/n.
-    weights
-        Weights (G,) of graders or modes, taken relative to their sum; equal ones unless given.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than `n` samples.
+    The unbiased form multiplies E[d(S, S')] by n / (n - 1), which excludes the pairs of a sample
+    with itself. The scores of images whose distances are NaN are NaN.
+    `weights` (G,) of graders or modes are normalised here; None means equal weights.
     """
     stored = pairs.samples.shape[1]
     if not 1 <= n <= stored:

@@ -1,9 +1,9 @@
-"""Hungarian-matched IoU: how well samples and graders pair off.
+"""Hungarian-matched IoU (HM-IoU) of samples and graders.
 
-Both sets are repeated to the least common multiple of their sizes and matched at the least total
-1 - IoU; the score is the mean IoU of the matched pairs, 1 at best. That is the cheapest transport
-of the samples' weight, 1/n each, to the graders', 1/G each; with other weights, as modes of known
-probability have them, the transport itself is sought:
+Both sets are repeated to the least common multiple of their sizes and matched with the smallest
+total 1 - IoU; the score is the mean IoU of the matched pairs, 1 at best. This is the optimal
+transport of weights 1/n of the samples to weights 1/G of the graders. For other weights, such as
+the probabilities of modes, the transport is computed by linear programming:
 
     min over T >= 0 of sum T_ij d_ij,   sum over j of T_ij = 1/n,   sum over i of T_ij = w_j
 
@@ -22,24 +22,9 @@ from probunet.metrics.distances import Distances
 def matched_iou(
     pairs: Distances, n: int, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Return HM-IoU (images,) of the first `n` samples against the graders.
+    """Return the HM-IoU (images,) of the first `n` samples; NaN where distances are NaN.
 
-    Two empty masks have IoU 1. Images whose distances are NaN have NaN.
-
-    Parameters
-    ----------
-    pairs
-        Distances within and between samples and graders.
-    n
-        Samples, each of weight 1/n.
-    weights
-        Weights (images, G) or (G,) of graders or modes, taken relative to their sum; equal ones
-        unless given.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or an image has none above zero.
+    `weights` (images, G) or (G,) of graders or modes are normalised here; None means equal weights.
     """
     between = pairs.between[:, :n]
     weights = np.broadcast_to(1.0 if weights is None else weights, between[:, 0].shape)
@@ -56,7 +41,7 @@ def matched_iou(
 
 
 def _assigned(between: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean IoU (images,) of the best matching, all weights equal."""
+    """Return the mean IoU (images,) of the best matching with equal weights."""
     _, n, graders = between.shape
     size = math.lcm(n, graders)
     cost = between.repeat(size // n, axis=1).repeat(size // graders, axis=2)
@@ -64,18 +49,17 @@ def _assigned(between: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _transported(between: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean IoU (images,) of the cheapest transport; weights (images, G) sum to 1.
+    """Return the mean IoU (images,) of the optimal transport; weights (images, G) sum to 1.
 
-    The last grader's constraint follows from the others, and is left out: rounding could make it
-    contradict them.
+    The last grader's constraint is redundant and left out: rounding could make it infeasible.
     """
     _, n, graders = between.shape
-    if n == 1:  # there is one way
+    if n == 1:  # only one transport exists
         only: NDArray[np.float64] = 1 - (between[:, 0] * weights).sum(axis=1)
         return only
-    leaving = np.kron(np.eye(n), np.ones(graders))  # (n, n * G), over T row by row
-    arriving = np.kron(np.ones(n), np.eye(graders))[:-1]  # (G - 1, n * G)
-    constraints = np.concatenate((leaving, arriving))
+    from_samples = np.kron(np.eye(n), np.ones(graders))  # (n, n * G), over T row by row
+    to_graders = np.kron(np.ones(n), np.eye(graders))[:-1]  # (G - 1, n * G)
+    constraints = np.concatenate((from_samples, to_graders))
     iou = []
     for cost, weight in zip(between, weights, strict=True):
         amounts = np.concatenate((np.full(n, 1 / n), weight[:-1]))

@@ -1,4 +1,4 @@
-"""Max Dice per grader: how well the best sample agrees with each grader."""
+"""Max Dice: the Dice coefficient of each grader and the best sample for this grader."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,11 @@ from probunet.metrics.distances import Distances
 
 
 def max_dice(pairs: Distances, n: int) -> NDArray[np.float64]:
-    """Return, per image, the best Dice among the first `n` samples, averaged over the graders.
+    """Return the highest Dice of the first `n` samples, averaged over graders, (images,).
 
-    For each grader the sample of highest Dice is chosen anew, so that one sample may serve
-    several. Dice follows from d = 1 - IoU as 2 (1 - d) / (2 - d) and falls with d; two empty masks
-    have Dice 1.
+    One sample can be the best one for several graders. Dice is 2 (1 - d) / (2 - d) with d = 1 -
+    IoU; two empty masks have Dice 1.
     """
-    least = pairs.between[:, :n].min(axis=1)
-    dice: NDArray[np.float64] = (2 * (1 - least) / (2 - least)).mean(axis=1)
+    smallest = pairs.between[:, :n].min(axis=1)
+    dice: NDArray[np.float64] = (2 * (1 - smallest) / (2 - smallest)).mean(axis=1)
     return dice

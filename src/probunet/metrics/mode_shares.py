@@ -1,25 +1,25 @@
-"""How often samples take each mode, and each name of a class, against how often they should.
+"""Frequencies of the modes, and of the two names of each class, in samples of Cityscapes.
 
-A sample is of the mode that it is nearest to; modes at one distance share it in proportion to
-their probabilities, as those do that differ only in a class which the image does not have. Name by
-name, pixels tell more: of those labelled with a class, how many does a sample call by its first
-and by its second name (Kohl et al. 2018, section 4.2 and its figure of Cityscapes)?
+A sample belongs to the nearest mode. Modes at equal distance, for example if they differ only in a
+class that the image does not contain, share the sample in proportion to their probabilities. The
+names are counted by pixel: for the pixels labelled with a class, how many have its first and its
+second name in the samples (Kohl et al. 2018, section 4.2 and its figure of Cityscapes).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.cityscapes import MODE_PROBABILITIES
+from probunet.flips import MODE_PROBABILITIES
 from probunet.metrics.distances import Distances
 from probunet.metrics.overlaps import Overlaps
 
-EQUAL = 1e-12  # distances that rounding alone sets apart
+EQUAL = 1e-12  # largest difference of distances that count as equal
 
 
 def mode_shares(pairs: Distances, n: int) -> NDArray[np.float64]:
-    """Return the share (images, modes) of the first `n` samples that are of each mode.
+    """Return the share (images, modes) of the first `n` samples that belong to each mode.
 
-    NaN for an image that is left out, see `modes`.
+    NaN for images without scores, see `modes`.
     """
     between = pairs.between[:, :n]
     nearest = between <= between.min(axis=2, keepdims=True) + EQUAL
@@ -32,9 +32,9 @@ def mode_shares(pairs: Distances, n: int) -> NDArray[np.float64]:
 
 
 def named_pixels(shared: Overlaps, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many sample pixels go by the first and by the second name, (images, 5) each.
+    """Return the number of pixels with the first and with the second name, (images, 5) each.
 
-    Of the pixels labelled with a class, in the first `n` samples; a pixel counts in each sample.
+    Counts the pixels labelled with each class in all of the first `n` samples.
     """
     first, second = shared.label[..., :n].sum(axis=-1).swapaxes(0, 1)
     return first, second

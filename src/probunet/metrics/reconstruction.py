@@ -1,8 +1,8 @@
-"""Reconstruction IoU: does the latent space hold what a grader drew?
+"""Reconstruction IoU: how well the latent space represents the graders' masks.
 
-The model is shown image and mask, and segments at the mean of its posterior; the score is the IoU
-with that mask, averaged over the graders. It bounds what samples of the prior can reach. On
-Cityscapes it is shown the label with its flips, and the IoU is the mean one of `modes`.
+The model segments at the mean of its posterior given image and mask; the score is the IoU of the
+result and the mask, averaged over the graders. Samples of the prior can hardly exceed it. On
+Cityscapes the mask is a flipped label, and the IoU is the mean over classes of `modes`.
 """
 
 import numpy as np
@@ -13,22 +13,14 @@ from probunet.metrics.modes import mode_distances
 
 
 def reconstruction_iou(reconstruction: Packed, graders: Packed) -> NDArray[np.float64]:
-    """Return the mean IoU (images,) of each grader's mask and its reconstruction.
+    """Return the mean IoU (images,) of packed masks (images, G, bytes) and their reconstructions.
 
     Two empty masks have IoU 1.
-
-    Parameters
-    ----------
-    reconstruction, graders
-        Packed masks (images, G, bytes), see `metrics.bits.pack`.
-
-    Raises
-    ------
-    ValueError
-        If their shapes differ.
     """
     if reconstruction.shape != graders.shape:
-        raise ValueError(f"{reconstruction.shape} reconstructed of {graders.shape}")
+        raise ValueError(
+            f"reconstruction {reconstruction.shape} and graders {graders.shape} do not agree"
+        )
     a, b = words(reconstruction), words(graders)
     common = np.bitwise_count(a & b).sum(axis=-1, dtype=np.int64)  # (images, G)
     either = np.bitwise_count(a | b).sum(axis=-1, dtype=np.int64)
@@ -39,25 +31,14 @@ def reconstruction_iou(reconstruction: Packed, graders: Packed) -> NDArray[np.fl
 
 def scene_reconstruction_iou(
     reconstruction: NDArray[np.uint8],
-    shown: NDArray[np.uint8],
+    flipped: NDArray[np.uint8],
     labels: NDArray[np.uint8],
-    cpus: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the mean IoU (images,) over the classes of what was shown and its reconstruction.
+    """Return the mean IoU (images,) over classes of flipped labels and their reconstructions.
 
-    NaN for an image that is left out, see `metrics.modes`.
-
-    Parameters
-    ----------
-    reconstruction
-        Class ids (images, H, W).
-    shown
-        The labels as they were flipped, (images, H, W).
-    labels
-        Train ids (images, H, W), classes by their first names; 255: no part.
-    cpus
-        Threads; all CPUs that the process may use, unless given.
+    All are (images, H, W): class ids, class ids and train ids. NaN for images without scores, see
+    `metrics.modes`.
     """
-    both = np.stack((reconstruction, shown), axis=1)
-    iou: NDArray[np.float64] = 1 - mode_distances(both, labels, cpus).samples[:, 0, 1]
+    both = np.stack((reconstruction, flipped), axis=1)
+    iou: NDArray[np.float64] = 1 - mode_distances(both, labels).samples[:, 0, 1]
     return iou

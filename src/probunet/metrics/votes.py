@@ -1,23 +1,19 @@
-"""Votes: how many samples mark a pixel, and which graders do there.
-
-The share of samples that mark a pixel takes n + 1 values only. Pixels counted by that value and by
-grader are all that NCC and calibration need, so that neither looks at a pixel again.
-"""
+"""Numbers of pixels by how many samples mark them, for NCC and calibration."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.metrics.bits import Packed, words
+from probunet.metrics.bits import Packed, check_packed, words
 
 
 @dataclass(frozen=True)
 class Votes:
-    """Pixels of each image by k, the number of its n samples that mark them."""
+    """Numbers of pixels of each image by k, the number of its n samples that mark a pixel."""
 
-    pixels: NDArray[np.int64]  # (images, n + 1), pixels that k samples mark
-    marked: NDArray[np.int64]  # (images, n + 1, G), those of them that grader g marks
+    pixels: NDArray[np.int64]  # (images, n + 1), marked by k samples
+    marked: NDArray[np.int64]  # (images, n + 1, G), marked by k samples and grader g
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -26,27 +22,12 @@ class Votes:
 
 
 def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
-    """Count the pixels of each image by the samples and graders that mark them.
+    """Return the votes of packed masks (images, n, bytes) and (images, G, bytes).
 
-    Only words in which any mask of the image has a bit are looked at.
-
-    Parameters
-    ----------
-    samples
-        Packed masks (images, n, bytes), see `metrics.bits.pack`.
-    graders
-        Packed masks (images, G, bytes).
-    pixels
-        Pixels per image, to tell those that nobody marks from padding.
-
-    Raises
-    ------
-    ValueError
-        If the two do not agree in images and bytes.
+    `pixels` is the number of pixels per image without padding. Words that are zero in all masks of
+    an image are skipped.
     """
-    images, n, width = samples.shape
-    if (graders.shape[0], graders.shape[2]) != (images, width):
-        raise ValueError(f"samples {samples.shape} and graders {graders.shape} do not agree")
+    images, n = check_packed(samples, graders)
     counted = np.zeros((images, n + 1), np.int64)
     marked = np.zeros((images, n + 1, graders.shape[1]), np.int64)
     sample_words, grader_words = words(samples), words(graders)

@@ -1,8 +1,9 @@
-"""Models by name. A further model is one file here and one line in the registry.
+"""Models by name. To add one, write one file here and add one line to the registry.
 
-`UNetEnsemble` has none, since it is not trained as a whole: it is made of trained models `unet`.
+`UNetEnsemble` is not in the registry, because it is not trained as a whole: it consists of trained
+`unet` models.
 
-Imports nothing but torch and NumPy, so that a model can be used without the rest.
+Imports only torch and NumPy, so that a model can be used without the rest of the package.
 """
 
 import inspect
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from probunet.errors import ProbunetError
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.dropout_unet import DropoutUNet
 from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
 from probunet.models.image2image_vae import Image2ImageVAE
@@ -22,9 +23,9 @@ from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.stochastic_segmentation_network import StochasticSegmentationNetwork
 from probunet.models.unet_ensemble import UNetEnsemble
 
-__all__ = ["MODELS", "Hypotheses", "Loss", "Model", "UNetEnsemble", "build"]
+__all__ = ["MODELS", "Architecture", "Hypotheses", "Loss", "Model", "UNetEnsemble", "build"]
 
-MODELS: Mapping[str, Callable[..., Model]] = {
+MODELS: Mapping[str, type[Model]] = {
     "probabilistic_unet": ProbabilisticUNet,
     "unet": PlainUNet,
     "dropout_unet": DropoutUNet,
@@ -43,24 +44,37 @@ def build(
     classes: int = 2,
     seed: int = 0,
 ) -> Model:
-    """Return the model of this name, its weights drawn from the seed.
+    """Return the model of this name, with weights drawn from the seed.
 
     Parameters
     ----------
     name
         A key of `MODELS`.
     architecture
-        What `config.Settings.architecture_of` gives: the shared settings and the model's own. The
-        model takes those that its constructor names.
+        The result of `config.Settings.architecture_of`: the fields of `Architecture` and the
+        model's own parameters. Keys that the model has no parameter for are ignored.
+    in_channels, classes
+        Channels of an image and classes of a segmentation, see `Architecture`.
+    seed
+        Of the initial weights.
 
     Raises
     ------
     ProbunetError
         If there is no model of this name.
+    TypeError
+        If a parameter is missing in `architecture`.
     """
     if name not in MODELS:
         raise ProbunetError(f"{name}: no such model; choose one of: {', '.join(MODELS)}.")
-    model = MODELS[name]
-    named = inspect.signature(model).parameters
-    own = {field: value for field, value in architecture.items() if field in named}
-    return model(in_channels, classes, **own, generator=torch.Generator().manual_seed(seed))
+    values = {**architecture, "in_channels": in_channels, "classes": classes}
+    shared = Architecture(**_parameters_of(Architecture, values))
+    model = MODELS[name](shared, **_parameters_of(MODELS[name], values))
+    model.initialise(shared.initialisation, torch.Generator().manual_seed(seed))
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _parameters_of(constructor: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the constructor has a parameter for."""
+    named = inspect.signature(constructor).parameters
+    return {name: value for name, value in values.items() if name in named}

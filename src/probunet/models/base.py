@@ -1,17 +1,50 @@
-"""What a model must do: a loss to train by, and hypotheses to draw."""
+"""What all models share: an architecture, a loss to train with, and hypotheses to draw."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from torch import Generator, Tensor, nn
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a model's networks (Kohl et al. 2018, appendix H).
+
+    The first argument of every model; parameters of a single model follow it.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of an image.
+    classes
+        Classes of a segmentation.
+    channels
+        Channels of the features at each scale, from full resolution down.
+    convolutions
+        3x3 convolutions per scale.
+    initialisation
+        "orthogonal" or "he", see `Model.initialise`.
+    """
+
+    in_channels: int
+    classes: int
+    channels: Sequence[int]
+    convolutions: int
+    initialisation: str
+
+
 class Loss(NamedTuple):
-    """A batch's loss and its parts; scalars, float32."""
+    """The loss of a batch and its two parts; float32 scalars."""
 
     total: Tensor
     reconstruction: Tensor  # cross-entropy, summed over pixels, mean over the batch
     kl: Tensor  # KL(posterior || prior), summed over latent dimensions, mean over the batch; or 0
+
+    @classmethod
+    def without_kl(cls, reconstruction: Tensor) -> Self:
+        """Return the loss of a model without a KL term."""
+        return cls(reconstruction, reconstruction, reconstruction.new_zeros(()))
 
 
 class Hypotheses(NamedTuple):
@@ -19,13 +52,38 @@ class Hypotheses(NamedTuple):
 
     samples: Tensor  # (n, B, H, W) uint8
     deterministic: Tensor  # (B, H, W) uint8, the single best guess
-    # of models with a latent vector per image
+    # only of models with one latent vector per image
     prior_mean: Tensor | None = None  # (B, latent_dim) float32
     prior_log_sigma: Tensor | None = None  # (B, latent_dim) float32
 
 
 class Model(nn.Module):
-    """The base of every model in the registry."""
+    """The base class of every model in the registry; `models.build` creates them."""
+
+    def initialise(self, how: str, generator: Generator) -> None:
+        """Draw the weights and biases of all convolutions.
+
+        Weights are `orthogonal` (gain 1; LIDC) or `he` (normal, fan-in; Cityscapes). Biases come
+        from a normal distribution of sd 0.001, truncated at two sd (Kohl et al. 2018, appendix H).
+        A model that starts with smaller weights in some layers overrides this method.
+
+        Parameters
+        ----------
+        how
+            "orthogonal" or "he".
+        generator
+            On the CPU.
+        """
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                if how == "orthogonal":
+                    nn.init.orthogonal_(layer.weight, generator=generator)
+                else:
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                if layer.bias is not None:
+                    nn.init.trunc_normal_(
+                        layer.bias, std=0.001, a=-0.002, b=0.002, generator=generator
+                    )
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the training loss of a batch.
@@ -34,27 +92,33 @@ class Model(nn.Module):
         ----------
         image : (B, C, H, W) float32
         mask : (B, H, W) int64
-            Class ids, of one grader per image; pixels of `segmentation.IGNORE` have no part.
+            Class ids, of one grader per image; pixels of `segmentation.IGNORE` do not count.
         beta
-            Weight of the KL term; models without one take no notice of it.
+            Weight of the KL term; a model without one ignores it.
         generator
             On the CPU, whatever the model's device, so that all devices draw the same numbers
-            (but for noise as large as a feature map, see `noise.on_device`).
+            (except noise as large as a feature map, see `noise.on_device`).
         """
         raise NotImplementedError
 
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
-        """Return n hypotheses for each image (B, C, H, W).
+        """Return n hypotheses for each image.
 
-        `generators` holds one generator per image, on the CPU: what is drawn for an image does
-        not depend on the images beside it.
+        Parameters
+        ----------
+        image : (B, C, H, W) float32
+        n
+            Samples per image.
+        generators
+            One per image, on the CPU: the samples of an image do not depend on the other images
+            of the batch.
         """
         raise NotImplementedError
 
     def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor | None:
-        """Return what the posterior's mean makes of masks: (B, G, H, W) uint8, as class ids.
+        """Return the segmentation at the posterior's mean of each mask: (B, G, H, W) uint8.
 
-        None for a model that does not say.
+        None if the model does not offer this.
 
         Parameters
         ----------

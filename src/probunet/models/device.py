@@ -1,4 +1,4 @@
-"""Where a model runs, and in which precision."""
+"""The device that a model runs on, and its precision."""
 
 import torch
 
@@ -6,14 +6,19 @@ from probunet.errors import ProbunetError
 
 
 def choose_device(name: str, threads: int | None = None) -> torch.device:
-    """Return the device of this name; `auto` takes an accelerator where there is one.
+    """Return the device of this name, and set the number of CPU threads.
 
-    `threads` is how many CPU threads torch may use.
+    Parameters
+    ----------
+    name
+        "cpu", "cuda", "cuda:1" ...; "auto" is "cuda" if there is a GPU, else "cpu".
+    threads
+        CPU threads that torch may use; torch's own choice if None.
 
     Raises
     ------
     ProbunetError
-        If the device is unknown or not there.
+        If the device is unknown or this machine does not have it.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -31,10 +36,15 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context for a model's forward pass while it is trained.
+    """Return the context for a model's forward pass in training.
 
-    precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the hardware multiplies
-    matrices of it (a recent GPU, a CPU with AMX) and float32 elsewhere.
+    Parameters
+    ----------
+    device
+        The model's device.
+    precision
+        "float32", "bfloat16", or "auto": bfloat16 if the hardware multiplies bfloat16 matrices (a
+        recent GPU, a CPU with AMX), else float32.
     """
     wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

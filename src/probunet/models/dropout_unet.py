@@ -1,10 +1,11 @@
-"""The Dropout U-Net: a U-Net whose dropout stays on while it samples (Monte-Carlo dropout).
+"""The Dropout U-Net: a U-Net that also uses dropout when it samples (Monte-Carlo dropout).
 
 From Kohl et al. 2018 (section 4, after Kendall et al. 2017, Bayesian SegNet): dropout with p = 0.5
 on the incoming layers of the three inner-most encoder and decoder blocks, in training and in
 sampling.
-Chosen: single values are dropped, not channels; those that stay are divided by 1 - p; the image
-itself is never dropped, however few scales there are; one 1x1 convolution gives the logits.
+Chosen: single values are dropped, not channels; kept values are divided by 1 - p; the image itself
+is never dropped, even with few scales; one 1x1 convolution gives the logits.
+`loss` and `draw` pass the kept values explicitly: `train()` and `eval()` do not switch the dropout.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,45 +14,31 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.noise import on_device
 from probunet.models.segmentation import Logits, cross_entropy, most_likely
-from probunet.models.unet import UNet, initialise, upsample
+from probunet.models.unet import UNet, upsample
 
 
 class DropoutUNet(Model):
-    """U-Net with dropout ahead of its inner blocks.
+    """U-Net with dropout before its inner blocks.
 
     Parameters
     ----------
     probability
-        p, of a value being dropped.
+        p, the probability that a value is dropped.
     blocks
-        How many blocks of the encoder, and how many of the decoder, counted from the inside.
-
-    The others are those of `ProbabilisticUNet`.
+        Inner-most blocks of the encoder, and of the decoder, that have dropout.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        *,
-        channels: Sequence[int],
-        convolutions: int,
-        initialisation: str,
-        probability: float,
-        blocks: int,
-        generator: Generator,
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, probability: float, blocks: int) -> None:
         super().__init__()
-        self.channels, self.probability = tuple(channels), probability
-        self.first_encoder = max(1, len(channels) - blocks)  # the outermost scales with dropout
-        self.first_decoder = max(0, len(channels) - 1 - blocks)
-        self.unet = UNet(in_channels, channels, convolutions)
-        self.logits = Logits(channels[0], classes)
-        initialise(self, initialisation, generator)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.channels, self.probability = architecture.channels, probability
+        # the outermost scales with dropout
+        self.first_encoder = max(1, len(self.channels) - blocks)
+        self.first_decoder = max(0, len(self.channels) - 1 - blocks)
+        self.unet = UNet(architecture)
+        self.logits = Logits(self.channels[0], architecture.classes)
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the cross-entropy under dropout; beta has no effect."""
@@ -59,22 +46,21 @@ class DropoutUNet(Model):
         kept = [
             _keep((len(image), *shape), self.probability, there) for shape in self._inputs(image)
         ]
-        reconstruction = cross_entropy(self(image, kept), mask).mean()
-        return Loss(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+        return Loss.without_kl(cross_entropy(self(image, kept), mask).mean())
 
     def forward(self, image: Tensor, kept: Sequence[Tensor]) -> Tensor:
-        """Return logits (B, classes, H, W); `kept` holds a tensor for each block of `_inputs`."""
+        """Return logits (B, classes, H, W); `kept` is a tensor for each entry of `_inputs`."""
         return self.inner(self.outer(image), kept)
 
     def outer(self, image: Tensor) -> list[Tensor]:
-        """Return the features of the encoder's scales ahead of all dropout."""
+        """Return the features of the encoder's scales before the first dropout."""
         features = [self.unet.encoder.scales[0](image.clone(memory_format=torch.channels_last))]
         for block in self.unet.encoder.scales[1 : self.first_encoder]:
             features.append(block(F.avg_pool2d(features[-1], 2)))
         return features
 
     def inner(self, outer: list[Tensor], kept: Sequence[Tensor] | None) -> Tensor:
-        """Return logits from what `outer` gave; without dropout if `kept` is None."""
+        """Return logits from the features of `outer`; without dropout if `kept` is None."""
         drop = self._dropping(kept)
         features = list(outer)
         for block in self.unet.encoder.scales[self.first_encoder :]:
@@ -88,7 +74,7 @@ class DropoutUNet(Model):
 
     @torch.no_grad()
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
-        """Return n segmentations under dropout, and one without."""
+        """Return n segmentations with dropout, and one without."""
         outer = self.outer(image)
         there = [on_device(generator, image.device) for generator in generators]
         samples = []
@@ -101,7 +87,7 @@ class DropoutUNet(Model):
         return Hypotheses(torch.stack(samples), most_likely(self.inner(outer, None)))
 
     def _inputs(self, image: Tensor) -> list[tuple[int, int, int]]:
-        """Return channels, height and width of each dropped input, in the order of their use."""
+        """Return channels, height and width of each input with dropout, in the order of use."""
         height, width = image.shape[-2:]
         last = len(self.channels) - 1
         encoder = [(s, self.channels[s - 1]) for s in range(self.first_encoder, last + 1)]
@@ -112,7 +98,7 @@ class DropoutUNet(Model):
         return [(channels, height >> s, width >> s) for s, channels in encoder + decoder]
 
     def _dropping(self, kept: Sequence[Tensor] | None) -> Callable[[Tensor], Tensor]:
-        """Return a function that drops each next input."""
+        """Return a function that applies the next tensor of `kept` to its argument."""
         if kept is None:
             return lambda x: x
         following = iter(kept)
@@ -120,7 +106,7 @@ class DropoutUNet(Model):
 
 
 def _keep(shape: tuple[int, int, int, int], probability: float, generator: Generator) -> Tensor:
-    """Return which values stay, (B, C, H, W) bool, channels last in memory."""
+    """Return which values are kept, (B, C, H, W) bool, channels last in memory."""
     batch, channels, height, width = shape
     keep = torch.empty(batch, height, width, channels, dtype=torch.bool, device=generator.device)
     return keep.bernoulli_(1 - probability, generator=generator).movedim(-1, 1)

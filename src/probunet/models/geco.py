@@ -1,11 +1,11 @@
-"""GECO: as little KL as goes with a reconstruction that is good enough.
+"""GECO: minimise the KL under the constraint that the reconstruction is good enough.
 
     min over weights, max over lambda:  lambda (C - kappa K) + beta KL
 
-C is the cross-entropy of K hard pixels, and kappa what each of them may cost at the most: the
-multiplier lambda grows for as long as they cost more, and shrinks when they cost less (Rezende and
-Viola 2018, "Taming VAEs", algorithm 1). Hard pixels are drawn, a pixel's chance being in proportion
-to its cross-entropy (Kohl et al. 2019, appendix; Gumbel's trick).
+C is the cross-entropy of K hard pixels, and kappa the largest mean cross-entropy allowed. The
+multiplier lambda grows while the mean is larger than kappa, and shrinks while it is smaller
+(Rezende and Viola 2018, "Taming VAEs", algorithm 1). Hard pixels are drawn with a probability
+proportional to their cross-entropy (Kohl et al. 2019, appendix; Gumbel's trick).
 """
 
 import math
@@ -18,16 +18,16 @@ from probunet.models.noise import on_device
 
 
 class Geco(nn.Module):
-    """The constrained reconstruction; it keeps the multiplier and a moving average between steps.
+    """The constrained reconstruction; its state is the multiplier and a moving average.
 
     Parameters
     ----------
     kappa
-        Cross-entropy that a hard pixel may have on average, nats.
+        Mean cross-entropy of a hard pixel that is allowed, nats.
     hard
-        Share of a batch's pixels that are drawn as hard ones.
+        Share of a batch's pixels that are drawn as hard pixels.
     decay
-        Of the moving average of C - kappa K, by which lambda is moved.
+        Decay of the moving average of C - kappa K, which drives lambda.
     """
 
     average: Tensor
@@ -35,8 +35,8 @@ class Geco(nn.Module):
     def __init__(self, kappa: float, hard: float, decay: float) -> None:
         super().__init__()
         self.kappa, self.hard, self.decay = kappa, hard, decay
-        self.register_buffer("average", torch.tensor(math.nan))  # until there is one
-        # as in the release, the multiplier is softplus(root)^2, and 1 at the start
+        self.register_buffer("average", torch.tensor(math.nan))  # NaN before the first batch
+        # the multiplier is softplus(root)^2, as in the release; it starts at 1
         self.root = nn.Parameter(torch.tensor(math.log(math.expm1(1.0))))
 
     @property
@@ -45,14 +45,14 @@ class Geco(nn.Module):
         return F.softplus(self.root).square()
 
     def forward(self, cross_entropy: Tensor, counted: Tensor, generator: Generator) -> Tensor:
-        """Return lambda (C - kappa K) per image, whose gradient lets lambda ascend.
+        """Return lambda (C - kappa K) per image; its gradient makes gradient descent raise lambda.
 
-        Its value is that of the moving average, its gradient that of this batch.
+        The value is that of the moving average, the gradient that of this batch.
 
         Parameters
         ----------
         cross_entropy : (B, pixels) float32
-            Of each pixel, 0 where it is ignored.
+            Of each pixel, nats; 0 where the pixel is ignored.
         counted : (B, pixels) bool
             Pixels that are not ignored.
         """
@@ -73,11 +73,15 @@ class Geco(nn.Module):
 
 
 def hard_pixels(cross_entropy: Tensor, share: float, generator: Generator) -> Tensor:
-    """Return this share of all pixels, one at least, drawn without replacement: indices, flat.
+    """Return the flat indices of this share of all pixels, at least one.
 
-    Each draw takes a pixel with a probability in proportion to its cross-entropy.
+    They are drawn without replacement, with a probability proportional to the cross-entropy.
+
+    Parameters
+    ----------
+    cross_entropy : (B, pixels) float32
     """
     each = cross_entropy.detach().flatten()
     noise = torch.empty_like(each).exponential_(generator=on_device(generator, each.device))
-    # the largest of log(p) - log(exponential noise) are such a draw (Gumbel's trick)
+    # the largest values of log(p) - log(exponential noise) are such a draw (Gumbel's trick)
     return (each.log() - noise.log()).topk(max(1, int(share * len(each)))).indices

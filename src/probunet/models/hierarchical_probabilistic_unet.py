@@ -4,43 +4,46 @@
 
     KL = sum_i KL(q(z_i | z_<i, x, y) || p(z_i | z_<i, x)),   z ~ q
 
-On its way up, the decoder meets a latent map z_i of one channel at each of the coarsest scales: its
-features give the map's distribution, and a sample of it joins the features. Prior and posterior
-are two such U-Nets; in training the posterior's samples go into the prior's decoder.
+At each of the coarsest scales the decoder has a latent map z_i of one channel: the features give
+the distribution of the map, and a sample of it is concatenated with the features. The prior and the
+posterior are two such U-Nets; in training the posterior's samples go into the prior's decoder.
 
 From Kohl et al. 2019 ("A Hierarchical Probabilistic U-Net for Modeling Multi-Scale Ambiguities",
-arXiv 1905.13077): the hierarchy, one channel a map, 4 latent scales, pre-activated residual
+arXiv 1905.13077): the hierarchy, one channel per map, 4 latent scales, pre-activated residual
 blocks; and both of its losses, the evidence lower bound and GECO (see `geco`) with kappa = 0.05 on
 2 % of the pixels and a decay of 0.99, as in the release.
-Chosen: beta weights the KL in both, as everywhere here; under GECO its multiplier makes up for it
-in the long run. One residual block of `convolutions` 3x3 convolutions a scale (the release has 3);
-channels are the other models' unless set, the release's being 24, 48, 96 and five times 192. What
-adds to a block's input, and the latent maps' heads, start ten times smaller than drawn: otherwise
-features grow from block to block, and with He's weights the KL starts beyond 1e17.
+Chosen: beta weights the KL in both losses, as in all models; under GECO the multiplier compensates
+for it over time. Each scale has one residual block of `convolutions` 3x3 convolutions (the release
+has 3 blocks). Channels are those of the other models unless set; the release has 24, 48, 96 and
+five times 192. The last convolution of each residual block and the heads of the latent maps start
+with a tenth of the drawn weights: otherwise features grow from block to block, and with He's
+weights the KL is above 1e17 at the start.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from probunet.cityscapes import IGNORE
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.flips import IGNORE
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.geco import Geco
 from probunet.models.latent import Gaussian, bounded, kl_divergence
 from probunet.models.segmentation import Logits, as_input, cross_entropy_map, most_likely
-from probunet.models.unet import initialise, upsample
+from probunet.models.unet import upsample
 
-SMALL = 0.1  # of what `initialise` draws
+SMALL = 0.1  # times the weights that `Model.initialise` draws
 Choose = Callable[[int, Gaussian], Tensor]  # the latent map of a scale, given its distribution
 
 
 class Decoded(NamedTuple):
-    """What a decoder comes to."""
+    """The result of a decoder."""
 
-    features: Tensor  # of the finest scale that it reaches
+    features: Tensor  # of the finest scale that it has
     maps: list[Tensor]  # z_i, (B, 1, h_i, w_i), coarsest first
     distributions: list[Gaussian]  # of the maps, each (B, 1, h_i, w_i)
 
@@ -51,49 +54,56 @@ class HierarchicalProbabilisticUNet(Model):
     Parameters
     ----------
     latent_scales
-        Scales with a latent map, from the coarsest; if there are fewer scales, all of them.
+        Scales with a latent map, counted from the coarsest; at most all scales.
     objective
         "geco", or "elbo": the evidence lower bound.
     kappa, hard, decay
-        Of GECO, see `Geco`.
-
-    The others are those of `ProbabilisticUNet`.
+        Parameters of `Geco`; not used with "elbo".
     """
 
     def __init__(
         self,
-        in_channels: int,
-        classes: int,
+        architecture: Architecture,
         *,
-        channels: Sequence[int],
-        convolutions: int,
-        initialisation: str,
         latent_scales: int,
         objective: str,
         kappa: float,
         hard: float,
         decay: float,
-        generator: Generator,
     ) -> None:
         super().__init__()
+        channels, classes = architecture.channels, architecture.classes
         self.geco = Geco(kappa, hard, decay) if objective == "geco" else None
         self.classes, self.scales = classes, len(channels)
         self.latent_scales = min(latent_scales, self.scales)
         finest = self.scales - self.latent_scales
-        self.prior = LatentUNet(in_channels, channels, convolutions, self.latent_scales, 0)
+        self.prior = LatentUNet(architecture, self.latent_scales, finest=0)
         self.posterior = LatentUNet(
-            in_channels + classes, channels, convolutions, self.latent_scales, finest
+            replace(architecture, in_channels=architecture.in_channels + classes),
+            self.latent_scales,
+            finest,
         )
         self.logits = Logits(channels[0] + (finest == 0), classes)
-        initialise(self, initialisation, generator)
-        _start_small(self)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def initialise(self, how: str, generator: Generator) -> None:
+        """Draw all weights; multiply those of each block's last layer and the heads by `SMALL`."""
+        super().initialise(how, generator)
+        small: list[nn.Module] = []
+        for part in self.modules():
+            if isinstance(part, ResidualBlock):
+                small.append(part.convolutions[-1])
+            elif isinstance(part, LatentUNet):
+                small.extend(part.heads)
+        for layer in small:
+            for weight in layer.parameters():
+                weight.mul_(SMALL)
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the objective, reduced as in `ProbabilisticUNet.loss`.
 
         The KL is summed over scales and over the pixels of each map. `reconstruction` is the
-        cross-entropy of all pixels, whatever the objective makes of it.
+        cross-entropy of all pixels under both objectives.
         """
         noise = self._noise(len(image), image, generator)
         cross_entropy, kl = self(image, mask, noise)
@@ -104,7 +114,7 @@ class HierarchicalProbabilisticUNet(Model):
         return Loss(constrained + beta * kl, reconstruction.detach(), kl)
 
     def forward(self, image: Tensor, mask: Tensor, noise: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return each pixel's cross-entropy (B, H * W), and KL, averaged over the batch.
+        """Return the cross-entropy of each pixel (B, H * W) and the KL, mean over the batch.
 
         The latent maps are z_i = mean + sigma * noise_i of the posterior.
         """
@@ -131,7 +141,7 @@ class HierarchicalProbabilisticUNet(Model):
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return n samples of the prior, and the segmentation at its mean on every scale.
 
-        The prior has no single mean vector to return: its maps depend on those of coarser scales.
+        There is no mean vector of the prior: its maps depend on those of coarser scales.
         """
         features = self.prior.encode(image)
         drawn = [self._noise(n, image, generator) for generator in generators]
@@ -164,22 +174,16 @@ class LatentUNet(nn.Module):
     Its decoder ends at the scale `finest`, 0 being full resolution.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: Sequence[int],
-        convolutions: int,
-        latent_scales: int,
-        finest: int,
-    ) -> None:
+    def __init__(self, architecture: Architecture, latent_scales: int, finest: int) -> None:
         super().__init__()
+        channels, convolutions = architecture.channels, architecture.convolutions
         last = len(channels) - 1
         with_map = [last - scale < latent_scales for scale in range(last + 1)]
         self.encoder = nn.ModuleList(
             ResidualBlock(before, after, convolutions)
-            for before, after in zip((in_channels, *channels[:-1]), channels, strict=True)
+            for before, after in pairwise((architecture.in_channels, *channels))
         )
-        # coarsest first, as they are used
+        # coarsest first, in the order of use
         self.decoder = nn.ModuleList(
             ResidualBlock(
                 channels[scale] + channels[scale + 1] + with_map[scale + 1],
@@ -202,7 +206,7 @@ class LatentUNet(nn.Module):
         return features
 
     def decode(self, features: list[Tensor], choose: Choose) -> Decoded:
-        """Return what comes of the encoder's features when `choose` gives each latent map."""
+        """Return the result for the encoder's features, with latent maps from `choose`."""
         x, skips = features[-1], iter(features[-2::-1])
         maps, distributions = [], []
         for i in range(max(len(self.heads), len(self.decoder) + 1)):
@@ -237,19 +241,6 @@ class ResidualBlock(nn.Module):
         return skipped + residual
 
 
-@torch.no_grad()
-def _start_small(module: nn.Module) -> None:
-    """Make the weights smaller that add to a block's input or give a map's distribution."""
-    small: list[nn.Module] = []
-    for part in module.modules():
-        if isinstance(part, ResidualBlock):
-            small.append(part.convolutions[-1])
-        elif isinstance(part, LatentUNet):
-            small.extend(part.heads)
-    for layer in small:
-        for weight in layer.parameters():
-            weight.mul_(SMALL)
-
-
 def _flat(gaussian: Gaussian) -> Gaussian:
+    """Return the distribution with its maps (B, 1, h, w) as vectors (B, h * w)."""
     return Gaussian(gaussian.mean.flatten(1), gaussian.log_sigma.flatten(1))

@@ -1,46 +1,43 @@
-"""The Image2Image VAE: a U-Net that is given z beside the image, under a fixed prior.
+"""The Image2Image VAE: a U-Net whose input is the image and z, with a fixed prior.
 
-    z ~ N(0, I) whatever the image is;   y = U-Net(concat(x, z))
+    z ~ N(0, I) for every image;   y = U-Net(concat(x, z))
 
 From Kohl et al. 2018 (section 4, after Zhu et al. 2017): the prior does not depend on the image,
-the posterior sees the segmentation alone, and z is broadcast into the U-Net's input. The whole
+the posterior sees only the segmentation, and z is broadcast into the U-Net's input. The whole
 U-Net runs once for every sample.
 Chosen: 3 latent dimensions, which a fork of the authors' code names in a comment (together with
-beta = 10); the posterior's net and the loss are those of the Probabilistic U-Net.
+beta = 10); the posterior's network and the loss are those of the Probabilistic U-Net.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
+from probunet.models.noise import normal_per_image
 from probunet.models.segmentation import Logits, as_input, cross_entropy, most_likely
-from probunet.models.unet import UNet, initialise
+from probunet.models.unet import UNet
 
 
 class Image2ImageVAE(Model):
-    """U-Net over image and z, and posterior; parameters as in `ProbabilisticUNet`."""
+    """U-Net over image and z, and posterior.
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        *,
-        channels: Sequence[int],
-        convolutions: int,
-        latent_dim: int,
-        initialisation: str,
-        generator: Generator,
-    ) -> None:
+    Parameters
+    ----------
+    latent_dim
+        Dimensions of the latent space.
+    """
+
+    def __init__(self, architecture: Architecture, *, latent_dim: int) -> None:
         super().__init__()
+        in_channels, classes = architecture.in_channels, architecture.classes
         self.classes, self.latent_dim = classes, latent_dim
-        self.unet = UNet(in_channels + latent_dim, channels, convolutions)
-        self.logits = Logits(channels[0], classes)
-        self.posterior = AxisAlignedGaussian(classes, channels, convolutions, latent_dim)
-        initialise(self, initialisation, generator)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet = UNet(replace(architecture, in_channels=in_channels + latent_dim))
+        self.logits = Logits(architecture.channels[0], classes)
+        self.posterior = AxisAlignedGaussian(replace(architecture, in_channels=classes), latent_dim)
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the negative evidence lower bound, reduced as in `ProbabilisticUNet.loss`."""
@@ -64,8 +61,7 @@ class Image2ImageVAE(Model):
     @torch.no_grad()
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return the segmentations at n samples of N(0, I), and at z = 0."""
-        noise = [torch.randn(n, self.latent_dim, generator=one) for one in generators]
-        z = torch.stack(noise, dim=1).to(image.device)  # (n, B, latent_dim)
+        z = normal_per_image(n, self.latent_dim, generators, image.device)
         prior = _standard(z[0])
         return Hypotheses(
             samples=torch.stack([most_likely(self.decode(image, one)) for one in z]),

@@ -1,11 +1,11 @@
 """Distributions over the latent space: prior and posterior (Kohl et al. 2018, section 2)."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from probunet.models.base import Architecture
 from probunet.models.unet import Encoder
 
 LOG_SIGMA_BOUND = 10.0
@@ -23,17 +23,15 @@ class Gaussian(NamedTuple):
 
 
 class AxisAlignedGaussian(nn.Module):
-    """The prior's or the posterior's net: contracting path, spatial mean, 1x1 convolution."""
+    """The network of a prior or a posterior: contracting path, spatial mean, 1x1 convolution."""
 
-    def __init__(
-        self, in_channels: int, channels: Sequence[int], convolutions: int, latent_dim: int
-    ) -> None:
+    def __init__(self, architecture: Architecture, latent_dim: int) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, channels, convolutions)
-        self.head = nn.Conv2d(channels[-1], 2 * latent_dim, 1)
+        self.encoder = Encoder(architecture)
+        self.head = nn.Conv2d(architecture.channels[-1], 2 * latent_dim, 1)
 
     def forward(self, image: Tensor) -> Gaussian:
-        """Return the distribution that each image (B, in_channels, H, W) gives."""
+        """Return the distribution for each image (B, in_channels, H, W)."""
         mean_feature = self.encoder(image)[-1].mean(dim=(2, 3), keepdim=True, dtype=torch.float32)
         with torch.autocast(image.device.type, enabled=False):
             mean, log_sigma = self.head(mean_feature)[..., 0, 0].chunk(2, dim=1)
@@ -41,9 +39,9 @@ class AxisAlignedGaussian(nn.Module):
 
 
 def bounded(log_sigma: Tensor) -> Tensor:
-    """Return log sigma, bounded smoothly to (-10, 10); near zero the bound changes nothing.
+    """Return log sigma, limited smoothly to (-10, 10); values near zero hardly change.
 
-    Neither sigma nor the KL overflows float32 then.
+    The limit keeps sigma and the KL from overflowing float32.
     """
     return LOG_SIGMA_BOUND * torch.tanh(log_sigma / LOG_SIGMA_BOUND)
 

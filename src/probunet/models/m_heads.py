@@ -1,4 +1,4 @@
-"""M-Heads: a U-Net with m outputs, trained so that the best of them counts.
+"""M-Heads: a U-Net with m outputs, trained mainly by the best of them.
 
     L = (1 - e) min_j CE_j + e / (m - 1) sum_{j != best} CE_j
 
@@ -6,8 +6,9 @@ CE_j is the cross-entropy of head j, summed over pixels; the best head is chosen
 
 From Kohl et al. 2018 (section 4): a baseline whose heads branch off after the last layer, trained
 by the multi-choice (oracle) loss. From Rupprecht et al. 2017 ("Learning in an uncertain world"):
-the small share e of the other heads, without which a head that never wins never learns.
-Chosen: 1x1 convolutions as heads; m = 16, the most samples that are scored; e = 0.05, Rupprecht's.
+the small share e of the other heads; without it, a head that is never the best never learns.
+Chosen: 1x1 convolutions as heads; m = 16, the largest number of scored samples; e = 0.05, as in
+Rupprecht et al.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.segmentation import Logits, cross_entropy, most_likely
-from probunet.models.unet import UNet, initialise
+from probunet.models.unet import UNet
 
 
 class MHeads(Model):
@@ -26,41 +27,25 @@ class MHeads(Model):
     Parameters
     ----------
     heads
-        m, how many different hypotheses there are.
+        m, the number of different hypotheses.
     others
-        e, the share of the loss that the heads have together that are not the best.
-
-    The others are those of `ProbabilisticUNet`.
+        e, the share of the loss that all heads except the best have together.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        *,
-        channels: Sequence[int],
-        convolutions: int,
-        initialisation: str,
-        heads: int,
-        others: float,
-        generator: Generator,
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, heads: int, others: float) -> None:
         super().__init__()
-        self.classes, self.heads, self.others = classes, heads, others
-        self.unet = UNet(in_channels, channels, convolutions)
-        self.logits = Logits(channels[0], heads * classes)
-        initialise(self, initialisation, generator)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classes, self.heads, self.others = architecture.classes, heads, others
+        self.unet = UNet(architecture)
+        self.logits = Logits(architecture.channels[0], heads * architecture.classes)
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
-        """Return the multi-choice loss; beta has no effect, and nothing is drawn."""
+        """Return the multi-choice loss; beta and generator have no effect."""
         by_head = torch.stack([cross_entropy(one, mask) for one in self(image).unbind(1)])
         best = by_head.min(dim=0).values
         if self.heads > 1:
             rest = (by_head.sum(dim=0) - best) / (self.heads - 1)
             best = (1 - self.others) * best + self.others * rest
-        reconstruction = best.mean()
-        return Loss(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+        return Loss.without_kl(best.mean())
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, heads, classes, H, W) of images (B, in_channels, H, W)."""
@@ -69,11 +54,11 @@ class MHeads(Model):
 
     @torch.no_grad()
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
-        """Return n heads' segmentations, in an order that is drawn for each image.
+        """Return the segmentations of n heads, in an order that is drawn for each image.
 
-        The first m are all the heads, once each, so that fewer samples are an unbiased choice of
-        them. Beyond m the heads come again, in another order: n > m adds no new hypotheses.
-        The deterministic segmentation is that of the heads' mean probability.
+        The first m samples are all heads, each once, so that fewer samples are an unbiased choice
+        of them. After m samples the heads repeat in another order: n > m adds no new hypotheses.
+        The deterministic segmentation is that of the mean probability over all heads.
         """
         logits = self(image)
         by_head = most_likely(logits, dim=2)  # (B, heads, H, W)

@@ -1,14 +1,25 @@
-"""Noise as large as a feature map, drawn where the model is."""
+"""Noise that does not depend on the device or on the other images of a batch."""
+
+from collections.abc import Sequence
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
+
+
+def normal_per_image(
+    n: int, size: int, generators: Sequence[Generator], device: torch.device
+) -> Tensor:
+    """Return standard normal noise (n, B, size), each image's drawn by its generator on the CPU."""
+    noise = [torch.randn(n, size, generator=generator) for generator in generators]
+    return torch.stack(noise, dim=1).to(device)
 
 
 def on_device(generator: Generator, device: torch.device) -> Generator:
     """Return a generator on the device, seeded with the next number of this one on the CPU.
 
-    Millions of numbers per image would take longer to draw on the CPU and to copy than the model
-    takes. The price: they are the same on equal kinds of device only.
+    It is for noise as large as a feature map: drawing millions of numbers per image on the CPU and
+    copying them would take longer than the model itself. The price is that these numbers are the
+    same only on devices of the same kind.
     """
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
     return Generator(device).manual_seed(seed)

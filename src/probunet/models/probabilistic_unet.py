@@ -3,20 +3,22 @@
     p(y | x) = integral of p(y | x, z) p(z | x) dz,   z ~ N(mu(x), diag sigma(x)^2)
 
 A hypothesis is f_comb(f(x), z): features f(x) of the U-Net and a sample z of the prior, joined by
-1x1 convolutions. For several hypotheses only f_comb runs again.
+1x1 convolutions. Only f_comb runs again for each further hypothesis.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
+from probunet.models.noise import normal_per_image
 from probunet.models.segmentation import as_input, most_likely, pixelwise_cross_entropy
-from probunet.models.unet import UNet, initialise
+from probunet.models.unet import UNet
 
 
 class Condition(NamedTuple):
@@ -31,49 +33,30 @@ class ProbabilisticUNet(Model):
 
     Parameters
     ----------
-    in_channels, classes
-        Channels of the image; classes of the segmentation.
-    channels, convolutions
-        Channels per scale from full resolution down; 3x3 convolutions per scale.
     latent_dim
         N, dimensions of the latent space.
     head_convolutions
-        1x1 convolutions of f_comb ahead of the one that gives the logits.
-    initialisation
-        "orthogonal" or "he".
-    generator
-        Draws the initial weights, on the CPU.
+        1x1 convolutions of f_comb before the one that gives the logits.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        *,
-        channels: Sequence[int],
-        convolutions: int,
-        latent_dim: int,
-        head_convolutions: int,
-        initialisation: str,
-        generator: Generator,
+        self, architecture: Architecture, *, latent_dim: int, head_convolutions: int
     ) -> None:
         super().__init__()
-        self.classes = classes
-        self.latent_dim = latent_dim
-        self.unet = UNet(in_channels, channels, convolutions)
-        self.prior = AxisAlignedGaussian(in_channels, channels, convolutions, latent_dim)
+        in_channels, classes = architecture.in_channels, architecture.classes
+        self.classes, self.latent_dim = classes, latent_dim
+        self.unet = UNet(architecture)
+        self.prior = AxisAlignedGaussian(architecture, latent_dim)
         self.posterior = AxisAlignedGaussian(
-            in_channels + classes, channels, convolutions, latent_dim
+            replace(architecture, in_channels=in_channels + classes), latent_dim
         )
-        self.f_comb = FComb(channels[0], latent_dim, head_convolutions, classes)
-        initialise(self, initialisation, generator)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.f_comb = FComb(architecture.channels[0], latent_dim, head_convolutions, classes)
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the negative evidence lower bound; see `Model.loss`.
 
-        Cross-entropy is summed over pixels, the KL over latent dimensions, and both are averaged
-        over the batch: that is what gives beta its meaning.
+        The cross-entropy is summed over pixels and the KL over latent dimensions; both are
+        averaged over the batch. The value of beta refers to these sums.
         """
         noise = torch.randn(len(image), self.latent_dim, generator=generator)
         reconstruction, kl = self(image, mask, noise.to(image.device))
@@ -96,7 +79,7 @@ class ProbabilisticUNet(Model):
 
     @torch.no_grad()
     def condition(self, image: Tensor) -> Condition:
-        """Return what is computed once for images (B, C, H, W), however many samples follow."""
+        """Return what all hypotheses of images (B, C, H, W) share."""
         return Condition(self.f_comb.mix_features(self.unet(image)), self.prior(image))
 
     @torch.no_grad()
@@ -107,8 +90,8 @@ class ProbabilisticUNet(Model):
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return n samples of the prior and the segmentation at its mean; see `Model.draw`."""
         condition = self.condition(image)
-        noise = [torch.randn(n, self.latent_dim, generator=one) for one in generators]
-        z = condition.prior.at(torch.stack(noise, dim=1).to(image.device))  # (n, B, latent_dim)
+        noise = normal_per_image(n, self.latent_dim, generators, image.device)
+        z = condition.prior.at(noise)  # (n, B, latent_dim)
         return Hypotheses(
             samples=torch.stack([self.segment(condition, one) for one in z]),
             deterministic=self.segment(condition, condition.prior.mean),
@@ -125,15 +108,15 @@ class ProbabilisticUNet(Model):
 
 
 class FComb(nn.Module):
-    """Joins features and latent sample; 1x1 convolutions with ReLU, then one to the logits.
+    """Joins features and a latent sample: 1x1 convolutions with ReLU, then one to the logits.
 
     The first convolution acts on concat(f, z broadcast over the image). It is linear, hence
     W concat(f, z) + b = (W_f f + b) + W_z z: the first term is computed once per image, the second
     is a few numbers per sample, and nothing is tiled or concatenated.
 
-    With channels last, a 1x1 convolution is one matrix product over all pixels, and is written
-    as such. All of it stays in float32 under autocast: it is a small part of the work, and nearly
-    all of what bfloat16 would add to the loss's error (measured: 3e-4 relative against 1e-5).
+    With channels last, a 1x1 convolution is one matrix product over all pixels, and the code uses
+    that. All of it stays in float32 under autocast: it is a small part of the work, but bfloat16
+    here would cause most of the loss's error (measured: 3e-4 relative instead of 1e-5).
     """
 
     def __init__(
@@ -164,6 +147,6 @@ class FComb(nn.Module):
 
 
 def _pixelwise(layer: nn.Module, x: Tensor) -> Tensor:
-    """Return what a 1x1 convolution gives, channels being x's last axis."""
+    """Return the 1x1 convolution of x, (..., channels)."""
     assert isinstance(layer, nn.Conv2d)
     return F.linear(x, layer.weight[..., 0, 0], layer.bias)

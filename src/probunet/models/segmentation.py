@@ -1,16 +1,16 @@
-"""Logits as a likelihood and as class ids; class ids as a network's input."""
+"""Convert logits to a likelihood and to class ids, and class ids to a network's input."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from probunet.cityscapes import IGNORE
+from probunet.flips import IGNORE
 
 
 class Logits(nn.Conv2d):
     """The 1x1 convolution from features to logits; stays in float32 under autocast.
 
-    It is a small part of the work, and nearly all of what bfloat16 would add to the loss's error.
+    It is a small part of the work, but bfloat16 here would cause most of the loss's error.
     """
 
     def __init__(self, features: int, outputs: int) -> None:
@@ -29,13 +29,13 @@ def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     ----------
     logits : (B, classes, H, W) float32
     mask : (B, H, W) int64
-        Class ids; pixels of `IGNORE` have no part.
+        Class ids; pixels of `IGNORE` do not count.
     """
     return cross_entropy_map(logits, mask).sum(dim=1)
 
 
 def cross_entropy_map(logits: Tensor, mask: Tensor) -> Tensor:
-    """Return the cross-entropy of each pixel, (B, H * W) float32; as `cross_entropy` otherwise."""
+    """Return the cross-entropy of each pixel, (B, H * W) float32; see `cross_entropy`."""
     pixels = logits.movedim(1, -1).flatten(0, 2)  # a view: channels come last in memory
     return pixelwise_cross_entropy(pixels, mask.flatten()).view(len(mask), -1)
 
@@ -46,16 +46,16 @@ def pixelwise_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
-    """Return the class id of the greatest logit along `dim`, uint8; of equal ones the lowest."""
-    if logits.shape[dim] == 2:  # the same as argmax, ties included, in a fraction of its time
+    """Return the class id of the largest logit along `dim`, uint8; the lowest id in a tie."""
+    if logits.shape[dim] == 2:  # equal to argmax, also in a tie, and much faster
         return (logits.select(dim, 1) > logits.select(dim, 0)).to(torch.uint8)
     return logits.argmax(dim=dim).to(torch.uint8)
 
 
 def as_input(mask: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Return class ids (B, H, W) as a posterior sees them: one-hot - 0.5, (B, classes, H, W).
+    """Return class ids (B, H, W) as the input of a posterior: one-hot - 0.5, (B, classes, H, W).
 
-    A pixel of `IGNORE` is of no class: -0.5 in each.
+    A pixel of `IGNORE` has no class: -0.5 in every channel.
     """
     one_hot = mask[..., None] == torch.arange(classes, device=mask.device)
     return one_hot.to(dtype).movedim(-1, 1) - 0.5

@@ -4,15 +4,16 @@
 
     L = -log 1/S sum_s p(y | eta_s) = log S - logsumexp_s(-CE_s)
 
-CE_s is the cross-entropy of the s-th sample of the logits, summed over pixels: the average runs
-over whole segmentations, which is what lets pixels vary together.
+CE_s is the cross-entropy of the s-th sample of the logits, summed over pixels. The average is over
+whole segmentations, so that pixels can vary together.
 
 From Monteiro et al. 2020 ("Stochastic Segmentation Networks", arXiv 2006.06015): the distribution,
-rank 10, the Monte-Carlo loss with 20 samples, mean and D and P each a 1x1 convolution of a
-network's features.
+rank 10, the Monte-Carlo loss with 20 samples, and one 1x1 convolution of a network's features for
+each of the mean, D and P.
 Chosen: the features are those of the Probabilistic U-Net's own U-Net; the logarithm of D's standard
-deviation is bounded smoothly, as that of the latent space is; no weights for background pixels; D
-and P start from a hundredth of the drawn weights, since the noise of all of them drowns the mean.
+deviation is limited smoothly, like that of the latent space; background pixels have no special
+weight; D and P start with a hundredth of the drawn weights, because with the full weights the noise
+hides the mean.
 """
 
 import math
@@ -22,13 +23,13 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model
 from probunet.models.latent import bounded
-from probunet.models.noise import on_device
+from probunet.models.noise import normal_per_image, on_device
 from probunet.models.segmentation import Logits, most_likely, pixelwise_cross_entropy
-from probunet.models.unet import UNet, initialise
+from probunet.models.unet import UNet
 
-SMALL = 0.01  # of what `initialise` draws
+SMALL = 0.01  # times the weights that `Model.initialise` draws
 
 
 class LowRankNormal(NamedTuple):
@@ -39,54 +40,45 @@ class LowRankNormal(NamedTuple):
     sigma: Tensor  # (B, H, W, classes), square root of D
 
     def at(self, shared: Tensor, single: Tensor) -> Tensor:
-        """Return logits (S, B, H, W, classes) at standard normal noise.
+        """Return the logits (S, B, H, W, classes) for standard normal noise.
 
         Parameters
         ----------
         shared : (S, B, rank)
-            What all pixels of an image have in common.
+            The noise that all pixels of an image share.
         single : (S, B, H, W, classes)
+            The noise of each logit.
         """
         together = torch.einsum("bhwcr,sbr->sbhwc", self.factor, shared)
         return self.mean + together + self.sigma * single
 
 
 class StochasticSegmentationNetwork(Model):
-    """U-Net and the distribution over logits.
+    """U-Net and a distribution over logits.
 
     Parameters
     ----------
     rank
         R, columns of P.
     loss_samples
-        S, samples of the logits behind the loss.
-
-    The others are those of `ProbabilisticUNet`.
+        S, samples of the logits for the loss.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        *,
-        channels: Sequence[int],
-        convolutions: int,
-        initialisation: str,
-        rank: int,
-        loss_samples: int,
-        generator: Generator,
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, rank: int, loss_samples: int) -> None:
         super().__init__()
+        features, classes = architecture.channels[0], architecture.classes
         self.classes, self.rank, self.loss_samples = classes, rank, loss_samples
-        self.unet = UNet(in_channels, channels, convolutions)
-        self.mean = Logits(channels[0], classes)
-        self.log_sigma = Logits(channels[0], classes)
-        self.factor = Logits(channels[0], classes * rank)
-        initialise(self, initialisation, generator)
-        with torch.no_grad():
-            self.log_sigma.weight *= SMALL
-            self.factor.weight *= SMALL
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet = UNet(architecture)
+        self.mean = Logits(features, classes)
+        self.log_sigma = Logits(features, classes)
+        self.factor = Logits(features, classes * rank)
+
+    @torch.no_grad()
+    def initialise(self, how: str, generator: Generator) -> None:
+        """Draw all weights; multiply those of D and P by `SMALL`."""
+        super().initialise(how, generator)
+        self.log_sigma.weight *= SMALL
+        self.factor.weight *= SMALL
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the Monte-Carlo estimate of -log p(y | x); beta has no effect."""
@@ -94,11 +86,10 @@ class StochasticSegmentationNetwork(Model):
         shape = (self.loss_samples, *mask.shape, self.classes)
         there = on_device(generator, image.device)
         single = torch.randn(shape, generator=there, device=image.device)
-        reconstruction = self(image, mask, shared.to(image.device), single)
-        return Loss(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+        return Loss.without_kl(self(image, mask, shared.to(image.device), single))
 
     def forward(self, image: Tensor, mask: Tensor, shared: Tensor, single: Tensor) -> Tensor:
-        """Return the loss at given noise, see `LowRankNormal.at`: mean over the batch."""
+        """Return the loss for this noise (see `LowRankNormal.at`), mean over the batch."""
         logits = self.distribution(image).at(shared, single)
         masks = mask.expand(len(logits), *mask.shape)
         pixels = pixelwise_cross_entropy(logits.flatten(0, 3), masks.flatten())
@@ -119,13 +110,11 @@ class StochasticSegmentationNetwork(Model):
     def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
         """Return the segmentations of n samples of the logits, and of their mean."""
         distribution = self.distribution(image)
-        shared = torch.stack(
-            [torch.randn(n, self.rank, generator=one) for one in generators], dim=1
-        ).to(image.device)
+        shared = normal_per_image(n, self.rank, generators, image.device)
         there = [on_device(generator, image.device) for generator in generators]
         shape = distribution.mean.shape[1:]
         samples = []
-        for one in shared[:, None]:  # one at a time: noise of all would be large
+        for one in shared[:, None]:  # one at a time: the noise of all samples needs much memory
             single = [torch.randn(shape, generator=own, device=image.device) for own in there]
             logits = distribution.at(one, torch.stack(single)[None])[0]
             samples.append(most_likely(logits, dim=-1))

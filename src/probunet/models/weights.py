@@ -1,4 +1,4 @@
-"""Weights on disk, with what is needed to use them again: no code inside, whole or absent."""
+"""Files of weights: complete or absent, without code, with the facts needed to use them."""
 
 import io
 import pickle
@@ -19,13 +19,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where weights come from and what they fit."""
+    """The training that weights come from, and the model and data that they fit."""
 
     model: str
-    architecture: dict[str, Any]  # fields of config.Architecture, tuples as lists
+    architecture: dict[str, Any]  # of `Settings.architecture_of`, tuples as lists
     in_channels: int
     classes: int
-    window: tuple[float, float] | None  # values that become 0 and 1; None: those of the type
+    window: tuple[float, float] | None  # values that become 0 and 1; None: the type's range
     crop: int | None  # side of the training crop, pixels; None: trained on whole images
     run: str  # the run's folder below results/
     store: str  # digest of the data set's store
@@ -34,17 +34,17 @@ class WeightsInfo:
 
 
 def save_weights(path: Path, model: Model, info: WeightsInfo) -> None:
-    """Write the model's weights and what they are to `path`, whole or not at all."""
+    """Write the model's weights and their description to `path`; see `save_whole`."""
     save_whole(path, {"schema": SCHEMA, **asdict(info), "state": model.state_dict()})
 
 
 def load_weights(path: Path) -> tuple[Model, WeightsInfo]:
-    """Return the model in a file, on the CPU, and what its weights are.
+    """Return the model in a file, on the CPU, and the description of its weights.
 
     Raises
     ------
     ProbunetError
-        If the file is not there, is corrupt or holds code, or its weights do not fit the
+        If the file is missing, corrupt or contains code, or if its weights do not fit the
         architecture that it names.
     """
     content = load_plain(path)
@@ -69,23 +69,29 @@ def load_weights(path: Path) -> tuple[Model, WeightsInfo]:
 
 
 def save_whole(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values and tensors to `path`, whole or not at all."""
+    """Write plain values and tensors to `path`; the file is complete or absent.
+
+    Raises
+    ------
+    ProbunetError
+        If the disk is full.
+    """
     with written_whole(path) as aside:
-        whole = io.BytesIO()  # to a file on a full disk, torch fails without saying that it is full
+        whole = io.BytesIO()  # torch's error for a file on a full disk does not say that it is full
         torch.save(dict(content), whole)
         aside.write_bytes(whole.getbuffer())
 
 
 def load_plain(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Return what `save_whole` wrote; a pickle that holds anything else is never executed.
+    """Return the content of a file that `save_whole` wrote; code in the file is never executed.
 
     Raises
     ------
     ProbunetError
-        If the file is not there, is corrupt or holds code.
+        If the file is missing, corrupt or contains code.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch's reader passes over the checksums
+        with zipfile.ZipFile(path) as archive:  # torch's reader ignores the checksums
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
         content = torch.load(path, map_location=device, weights_only=True)
@@ -93,13 +99,13 @@ def load_plain(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         raise ProbunetError(f"{path}: no such file; train the run first.") from None
     except (pickle.UnpicklingError, zipfile.BadZipFile):
         raise ProbunetError(
-            f"{path}: refused: it is corrupt or holds code, and weights are tensors and plain "
-            "values only; use a file that `probunet train` wrote."
+            f"{path}: refused: it is corrupt or contains code, but weights are only tensors and "
+            "plain values; use a file that `probunet train` wrote."
         ) from None
-    except Exception as error:  # torch's reader raises many kinds over damaged bytes
+    except Exception as error:  # torch's reader raises many types for damaged bytes
         raise ProbunetError(
             f"{path}: corrupt ({type(error).__name__}); remove it and train the run again."
         ) from None
     if not isinstance(content, dict):
-        raise ProbunetError(f"{path}: holds no weights; use a file that `probunet train` wrote.")
+        raise ProbunetError(f"{path}: contains no weights; use a file that `probunet train` wrote.")
     return cast("dict[str, Any]", content)

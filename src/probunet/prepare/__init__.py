@@ -1,1 +1,1 @@
-"""prepare: raw images and labels -> a store of crops or scenes, and folds over its subjects."""
+"""prepare: make a store from raw images and labels, and folds over its subjects."""

@@ -1,4 +1,4 @@
-"""Dask workers on this machine, and tasks sent to them a few at a time."""
+"""Dask workers on this machine, which receive a few tasks at a time."""
 
 import logging
 import sys
@@ -15,8 +15,8 @@ from probunet.errors import ProbunetError
 if TYPE_CHECKING:
     from distributed import Client
 
-# One thread a worker. Dask would also have freed memory given back at once (by
-# MALLOC_TRIM_THRESHOLD_), only to fetch it again for the next slice: half of the time went there.
+# One thread per worker. This replaces Dask's defaults, whose MALLOC_TRIM_THRESHOLD_ returns freed
+# memory at once and so doubles the time.
 _ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
 
 logger = logging.getLogger(__name__)
@@ -26,22 +26,21 @@ R = TypeVar("R")
 
 @contextmanager
 def local_client(workers: int) -> Iterator["Client"]:
-    """Yield a client of so many worker processes of one thread each, which end with it.
+    """Yield a client of `workers` processes with one thread each, and stop them at the end.
 
-    They listen on this machine only, have no dashboard, and keep their scratch files in the
-    system's temporary folder.
+    They listen on this machine only, without a dashboard, and keep scratch files in the system's
+    temporary folder.
     """
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # its import turns chatter on
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # the import lowers it
+    settings = {
+        "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
+        "distributed.worker.profile.enabled": False,
+    }
     with (
-        dask.config.set(
-            {
-                "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
-                "distributed.worker.profile.enabled": False,
-            }
-        ),
+        dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix="probunet-") as scratch,
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=workers,
@@ -49,7 +48,7 @@ def local_client(workers: int) -> Iterator["Client"]:
             processes=True,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # tasks are small and few; nothing is spilled or paused
+            memory_limit=0,  # no limit: tasks are small and few
             local_directory=scratch,
             silence_logs=logging.ERROR,
         ) as cluster,
@@ -61,33 +60,32 @@ def local_client(workers: int) -> Iterator["Client"]:
 def run_tasks(
     client: "Client", function: Callable[[T], R], tasks: list[T], label: str
 ) -> Iterator[R]:
-    """Yield `function(task)` of each task, in the order in which they end.
+    """Yield `function(task)` of each task, in the order of completion.
 
-    No more than three tasks a worker are under way, so that neither the messages nor the memory
-    grow with the number of tasks.
+    At most three tasks per worker are submitted at a time, so that messages and memory do not grow
+    with the number of tasks.
 
     Raises
     ------
     ProbunetError
-        If a worker dies again and again. What a task raises is raised here.
+        If a worker is killed repeatedly. Errors of a task are raised as they are.
     """
     from distributed import KilledWorker, as_completed
 
     waiting = iter(tasks)
-    under_way = 3 * len(client.scheduler_info()["workers"])
+    first = islice(waiting, 3 * len(client.scheduler_info()["workers"]))
     running = as_completed(  # type: ignore[no-untyped-call]
-        [client.submit(function, task, pure=False) for task in islice(waiting, under_way)]
+        [client.submit(function, task, pure=False) for task in first]
     )
-    bar = tqdm(total=len(tasks), desc=label, unit="shard", disable=None)
     quiet = not sys.stderr.isatty()
-    with bar:
+    with tqdm(total=len(tasks), desc=label, unit="shard", disable=None) as bar:
         for done, future in enumerate(running, start=1):
             try:
                 yield future.result()
             except KilledWorker:
                 raise ProbunetError(
-                    f"{label}: a worker process was killed again and again, most likely for want "
-                    "of memory; ask for fewer workers or more memory."
+                    f"{label}: a worker process was killed repeatedly, probably for lack of "
+                    "memory; use fewer workers or more memory."
                 ) from None
             for task in islice(waiting, 1):
                 running.add(client.submit(function, task, pure=False))  # type: ignore[no-untyped-call]

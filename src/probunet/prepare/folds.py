@@ -1,45 +1,62 @@
-"""Folds over subjects: drawn from a seed, the publisher's, or the user's own, checked."""
+"""Choose folds over subjects: drawn with a seed, the publisher's split, or the user's file."""
 
-import logging
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 
-from probunet.cityscapes import TEST_CITIES, TRAIN_CITIES, VALIDATION_CITIES
-from probunet.errors import ProbunetError
+from probunet.config import Source
+from probunet.errors import ProbunetError, few
 from probunet.folds import Fold, Folds
 from probunet.seeding import numpy_generator
-from probunet.store import Data, Images, Scenes
+from probunet.truth.base import Data
 
-VALIDATION_SHARE = 1 / 6  # of a fold's subjects that are not in its test set
-
-logger = logging.getLogger(__name__)
+VALIDATION_SHARE = 1 / 6  # of the subjects outside of a fold's test set
 
 
-def draw_folds(data: Data, folds: int, seed: int) -> Folds:
-    """Return folds over the store's subjects, drawn from a seed.
+def choose_folds(data: Data, source: Source, number: int, seed: int = 0) -> Folds:
+    """Return a data set's folds: those of the user's file, the publisher's split, or drawn ones.
 
-    The subjects are shuffled and cut into as many test sets as there are
-    folds, as equal in size as can be. Of the others a sixth, at least one, validates, and the rest
-    trains; where there is just one other, it trains. All that is of one subject stays together,
-    both CTs of a patient who has two, since only subjects are drawn.
+    `source` is the data set's section of the configuration, which the store must match; `number`
+    is the number of folds in the configuration.
 
     Raises
     ------
     ProbunetError
-        If there are too few subjects: every fold tests and trains on one at least.
+        If the store does not match, or cannot be divided in this way.
     """
-    subjects, words = np.unique(data.subjects), _words(data)
+    check_origin(data, source)
+    if source.folds_file is not None:
+        folds = Folds.read(Path(source.folds_file))
+        check_folds(folds, data, number)
+        return folds
+    return data.published_split() if source.has_fixed_split else draw_folds(data, number, seed)
+
+
+def draw_folds(data: Data, folds: int, seed: int) -> Folds:
+    """Return folds over the store's subjects, drawn with a seed.
+
+    The subjects are shuffled and split into near-equal test sets, one per fold. Of the other
+    subjects a sixth, but at least one, is for validation and the remainder for training; if there
+    is only one, it is for training. All images of a subject are in the same set.
+
+    Raises
+    ------
+    ProbunetError
+        If there are too few subjects: every fold needs one for testing and one for training.
+    """
+    subjects, words = np.unique(data.subjects), data.words
     most = len(subjects)
     if most < 2:
         raise ProbunetError(
-            f"{data.path}: holds {most} {words.one if most == 1 else words.many}; a fold needs two "
-            "at least, to train and to test."
+            f"{data.path}: holds {most} {words.subject if most == 1 else words.subjects}; folds "
+            "need at least two, one for training and one for testing."
         )
-    if folds > most:
+    if not 2 <= folds <= most:
+        problem = (
+            "needs a fixed split" if folds < 2 else f"is more than the {most} {words.subjects}"
+        )
         raise ProbunetError(
-            f"config.yaml: folds: {folds} is more than the {most} {words.many} in {data.path}; "
-            f"choose 2 to {most}."
+            f"config.yaml: folds: {folds} {problem} in {data.path}; choose 2 to {most}."
         )
     shuffled = numpy_generator(seed, "folds").permutation(subjects)
     tests = np.array_split(shuffled, folds)
@@ -50,118 +67,50 @@ def draw_folds(data: Data, folds: int, seed: int) -> Folds:
     )
 
 
-def official_folds(data: Data) -> Folds:
-    """Return the one fold of the published split of Cityscapes (Kohl et al. 2018, appendix H.2).
-
-    Three of the publisher's training cities validate, and its validation cities test.
-
-    Raises
-    ------
-    ProbunetError
-        If the store has cities that are not in the split, or lacks some that validate or test.
-    """
-    if not isinstance(data, Scenes):
-        raise ProbunetError(f"{data.path}: has no official split; draw folds, or give your own.")
-    found = set(data.subjects.tolist())
-    train = sorted(found & {*TRAIN_CITIES})
-    unknown = sorted(found - {*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES})
-    lacking = sorted({*VALIDATION_CITIES, *TEST_CITIES} - found)
-    instead = "draw folds with `split: cities` (datasets.cityscapes in config.yaml)"
-    if unknown:
-        raise ProbunetError(
-            f"{data.path}: the official split does not know {_few(unknown)}; {instead}."
-        )
-    if lacking or not train:
-        what = _few(lacking) if lacking else "training cities"
-        raise ProbunetError(
-            f"{data.path}: the official split needs {what}, of which the store has no scene; "
-            f"fetch and prepare them, or {instead}."
-        )
-    if len(train) < len(TRAIN_CITIES) and not data.attributes.synthetic:
-        absent = _few(sorted({*TRAIN_CITIES} - found))
-        logger.warning("%s: trains without %s, of which there is no scene", data.path, absent)
-    fold = Fold(train=tuple(train), validation=VALIDATION_CITIES, test=TEST_CITIES)
-    return Folds(dataset=data.attributes.dataset, folds=(fold,))
-
-
 def check_folds(folds: Folds, data: Data, number: int) -> None:
-    """Check a user's own folds against the store's subjects and the configured number of folds.
+    """Check the user's folds.
 
     Raises
     ------
     ProbunetError
-        If they name subjects that the store does not have, or are more or fewer than `number`.
+        If they name subjects that the store does not have, or their number is not `number`.
     """
     if len(folds.folds) != number:
         raise ProbunetError(
             f"config.yaml: folds: {number}, but the folds file holds {len(folds.folds)}; "
             "make the two equal."
         )
-    named = {subject for fold in folds.folds for subject in _subjects(fold)}
+    named = {
+        subject for fold in folds.folds for subject in (*fold.train, *fold.validation, *fold.test)
+    }
     unknown = sorted(named - set(data.subjects.tolist()))
     if unknown:
-        words = _words(data)
+        words = data.words
         raise ProbunetError(
-            f"the folds file names {_few(unknown)}, of {words.which} {data.path} has no "
-            f"{words.image}; remove them from the file."
+            f"the folds file names {words.subjects} without any {words.image} in {data.path}: "
+            f"{few(unknown)}; remove them from the file."
         )
 
 
-def check_origin(
-    data: Data,
-    source: str | None,
-    count: int | None,
-    size: tuple[int, int] | None = None,
-    window: tuple[float, float] | None = None,
-) -> None:
-    """Check that the store is the one that the configuration asks for; studies share stores.
-
-    `count` is the number of patients or scenes that it was made of, those left out among them;
-    `size` the scenes' or images' height and width; `window` the values of images that become 0 and
-    1. What is None is not checked.
+def check_origin(data: Data, source: Source) -> None:
+    """Check that the store matches the configuration, because studies share stores.
 
     Raises
     ------
     ProbunetError
-        If it was made from another source, of another number, or in another size.
+        If its source, number of images or size differs.
     """
-    made: list[tuple[str, object, object]] = [("source", data.attributes.source, source)]
-    if isinstance(data, Scenes):
-        made.append(("images", len(data) + sum(data.attributes.left_out.values()), count))
-        made.append(("size", list(data.attributes.size), size and list(size)))
-    elif isinstance(data, Images):
-        made.append(("size", list(data.attributes.size), size and list(size)))
-        made.append(("window", list(data.attributes.window), window and list(window)))
-    else:
-        patients = {*data.subjects.tolist(), *data.attributes.left_out_patients}
-        made.append(("patients", len(patients), count))
-    for name, is_, asked in made:
-        if asked is not None and is_ != asked:
+    for name, found, asked in data.made_from(source):
+        if asked is not None and found != asked:
             raise ProbunetError(
-                f"config.yaml: datasets.{data.attributes.dataset}.{name}: {asked}, but "
-                f"{data.path} was made with {is_}; name another folder in paths.data, or remove "
-                "the store to have it made again."
+                f"config.yaml: datasets.{data.attributes.dataset}.{name}: {_as_yaml(asked)}, but "
+                f"{data.path} was made with {_as_yaml(found)}; name another folder in paths.data, "
+                "or remove the store so that it is made again."
             )
 
 
-class _Words(NamedTuple):
-    one: str
-    many: str
-    which: str
-    image: str
-
-
-def _words(data: Data) -> _Words:
-    if isinstance(data, Scenes):
-        return _Words("city", "cities", "which", "scene")
-    if isinstance(data, Images):
-        return _Words("subject", "subjects", "whom", "image")
-    return _Words("patient", "patients", "whom", "crop")
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+def _as_yaml(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _fold(subjects: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fold:
@@ -173,7 +122,3 @@ def _fold(subjects: np.ndarray, test: np.ndarray, seed: int, number: int) -> Fol
         validation=tuple(sorted(shuffled[:validation].tolist())),
         test=tuple(sorted(test.tolist())),
     )
-
-
-def _subjects(fold: Fold) -> tuple[str, ...]:
-    return (*fold.train, *fold.validation, *fold.test)

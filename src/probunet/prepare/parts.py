@@ -1,13 +1,15 @@
-"""The images of a data set -> its store, in one job or in several that run side by side.
+"""Make the store of a data set, in one job or in several that run in parallel.
 
-Each image is read once, and written in whole shards where it was planned. If some of them turn out
-to be unusable those behind them move up: rows are copied, and nothing is read again. A part of
-several is the same for a contiguous share of the plan, and to join them is to copy as well. So the
-store's bytes depend on neither the number of parts nor that of workers.
+Each image is read once and written in whole shards at its planned place. If some images turn out
+to be unusable, rows are copied to close the gaps, and nothing is read again. With several jobs,
+each writes a part with a contiguous share of the plan, and joining the parts copies rows as well.
+So the bytes of the store depend neither on the number of parts nor on that of workers.
 """
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -20,8 +22,7 @@ from probunet.errors import ProbunetError
 from probunet.files import locked, remove, written_whole
 from probunet.manifest import Unusable
 from probunet.prepare.cluster import local_client, run_tasks
-from probunet.prepare.left_out import told
-from probunet.prepare.plan import Item, ItemT, Plan, Read, usable
+from probunet.prepare.plan import Item, ItemT, Plan, Read, describe_reasons, usable
 from probunet.store import (
     MAKE_AGAIN,
     SHARD,
@@ -44,40 +45,31 @@ T = TypeVar("T")
 
 
 def prepare(plan: Plan[ItemT], output: Path, workers: int = 1, on_error: str = "stop") -> None:
-    """Make the store of a plan in one job.
+    """Make the store of a plan in one job, with `workers` processes.
 
-    An image that cannot be used is left out and counted by reason in the store's attributes.
-
-    Parameters
-    ----------
-    plan
-        What to make.
-    output
-        The store to write, a folder.
-    workers
-        Processes that read images and write shards.
-    on_error
-        What to do about a subject with not one usable image: `stop`, or `skip` the subject.
+    Unusable images are left out, and counted by reason in the store's attributes. `on_error` says
+    what to do about a subject without a usable image: `stop`, or `skip` the subject.
 
     Raises
     ------
     ProbunetError
-        If there is nothing to store, a subject has no usable image, or the disk is full.
+        If no image can be used, a subject has no usable image, or the disk is full.
     """
     plan.check(on_error)  # before any image is read
-    with locked(output), written_whole(output) as aside, local_client(workers) as client:
+    with _output(output, workers) as (client, aside):
         fill_store(client, plan, aside, on_error)
 
 
 def prepare_part(plan: Plan[ItemT], output: Path, part: int, parts: int, workers: int = 1) -> None:
-    """Make one of several parts of the store, number `part` from 0 on.
-
-    What cannot be used is noted in the part; a subject that is lost by it is the joining job's.
-    """
+    """Make part number `part`, from 0, of `parts`; it records which images are unusable."""
     if part >= parts:
         raise ProbunetError(f"--part {part}: of {parts} parts the last is {parts - 1}.")
-    with locked(output), written_whole(output) as aside, local_client(workers) as client:
-        fill_part(client, plan, aside, part, parts)
+    described = plan.attributes().model_dump(mode="json")
+    items = plan.items[shares(plan.items, parts)[part]]
+    with _output(output, workers) as (client, aside):
+        bad = _read_images(client, plan, items, aside)
+        left_out = tuple(item.model_dump(mode="json") for item in bad)
+        seal_part(aside, PartAttributes(part=part, parts=parts, store=described, left_out=left_out))
 
 
 def join(
@@ -88,19 +80,33 @@ def join(
     Raises
     ------
     ProbunetError
-        If a part is missing, not whole, or was made for another store; and as `prepare` does.
+        If a part is missing, incomplete, or was made for another store; and as `prepare` does.
     """
     opened = _open_parts(plan, parts)
-    with locked(output), written_whole(output) as aside, local_client(workers) as client:
-        join_parts(client, plan, opened, aside, on_error)
+    left_out = [item for part in opened for item in part.attributes.left_out]
+    bad = [plan.unusable.model_validate_json(json.dumps(item)) for item in left_out]
+    of_parts = [plan.items[share] for share in shares(plan.items, len(parts))]
+    rows = [usable(items, bad) for items in of_parts]
+    _warn(plan, bad)
+    with _output(output, workers) as (client, aside):
+        _create(plan.without(bad), aside, on_error)
+        paths = [part.path for part in opened]
+        _copy_images(client, list(zip(paths, rows, strict=True)), aside)
+        seal(aside)
+
+
+@contextmanager
+def _output(path: Path, workers: int) -> Iterator[tuple["Client", Path]]:
+    """Yield a client and the folder that becomes `path`."""
+    with locked(path), written_whole(path) as aside, local_client(workers) as client:
+        yield client, aside
 
 
 def fill_store(client: "Client", plan: Plan[ItemT], store: Path, on_error: str = "stop") -> None:
-    """Make and seal the store with the workers of `client`; as `prepare` otherwise."""
+    """Make and seal the store with the workers of `client`."""
     planned = store / "planned"
     bad = _read_images(client, plan, plan.items, planned)
-    made = plan.without(bad)
-    _create(made, store, on_error)
+    _create(plan.without(bad), store, on_error)
     if bad:
         _copy_images(client, [(planned, usable(plan.items, bad))], store)
         remove(planned)
@@ -109,37 +115,10 @@ def fill_store(client: "Client", plan: Plan[ItemT], store: Path, on_error: str =
     seal(store)
 
 
-def fill_part(client: "Client", plan: Plan[ItemT], path: Path, part: int, parts: int) -> None:
-    """Make and seal a part with the workers of `client`; as `prepare_part` otherwise."""
-    described = plan.attributes().model_dump(mode="json")
-    share = shares(plan.items, parts)[part]
-    bad = _read_images(client, plan, plan.items[share], path)
-    seal_part(path, PartAttributes(part=part, parts=parts, store=described, left_out=tuple(bad)))
-
-
-def join_parts(
-    client: "Client", plan: Plan[ItemT], parts: Sequence[Part], store: Path, on_error: str = "stop"
-) -> None:
-    """Make and seal the store from parts 0 to the last; as `join` otherwise."""
-    bad = [item for part in parts for item in part.attributes.left_out]
-    _warn(plan, bad)
-    made = plan.without(bad)
-    _create(made, store, on_error)
-    of_parts = [plan.items[share] for share in shares(plan.items, len(parts))]
-    rows = [usable(items, bad) for items in of_parts]
-    paths = [part.path for part in parts]
-    _copy_images(client, list(zip(paths, rows, strict=True)), store)
-    seal(store)
-
-
 def shares(items: Sequence[Item], parts: int) -> list[slice]:
-    """Return which items each part has: as equal shares as go without parting a subject's.
-
-    Each cut lies where a subject's items begin, nearest to where equal shares would have it. A part
-    can be empty.
-    """
+    """Split into near-equal parts without dividing a subject; a part can be empty."""
     subjects = groupby(range(len(items)), key=lambda i: items[i].subject)
-    starts = [next(own) for _, own in subjects] + [len(items)]
+    starts = [next(group) for _, group in subjects] + [len(items)]
     cuts = [min(starts, key=lambda at: abs(at * parts - i * len(items))) for i in range(parts + 1)]
     return [slice(first, last) for first, last in pairwise(cuts)]
 
@@ -147,15 +126,15 @@ def shares(items: Sequence[Item], parts: int) -> list[slice]:
 def _read_images(
     client: "Client", plan: Plan[ItemT], items: Sequence[ItemT], path: Path
 ) -> list[Unusable]:
-    """Write the images of `items` to an unsealed part; return what cannot be used."""
+    """Write the images of `items` to an unsealed part; return the unusable ones."""
     create_part(path, len(items), plan.create_images)
     task = partial(_read_shard, path, plan.read)
-    bad: dict[str | None, Unusable] = {}  # a slice can have crops in two shards
+    bad: dict[str | None, Unusable] = {}  # by path: a slice can have crops in two shards
     for found in run_tasks(client, task, _shards(items), "prepare"):
         bad |= {item.path: item for item in found}
-    once = sorted(bad.values(), key=lambda item: (item.subject, item.place))
-    _warn(plan, once)
-    return once
+    ordered = sorted(bad.values(), key=lambda item: (item.subject, item.place))
+    _warn(plan, ordered)
+    return ordered
 
 
 def _read_shard(
@@ -167,16 +146,15 @@ def _read_shard(
     return bad
 
 
-def _create(made: Plan[ItemT], store: Path, on_error: str) -> None:
-    made.check(on_error)
-    if made.lost:
-        names = ", ".join(made.lost)
-        logger.warning("%s without one usable %s: %s", made.subjects, made.noun, names)
-    made.create(store)
+def _create(plan: Plan[ItemT], store: Path, on_error: str) -> None:
+    plan.check(on_error)
+    if plan.lost:
+        logger.warning("%s without a usable %s: %s", plan.subjects, plan.noun, ", ".join(plan.lost))
+    plan.create(store)
 
 
 def _copy_images(client: "Client", parts: Sequence[tuple[Path, list[int]]], store: Path) -> None:
-    """Write rows of parts, one after the other, to an unsealed store of as many images."""
+    """Write the rows of all parts to an unsealed store of as many images."""
     rows = [(path, row) for path, chosen in parts for row in chosen]
     for _ in run_tasks(client, partial(_copy_shard, store), _shards(rows), "join"):
         pass
@@ -185,7 +163,7 @@ def _copy_images(client: "Client", parts: Sequence[tuple[Path, list[int]]], stor
 def _copy_shard(store: Path, shard: tuple[int, Sequence[tuple[Path, int]]]) -> None:
     number, rows = shard
     by_part = groupby(rows, key=itemgetter(0))
-    pieces = [read_rows(path, [row for _, row in own]) for path, own in by_part]
+    pieces = [read_rows(path, [row for _, row in group]) for path, group in by_part]
     images = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     write_shard(store, number, **images)
 
@@ -195,31 +173,31 @@ def _shards(rows: Sequence[T]) -> list[tuple[int, Sequence[T]]]:
 
 
 def _open_parts(plan: Plan[ItemT], paths: Sequence[Path]) -> list[Part]:
-    """Return the parts in their order; all must be there, and made for the plan's store."""
+    """Return the parts in order; raise ProbunetError unless all parts of the plan are there."""
     parts = sorted((open_part(path) for path in paths), key=lambda part: part.attributes.part)
     for part in parts:
         if part.attributes.parts != len(parts):
             raise ProbunetError(
-                f"{part.path}: is one of {part.attributes.parts} parts, and {len(parts)} were "
-                "given; give all of them, made with the same `--parts`."
+                f"{part.path}: is one of {part.attributes.parts} parts, but --join has "
+                f"{len(parts)}; name all parts, made with the same `--parts`."
             )
     expected = plan.attributes().model_dump(mode="json")
     for number, (part, share) in enumerate(zip(parts, shares(plan.items, len(parts)), strict=True)):
-        if part.attributes.part != number:
+        found = part.attributes
+        if found.part != number:
             raise ProbunetError(
-                f"{part.path}: is part {part.attributes.part} where part {number} is missing; give "
-                "each part once."
+                f"{part.path}: is part {found.part}, and part {number} is missing; name each part "
+                "once."
             )
-        own = part.attributes.store
-        other = [key for key, value in expected.items() if own.get(key) != value]
-        if other or part.images != share.stop - share.start:
+        differing = [key for key, value in expected.items() if found.store.get(key) != value]
+        if differing or part.images != share.stop - share.start:
             raise ProbunetError(
-                f"{part.path}: was made for another store, of another "
-                f"{', '.join(other) or 'number of images'}; {MAKE_AGAIN}"
+                f"{part.path}: was made for another store, with different "
+                f"{', '.join(differing) or 'number of images'}; {MAKE_AGAIN}"
             )
     return parts
 
 
 def _warn(plan: Plan[ItemT], bad: Sequence[Unusable]) -> None:
     if bad:
-        logger.warning("%ss left out%s", plan.noun, told(bad, plan.noun))
+        logger.warning("%ss left out%s", plan.noun, describe_reasons(bad, plan.noun))

@@ -2,8 +2,8 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -14,33 +14,21 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from probunet.datasets import find, open_data
 from probunet.files import sha256, written_whole
-from probunet.report import labels, scenes
+from probunet.pictures import numbers
+from probunet.report import labels, latent, tables
 from probunet.report.charts import Chart, ged_chart, training_chart
 from probunet.report.command import again, as_yaml
-from probunet.report.explorer import Explored, Source, explore
+from probunet.report.explorer import Source, explore
 from probunet.report.figures import write_figures
-from probunet.report.latent import LatentFigure, latent_figures
 from probunet.report.made import Made, by_verb, cost
-from probunet.report.modes import Calibration, calibration
-from probunet.report.published import CAPTION, published
+from probunet.report.modes import calibration
+from probunet.report.published import published_table
 from probunet.report.runs import RunFolder, read_run
-from probunet.report.tables import (
-    Row,
-    Table,
-    against,
-    by_ged,
-    others,
-    over_folds,
-    overview,
-    per_fold,
-    read_comparison,
-    read_table,
-    undecided,
-)
-from probunet.report.training import Trainings, trainings
-from probunet.run import format_beta
-from probunet.store import Crops, Data, Images, Scenes, open_data
+from probunet.report.tables import Table
+from probunet.report.training import trainings
+from probunet.truth.base import Data
 
 PACKAGES = (
     "probunet",
@@ -53,42 +41,9 @@ PACKAGES = (
     "vl-convert-python",
     "pillow",
 )
-LATENT = "probabilistic_unet"  # the model whose latent space is drawn
 EXPLORER = 100_000  # bytes of the explorer without its images
-HERE = Markup("<!-- the explorer, which takes what room the rest of the page leaves -->")
-
-
-@dataclass(frozen=True)
-class DatasetSection:
-    """All that the report says of one data set."""
-
-    name: str
-    kind: str  # "crops", "scenes" or "images"
-    data: Data | None
-    split: str | None  # of scenes, as the configuration has it
-    tested: dict[int, dict[str, int]]  # of scenes: test images by fold and city
-    size: tuple[int, int] | None  # of what was scored, pixels
-    most: int  # the greatest n
-    best: Row | None  # of the models, the one of lowest GED at the greatest n
-    beside: list[Row]  # the degenerate predictors to name beside it
-    pairs: list[tuple[str, float]]  # models and betas that were run, the best one first
-    folds: int  # of the runs, those that failed too
-    unscored: list[str]  # folders of runs that have no row in the tables
-    overview: Table
-    others: Table  # the scores that the overview leaves out
-    undecided: list[str]  # the models and betas than which it is not clearly better
-    published: Table | None
-    published_caption: str
-    ged: Table
-    by_fold: Table
-    paired: Table | None  # the best model against each other predictor
-    ged_chart: Chart
-    calibration: Calibration | None
-    training_chart: Chart | None
-    trainings: Trainings | None
-    runs: list[RunFolder]
-    latent: list[LatentFigure]
-    latent_of: str
+# the explorer comes last: its images take the room that the rest of the page leaves
+PLACEHOLDER = Markup("<!-- the explorer -->")
 
 
 def build_report(
@@ -106,10 +61,10 @@ def build_report(
     made: Made | None = None,
     figures: Path | None = None,
 ) -> None:
-    """Write one HTML file that opens offline and asks for nothing from elsewhere.
+    """Write one HTML file that opens offline and loads nothing from elsewhere.
 
-    What is missing in a run's folder is said in the report. The file depends on its inputs alone:
-    equal inputs give an equal file, whenever and wherever they were made.
+    The report says which files of a run are missing. It depends on its inputs alone: equal inputs
+    give an equal file.
 
     Parameters
     ----------
@@ -120,7 +75,7 @@ def build_report(
     runs
         The runs' folders.
     stores
-        The stores of crops or scenes, one per data set.
+        The data sets' stores.
     config
         The study's whole configuration.
     title
@@ -128,9 +83,9 @@ def build_report(
     examples
         Test images in the explorer, per data set, at most.
     megabytes
-        What the file may take; the explorer shows fewer images if it would take more.
+        The size of the file, at most; the explorer shows fewer images if it needs more.
     made
-        How the runs were made, as their logs tell.
+        How the runs were made, from their logs.
     figures
         A folder for the figures and tables of each data set as files for a paper.
 
@@ -139,26 +94,24 @@ def build_report(
     ProbunetError
         If a table or a store cannot be read.
     """
-    per_run, over, pairs = read_table(scores), read_table(summary), read_comparison(comparison)
+    scored = tables.read_tables(scores, summary, comparison)
     folders = sorted((read_run(folder) for folder in runs), key=lambda folder: folder.run)
-    data = [open_data(path) for path in stores]
-    by_dataset = {store.attributes.dataset: store for store in data}
+    data = {store.attributes.dataset: store for store in map(open_data, stores)}
+    environment = _environment()
     sections = [
         _section(
-            str(name),
-            per_run[per_run["dataset"] == name],
-            over[over["dataset"] == name],
-            pairs[pairs["dataset"] == name],
+            name,
+            [table[table["dataset"] == name] for table in scored],
             [folder for folder in folders if folder.run.dataset == name],
-            by_dataset.get(str(name)),
-            _split(config, str(name)),
-            _steps(config, str(name)),
+            data.get(name),
+            config,
+            environment.get_template(find(name).template).module,
         )
-        for name in sorted(over["dataset"].unique(), key=labels.place)
+        for name in sorted(map(str, scored[1]["dataset"].unique()), key=labels.place)
     ]
-    said = {
+    context = {
         "title": title,
-        "synthetic": {one.attributes.dataset for one in data if one.attributes.synthetic},
+        "synthetic": {name for name, store in data.items() if store.attributes.synthetic},
         "sections": sections,
         "config": as_yaml(config),
         "versions": {name: version(name) for name in PACKAGES},
@@ -166,78 +119,95 @@ def build_report(
         "cost": cost(made) if made else None,
         "command": again(config) if config else None,
         "tables": {path.name: sha256(path) for path in (scores, summary, comparison)},
+        "explorer": PLACEHOLDER,
     }
-    environment = _environment()
-    page = environment.get_template("report.html.j2").render(said, explorer=HERE)
-    sources = [Source(one.name, one.data, one.runs, one.pairs) for one in sections]
+    page = environment.get_template("report.html.j2").render(context)
+    sources = [Source(*(one[key] for key in ("name", "data", "runs", "pairs"))) for one in sections]
     budget = int(megabytes * 1e6) - len(page.encode()) - EXPLORER
     explored = explore(sources, examples=examples, budget=max(budget, 0))
-    html = page.replace(HERE, _explorer(environment, explored), 1)
+    macros: Any = environment.get_template("explorer.html.j2").module
+    html = page.replace(PLACEHOLDER, str(macros.explorer(explored)), 1)
     with written_whole(output) as aside:
         aside.write_text(html, encoding="utf-8")
     if figures is not None:
         for one in sections:
-            write_figures(figures / one.name, _charts(one), _tables(one))
+            write_figures(figures / one["name"], *_for_paper(one))
 
 
 def _section(
     name: str,
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    comparison: pd.DataFrame,
+    scored: list[pd.DataFrame],
     runs: list[RunFolder],
     data: Data | None,
-    split: str | None,
-    steps: int | None,
-) -> DatasetSection:
+    config: Mapping[str, Any],
+    words: object,
+) -> dict[str, Any]:
+    """Return what the templates say of a data set, from its rows of the tables and its runs."""
+    scores, summary, comparison = scored
     most = int(summary["n"].max())
-    scores, summary = by_ged(scores, summary), by_ged(summary, summary)
+    scores, summary = tables.by_ged(scores, summary), tables.by_ged(summary, summary)
     at_most = summary[summary["n"] == most]
     pairs = [
         (str(model), float(beta))
         for model, beta in at_most[["model", "beta"]].itertuples(index=False, name=None)
         if labels.degenerate(model) is None
     ]
-    best = next(iter(pairs), None)
-    latent_beta = next((beta for model, beta in pairs if model == LATENT), math.nan)
-    folds = len({run.run.fold for run in runs} | set(scores["fold"]))
-    ged = over_folds(summary, folds=folds)
-    rows = {row.label: row for row in ged.rows}
-    best_label = "" if best is None else labels.predictor(*best, name)
+    best = pairs[0] if pairs else None
     beside = [("empty", math.nan)]
     if best is not None:
         beside.insert(0, (labels.deterministic(best[0]), best[1]))
-    sampled = [run.samples for run in runs if run.samples is not None]
-    unclear = undecided(comparison, most, pairs)
-    return DatasetSection(
-        name=name,
-        kind=_kind(name, data),
-        data=data,
-        split=split,
-        tested=scenes.tested(runs, data) if isinstance(data, Scenes) else {},
-        size=next((one.attributes.size for one in sampled), None),
-        most=most,
-        best=rows.get(best_label),
-        beside=[rows[row] for pair in beside if (row := labels.predictor(*pair, name)) in rows],
-        pairs=pairs,
-        folds=folds,
-        unscored=_unscored(runs, scores),
-        overview=overview(summary, most, folds=folds, clear=len(pairs) > 1 and not unclear),
-        undecided=[labels.predictor(*pair, name) for pair in unclear],
-        others=others(summary, most, folds=folds),
-        published=published(name),
-        published_caption=CAPTION.get(name, ""),
-        ged=ged,
-        by_fold=per_fold(scores, most),
-        paired=None if best is None else against(comparison, most, *best, [*rows]),
-        ged_chart=ged_chart(scores, summary),
-        calibration=calibration(runs, pairs),
-        training_chart=training_chart(runs),
-        trainings=trainings(runs, steps),
-        runs=runs,
-        latent=[] if data is None else latent_figures(runs, latent_beta, data),
-        latent_of="" if math.isnan(latent_beta) else labels.predictor(LATENT, latent_beta, name),
-    )
+    latent_beta = next((beta for model, beta in pairs if model == latent.MODEL), None)
+    folds = len({run.run.fold for run in runs} | set(scores["fold"]))
+    ged = tables.over_folds(summary, folds=folds)
+    rows = {row.label: row for row in ged.rows}
+    unclear = tables.undecided(comparison, most, pairs)
+    clear = len(pairs) > 1 and not unclear
+    data_set, section = find(name), (config.get("datasets") or {}).get(name) or {}
+
+    def label(pair: tuple[str, float]) -> str:
+        return labels.predictor(*pair, name)
+
+    return {
+        "name": name,
+        "words": words,  # the data set's template: its texts, and a macro that describes it
+        "data": data,
+        "split": data_set.split_of(section),  # how it is divided, if there is a choice
+        "tested": _tested(runs, data),  # test images by fold and subject
+        # height and width that were scored, pixels
+        "size": next((run.samples.attributes.size for run in runs if run.samples), None),
+        "most": most,  # the greatest n
+        "best": rows.get(label(best)) if best else None,  # of lowest GED at the greatest n
+        "beside": [rows[label(pair)] for pair in beside if label(pair) in rows],
+        "pairs": pairs,  # models and betas that were run, the best one first
+        "folds": folds,  # of all runs, scored or not
+        "unscored": _unscored(runs, scores),
+        "overview": tables.overview(summary, most, folds=folds, clear=clear),
+        "others": tables.others(summary, most, folds=folds),  # the other scores
+        "undecided": [*map(label, unclear)],  # those that the best one does not clearly beat
+        "published": published_table(data_set),
+        "published_caption": data_set.published.caption if data_set.published else "",
+        "ged": ged,
+        "by_fold": tables.per_fold(scores, most),
+        # the best model against each other predictor
+        "paired": tables.against(comparison, most, *best, [*rows]) if best else None,
+        "ged_chart": ged_chart(scores, summary),
+        "calibration": calibration(runs, pairs),
+        "training_chart": training_chart(runs),
+        "trainings": trainings(runs, _steps(config, name)),
+        "runs": runs,
+        "latent": latent.latent_figures(runs, latent_beta, data),
+        # empty if the model with a latent space was not run
+        "latent_of": "" if latent_beta is None else label((latent.MODEL, latent_beta)),
+    }
+
+
+def _tested(runs: Sequence[RunFolder], data: Data | None) -> dict[int, dict[str, int]]:
+    """Return by fold how many images of each subject were sampled; of runs on this store."""
+    folds = {}
+    for run, samples in ((run.run, run.samples) for run in runs):
+        if data is not None and samples is not None and samples.attributes.store == data.digest:
+            folds[run.fold] = dict(sorted(Counter(data.subjects[samples.rows].tolist()).items()))
+    return dict(sorted(folds.items()))
 
 
 def _unscored(runs: Sequence[RunFolder], scores: pd.DataFrame) -> list[str]:
@@ -245,64 +215,43 @@ def _unscored(runs: Sequence[RunFolder], scores: pd.DataFrame) -> list[str]:
     columns = ["model", "beta", "fold", "seed"]
     scored = set(scores[columns].itertuples(index=False, name=None))
     return [
-        one.run.folder
-        for one in runs
-        if (one.run.model, one.run.beta, one.run.fold, one.run.seed) not in scored
+        run.folder
+        for run in (one.run for one in runs)
+        if (run.model, run.beta, run.fold, run.seed) not in scored
     ]
 
 
-def _charts(one: DatasetSection) -> list[Chart]:
-    found = [one.ged_chart]
-    found += [one.training_chart] if one.training_chart else []
-    of = one.calibration
-    return found + ([of.modes_chart, of.switches_chart] if of else [])
-
-
-def _tables(one: DatasetSection) -> dict[str, Table]:
-    found = {"overview": one.overview, "others": one.others, "ged": one.ged}
-    found |= {"paired": one.paired} if one.paired else {}
-    of = one.calibration
-    return found | ({"modes": of.modes, "switches": of.switches} if of else {})
-
-
-def _kind(name: str, data: Data | None) -> str:
-    """Return how a data set is described: as its store tells or, without one, its name."""
-    kinds = {Crops: "crops", Scenes: "scenes", Images: "images"}
-    named = {"lidc": "crops", "cityscapes": "scenes"}
-    return named.get(name, "images") if data is None else kinds[type(data)]
-
-
-def _split(config: Mapping[str, Any], name: str) -> str | None:
-    """Return how a data set was split, where its configuration has a choice."""
-    own = (config.get("datasets") or {}).get(name) or {}
-    return "file" if own.get("folds_file") and "split" in own else own.get("split")
-
-
 def _steps(config: Mapping[str, Any], name: str) -> int | None:
-    """Return the steps that the configuration asks of each training on a data set, if it tells."""
-    of = (config.get("overrides") or {}).get(name) or {}
-    asked = (of.get("training") or {}).get("steps", (config.get("training") or {}).get("steps"))
-    return None if asked is None else int(asked)
+    """Return the steps of each training on a data set, if the configuration has them."""
+    for part in ((config.get("overrides") or {}).get(name) or {}, config):
+        steps = (part.get("training") or {}).get("steps")
+        if steps is not None:
+            return int(steps)
+    return None
 
 
-def _explorer(environment: jinja2.Environment, explored: Sequence[Explored]) -> str:
-    """Return the explorer as it stands in the page."""
-    macros: Any = environment.get_template("explorer.html.j2").module
-    return str(macros.explorer(explored))
+def _for_paper(one: Mapping[str, Any]) -> tuple[list[Chart], dict[str, Table]]:
+    """Return a section's charts, and its tables by the names of their files."""
+    charts = [one["ged_chart"], one["training_chart"]]
+    found = {name: one[name] for name in ("overview", "others", "ged", "paired")}
+    if of := one["calibration"]:
+        charts += [of.modes_chart, of.switches_chart]
+        found |= {"modes": of.modes, "switches": of.switches}
+    return [c for c in charts if c], {name: table for name, table in found.items() if table}
 
 
 def _environment() -> jinja2.Environment:
+    """Return where templates are loaded from, and the filters and functions that they use."""
+    loaders = [jinja2.PackageLoader("probunet", folder) for folder in ("report", "datasets")]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probunet", "report"),
+        loader=jinja2.ChoiceLoader(loaders),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["dataset"] = lambda name: labels.DATASETS.get(name, name)
-    environment.filters["number"] = labels.number
-    environment.filters["count"] = labels.count
-    environment.filters["beta"] = format_beta
+    environment.filters["dataset"] = lambda name: find(name).title
+    environment.filters["count"] = numbers.count
     environment.filters["json"] = _json
     environment.globals["inlined"] = _inlined
     environment.globals["vega"] = _vega
@@ -312,7 +261,7 @@ def _environment() -> jinja2.Environment:
 def _json(value: object) -> Markup:
     """Return a value as JSON that can stand in a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))  # neither an end tag nor a comment begins in it
+    return Markup(text.replace("<", "\\u003c"))  # so it begins neither an end tag nor a comment
 
 
 def _inlined(name: str) -> Markup:

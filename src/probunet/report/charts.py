@@ -1,32 +1,32 @@
 """The report's charts of GED and of training, as Vega-Lite: one description, drawn everywhere.
 
-In a browser a chart answers to the pointer; where there is none, vl-convert draws the same one as
+A browser draws a chart that reacts to the pointer; without one, vl-convert draws the same chart as
 SVG for the page, and as SVG and PDF for a paper.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from probunet.report.labels import NBSP, degenerate, deterministic, number, predictor
+from probunet.pictures.numbers import number
+from probunet.report.labels import NBSP, beta_label, degenerate, deterministic, predictor
 from probunet.report.runs import RunFolder
 from probunet.report.style import CONFIG, GREY, looks, several_betas
 from probunet.report.tables import groups
-from probunet.run import format_beta
 
-FEW = 4  # models and betas: of more, single runs and intervals are shown of those chosen alone
+FEW = 4  # models and betas: with more, single runs and intervals are shown of chosen ones only
 CURVES = {"loss": "Loss", "kl": "KL divergence", "validation_ged": "Validation GED"}
 MOST_POINTS = 100  # per training curve
-ALL_POINTS = 2_000  # of one panel's curves together, which keeps the report small
+ALL_POINTS = 2_000  # of all curves in a panel, which keeps the report small
 WIDTH, HEIGHT = 560, 340  # of a chart of one panel, pixels
 PANEL = 250  # width and height of one of several, pixels
-HOVER = "hover"  # begins the names of layers that serve the pointer alone
+HOVER = "hover"  # begins the names of layers for the pointer alone
 GED = "GED (lower is better)"
 TEXT = {"predictor", "interval", "sd", "run", "what"}  # columns that are no numbers
 SHARED_DASHES = {"empty": [7, 2, 1.5, 2], "graders": [1.5, 2.5]}
@@ -36,10 +36,10 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure of the report, which a browser draws, or `svg` and `pdf`.
+    """A figure of the report, drawn by a browser, or by `svg` and `pdf`.
 
-    `name` is that of its files and unique within a data set; `alt` says what is drawn to those who
-    do not see it, `caption` how to read it.
+    `name` is that of its files and unique within a data set; `alt` describes it to those who do
+    not see it, `caption` explains how to read it.
     """
 
     name: str
@@ -49,9 +49,9 @@ class Chart:
     caption: str
 
     def svg(self, prefix: str = "") -> str:
-        """Return the chart as an `<svg>` element, its ids beginning with `prefix`.
+        """Return the chart as an `<svg>` element; all its ids begin with `prefix`.
 
-        Several can stand in one page if their prefixes differ.
+        Several charts can be in one page if their prefixes differ.
         """
         import vl_convert
 
@@ -59,7 +59,7 @@ class Chart:
         return re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", drawn)
 
     def pdf(self) -> bytes:
-        """Return the chart as a page of PDF, a pixel 3/4 of a point wide, its fonts embedded."""
+        """Return the chart as a page of PDF, 3/4 of a point per pixel, its fonts embedded."""
         import vl_convert
 
         scaled = re.sub(r"^<svg[^>]*", _in_points, self.svg())
@@ -69,39 +69,43 @@ class Chart:
 def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
     """Return GED against n: means over folds.
 
-    With single runs as thin lines and intervals as bands: of more than `FEW` models and betas,
-    which would hide each other, when a reader chooses one in the legend. The deterministic rows,
-    which do not depend on n, stand as open markers in a column of their own.
+    Thin lines are single runs, bands are intervals: with more than `FEW` models and betas, which
+    would hide each other, only of those chosen in the legend. The deterministic rows, which do not
+    depend on n, are open markers in a column of their own.
 
     Parameters
     ----------
     scores, summary
         `scores.csv` and `summary.csv`, the rows of one data set, in the order of the legend.
     """
-    names = Names(summary)
+    pairs = [
+        (str(model), float(beta))
+        for model, beta in summary[["model", "beta"]].drop_duplicates().itertuples(index=False)
+        if degenerate(str(model)) is None
+    ]
+    names = Names(pairs, str(summary["dataset"].iloc[0]))
     means, guesses, shared = _means(names, summary)
-    few = len(names.pairs) <= FEW
+    few = len(pairs) <= FEW
     x = _samples_axis(sorted({row["n"] for row in means + shared}), single=bool(guesses))
     y = alt.Y("ged:Q", title=GED, scale=alt.Scale(zero=True))
+    opacity = names.opacity(1)
     layers: list[Any] = [_shared_lines(shared, x, y)] if shared else []
     if means:
         layers += _spread(names, means, _single_runs(names, scores), x, y, always=few)
-    if means:
         tooltip = _tooltip("predictor", "n", "ged", "sd", "interval", "folds")
         layers += [
             layer("means", means)
             .mark_line(strokeWidth=2.2)
-            .encode(x, y, names.colour, names.dash, opacity=names.opacity(1)),
+            .encode(x, y, names.colour, names.dash, opacity=opacity),
             layer("markers", means)
             .mark_point(filled=True, size=75, stroke="white", strokeWidth=0.6)
-            .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip),
+            .encode(x, y, names.colour, names.shape, opacity=opacity, tooltip=tooltip),
         ]
     if guesses:
         tooltip = _tooltip("predictor", "ged", "sd", "interval")
+        marks = layer("guesses", guesses).mark_point(filled=False, size=65, strokeWidth=1.6)
         layers.append(
-            layer("guesses", guesses)
-            .mark_point(filled=False, size=65, strokeWidth=1.6)
-            .encode(x, y, names.colour, names.shape, opacity=names.opacity(1), tooltip=tooltip)
+            marks.encode(x, y, names.colour, names.shape, opacity=opacity, tooltip=tooltip)
         )
     chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
     shown = f"Thin lines: single runs; thick: their mean over folds; bands: 95{NBSP}% intervals."
@@ -125,15 +129,16 @@ def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:
 def training_chart(runs: list[RunFolder]) -> Chart | None:
     """Return loss, KL and validation GED over steps; None if nothing was logged.
 
-    One line per training, an ensemble's members each; long logs are averaged to fewer points. The
-    step of the best weights is marked, and a training that stopped before its last step.
+    One line per training, an ensemble's members each; long logs are averaged to fewer points. Marks
+    show the step of the best weights, and where a training stopped before its last step.
     """
-    logged = [name for name in CURVES if any(_curves(run, name) for run in runs)]
+    curves = {name: [curve for run in runs for curve in _curves(run, name)] for name in CURVES}
+    logged = [name for name in CURVES if curves[name]]
     if not logged:
         return None
-    trained = [run for run in runs if run.training]
-    names = Names.of((run.run.model, run.run.beta, run.run.dataset) for run in trained)
-    panels = [_curves_panel(name, trained, names) for name in logged]
+    trained = {(run.run.model, run.run.beta) for run in runs if run.training}
+    names = Names(sorted(trained), runs[0].run.dataset)
+    panels = [_curves_panel(name, curves[name], names) for name in logged]
     chart = alt.concat(*panels, columns=len(panels), spacing=28)
     first = f"{logged[0]}-lines_0"  # Altair numbers the views of panels
     return Chart(
@@ -154,43 +159,36 @@ def training_chart(runs: list[RunFolder]) -> Chart | None:
 class Names:
     """How a chart names and draws models and betas, and lets a reader choose among them.
 
-    A model has a colour and a marker, told by one legend; a beta, of models that were run with
-    several, a kind of line, told by another.
+    A model has a colour and a marker, in one legend; a beta, of models that were run with several,
+    has a kind of line, in another.
     """
 
-    def __init__(self, table: pd.DataFrame) -> None:
-        rows = table[["model", "beta", "dataset"]].drop_duplicates()
-        rows = rows[[degenerate(str(model)) is None for model in rows["model"]]]
-        self.dataset = str(table["dataset"].iloc[0])
-        self.pairs = [(str(row.model), float(cast(float, row.beta))) for row in rows.itertuples()]
-        self._several = several_betas(self.pairs)
-        of = looks(self.pairs)
-        shown = {self.model(*pair): of[pair] for pair in self.pairs}
-        betas = {self.beta(*pair): of[pair] for pair in sorted(self.pairs, key=lambda p: p[1])}
+    def __init__(self, pairs: Sequence[tuple[str, float]], dataset: str) -> None:
+        self.dataset = dataset
+        self.pairs = pairs
+        self._several = several_betas(pairs)
+        of = looks(pairs)
+        models = {self.model(*pair): of[pair] for pair in pairs}
+        betas = {self.beta(*pair): of[pair] for pair in sorted(pairs, key=lambda p: p[1])}
         betas.pop("", None)
         legend = alt.Legend(orient="bottom", columns=2, symbolStrokeWidth=2)
-        one = alt.Scale(domain=list(shown), range=[look.colour for look in shown.values()])
-        shapes = alt.Scale(domain=list(shown), range=[look.marker for look in shown.values()])
+        lines = alt.Legend(
+            orient="bottom", values=list(betas), symbolStrokeColor="#333333", symbolSize=800
+        )
+        colours = alt.Scale(domain=list(models), range=[look.colour for look in models.values()])
+        markers = alt.Scale(domain=list(models), range=[look.marker for look in models.values()])
         dashes = alt.Scale(
             domain=["", *betas], range=[[1, 0], *(list(look.dash) for look in betas.values())]
         )
-        kinds = alt.Legend(
-            orient="bottom", values=list(betas), symbolStrokeColor="#333333", symbolSize=800
-        )
-        self.colour = alt.Color("model:N", scale=one, title=None, legend=legend)
-        self.shape = alt.Shape("model:N", scale=shapes, title=None, legend=legend)
+        self.colour = alt.Color("model:N", scale=colours, title=None, legend=legend)
+        self.shape = alt.Shape("model:N", scale=markers, title=None, legend=legend)
         self.dash = alt.StrokeDash(
-            "beta:N", scale=dashes, title=None, legend=kinds if betas else None
+            "beta:N", scale=dashes, title=None, legend=lines if betas else None
         )
         self._chosen = [{"param": name} for name in (["model", "beta"] if betas else ["model"])]
 
-    @classmethod
-    def of(cls, triples: Iterable[tuple[str, float, str]]) -> "Names":
-        """Return the names of models, betas and their data set."""
-        return cls(pd.DataFrame(sorted(set(triples)), columns=["model", "beta", "dataset"]))
-
     def row(self, model: str, beta: float) -> dict[str, Any]:
-        """Return the columns of a row of data by which it is found in the legends."""
+        """Return the columns of a row of data that the legends refer to."""
         return {
             "predictor": predictor(model, beta, self.dataset),
             "model": self.model(model, beta),
@@ -198,20 +196,20 @@ class Names:
         }
 
     def model(self, model: str, beta: float) -> str:
-        """Return what the first legend calls a model: with its beta, if it has but one."""
+        """Return a model's name in the first legend: with its beta, if it was run with only one."""
         return predictor(model, math.nan if model in self._several else beta, self.dataset)
 
     def beta(self, model: str, beta: float) -> str:
-        """Return what the second legend calls a beta; nothing for a model of one."""
-        return f"β{NBSP}={NBSP}{format_beta(beta)}" if model in self._several else ""
+        """Return a beta's name in the second legend; empty if the model was run with only one."""
+        return beta_label(beta) if model in self._several else ""
 
     def opacity(self, value: float) -> Any:
-        """Return how solid a mark is, which fades if a reader chose others."""
+        """Return how opaque a mark is; it fades if a reader chooses others."""
         chosen = {"test": {"and": self._chosen}, "value": value}
         return {"condition": chosen, "value": value * 0.12}
 
     def opacity_when_chosen(self, value: float) -> Any:
-        """Return how solid a mark is that is unseen until a reader chooses its model or beta."""
+        """Return how opaque a mark is; it is invisible until a reader chooses its model or beta."""
         chosen = [param | {"empty": False} for param in self._chosen]
         test = {"and": [{"or": chosen}, *self._chosen]}
         return {"condition": {"test": test, "value": value}, "value": 0}
@@ -231,19 +229,18 @@ class Names:
 
 def finished(chart: alt.TopLevelMixin, params: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a chart as Vega-Lite with the report's look, and what a reader can choose."""
-    # Altair's check against the schema takes longer than the rest of a report's charts; tests do it
+    # Altair's check against the schema takes longer than all other work on charts; tests do it
     spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec | {"config": CONFIG, "params": params}
 
 
 def layer(name: str, rows: Rows) -> alt.Chart:
     """Return a layer of a chart, with its rows of data."""
-    data = alt.InlineData(values=rows)
-    return alt.Chart(data, name=name)
+    return alt.Chart(alt.InlineData(values=rows), name=name)
 
 
 def _hover(rows: Rows, name: str = HOVER) -> alt.Chart:
-    """Return unseen points that tell their values when they are pointed at."""
+    """Return invisible points that show their values under the pointer."""
     points: alt.Chart = layer(name, rows).mark_point(filled=True, size=80, opacity=0)
     return points
 
@@ -257,22 +254,23 @@ def _tooltip(*names: str) -> list[alt.Tooltip]:
 
 
 def _means(names: Names, summary: pd.DataFrame) -> tuple[Rows, Rows, Rows]:
-    """Return the models' rows, one row for each single guess, and those of no model's."""
+    """Return the models' rows, one row for each single guess, and the shared predictors' rows."""
     means, guesses, shared = [], [], []
     single = 2 * int(summary["n"].max())  # on the logarithmic axis, the place after the greatest n
     for (model, beta), group in groups(summary, "model", "beta"):
         rows = [_mean(row) for row in group.sort_values("n").to_dict("records")]
         kind = degenerate(model)
-        label = predictor(model, beta, names.dataset)
+        label = {"predictor": predictor(model, beta, names.dataset)}
         if kind is None:
             means += [names.row(model, beta) | row for row in rows]
         elif kind == "deterministic":
-            of = next((pair for pair in names.pairs if deterministic(pair[0]) == model), None)
-            if of is not None and (of[0], beta) in names.pairs:
-                row = names.row(of[0], beta) | rows[-1]
-                guesses.append(row | {"predictor": label, "n": single})
+            guesses += [
+                names.row(*pair) | rows[-1] | label | {"n": single}
+                for pair in names.pairs
+                if (deterministic(pair[0]), pair[1]) == (model, beta)
+            ]
         else:
-            shared += [{"predictor": label, "kind": kind} | row for row in rows]
+            shared += [label | {"kind": kind} | row for row in rows]
     return means, guesses, shared
 
 
@@ -287,14 +285,14 @@ def _mean(row: dict[Any, Any]) -> dict[str, Any]:
         "sd": number(row["ged_sd"]),
         "folds": int(row["folds"]),
     }
-    return {key: None if value != value else value for key, value in found.items()}
+    return {key: None if value != value else value for key, value in found.items()}  # no NaN
 
 
 def _single_runs(names: Names, scores: pd.DataFrame) -> Rows:
     return [
         names.row(str(row["model"]), float(row["beta"]))
-        | {"fold": int(row["fold"]), "seed": int(row["seed"])}
-        | {"n": int(row["n"]), "ged": float(row["ged"])}
+        | {name: int(row[name]) for name in ("fold", "seed", "n")}
+        | {"ged": float(row["ged"])}
         for row in scores.to_dict("records")
         if degenerate(str(row["model"])) is None
     ]
@@ -303,7 +301,7 @@ def _single_runs(names: Names, scores: pd.DataFrame) -> Rows:
 def _spread(
     names: Names, means: Rows, runs: Rows, x: alt.X, y: alt.Y, *, always: bool
 ) -> list[Any]:
-    """Return intervals as bands and single runs as thin lines: always, or of what was chosen."""
+    """Return intervals as bands and single runs as thin lines: always, or of those chosen."""
     opacity, begin = (names.opacity, "") if always else (names.opacity_when_chosen, f"{HOVER}-")
     bands = layer(f"{begin}intervals", means).mark_area()
     lines = layer(f"{begin}runs", runs).mark_line(strokeWidth=0.8)
@@ -320,87 +318,34 @@ def _spread(
 
 
 def _samples_axis(ns: list[int], *, single: bool) -> alt.X:
-    """Return the axis of n, a column for single guesses after the greatest."""
+    """Return the axis of n, with a column for single guesses after the greatest n."""
     last = 2 * max(ns)
-    label = "format(datum.value, 'd')"
-    if single:
-        label = f"datum.value === {last} ? ['single', 'guess'] : {label}"
-    values = [*ns, *([last] if single else [])]
+    values = [*ns, last] if single else ns
+    label = f"datum.value === {last} ? ['single', 'guess'] : " if single else ""
+    domain = [min(ns) / 1.12, max(values) * 1.12]
     return alt.X(
         "n:Q",
         title="samples per image, n",
-        scale=alt.Scale(
-            type="log", base=2, domain=[min(ns) / 1.12, max(values) * 1.12], nice=False
-        ),
-        axis=alt.Axis(values=values, labelExpr=label, grid=False),
+        scale=alt.Scale(type="log", base=2, domain=domain, nice=False),
+        axis=alt.Axis(values=values, labelExpr=f"{label}format(datum.value, 'd')", grid=False),
     )
 
 
 def _shared_lines(rows: Rows, x: alt.X, y: alt.Y) -> Any:
-    """Return grey lines, named above their beginning: predictors that are no model's."""
-    tooltip = _tooltip("predictor", "ged", "interval")
+    """Return grey lines with names above their beginning: predictors that are no model's."""
     least = min(row["n"] for row in rows)
-    first = [row for row in rows if row["n"] == least]
     lines = [
         layer(f"shared-{kind}", [row for row in rows if row["kind"] == kind])
         .mark_line(color=GREY, strokeWidth=1.8, strokeDash=dash)
         .encode(x, y)
         for kind, dash in SHARED_DASHES.items()
     ]
-    names = layer("shared-names", first).mark_text(
+    names = layer("shared-names", [row for row in rows if row["n"] == least]).mark_text(
         align="left", dy=-7, dx=2, color="#5b6570", fontSize=11
     )
+    tooltip = _tooltip("predictor", "ged", "interval")
     pointed = _hover(rows, f"{HOVER}-shared").encode(x, y, tooltip=tooltip)
     return alt.layer(*lines, pointed, names.encode(x, y, text="predictor:N"))
-
-
-def _curves_panel(name: str, runs: list[RunFolder], names: Names) -> Any:
-    """Return one curve of all runs over steps."""
-    curves = [curve for run in runs for curve in _curves(run, name)]
-    most = max(min(MOST_POINTS, ALL_POINTS // len(curves)), 20)
-    # an ensemble's many lines lie below
-    curves.sort(key=lambda curve: -len(curve.run.training))
-    rows, best, stopped = [], [], []
-    for line, curve in enumerate(curves):
-        run, values = curve.run.run, curve.values
-        of = names.row(run.model, run.beta) | {"run": curve.label}
-        points = [{"step": step, "value": value} for step, value in _averaged(values, most)]
-        rows += [of | {"line": line} | point for point in points]
-        if name == "validation_ged":
-            step = int(values.index[int(values.to_numpy().argmin())])
-            best.append(of | {"step": step, "value": float(values.loc[step]), "what": "best"})
-        if curve.stopped is not None:
-            what = f"stopped early, at step {curve.stopped}"
-            stopped.append(of | points[-1] | {"what": what})
-    positive = name != "validation_ged" and all((curve.values > 0).all() for curve in curves)
-    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
-    x = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=4, grid=False))
-    y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
-    few = all(len(curve.values) < 20 for curve in curves)
-    lines = layer(f"{name}-lines", rows).mark_line(strokeWidth=1.4)
-    layers: list[Any] = [
-        lines.encode(x, y, names.colour, names.dash, opacity=names.opacity(0.85), detail="line:N"),
-        _hover(rows, f"{HOVER}-{name}").encode(
-            x, y, tooltip=_tooltip("predictor", "run", "step", "value")
-        ),
-    ]
-    if few:
-        points = layer(f"{name}-points", rows).mark_point(filled=True, size=16)
-        layers.insert(1, points.encode(x, y, names.colour, opacity=names.opacity(0.85)))
-    marked = {
-        "best": (best, "circle", "white"),
-        "stopped": (stopped, "M-1,-1L1,1M-1,1L1,-1", "transparent"),
-    }
-    for kind, (found, shape, fill) in marked.items():
-        if found:
-            marks = layer(f"{name}-{kind}", found).mark_point(
-                shape=shape, fill=fill, size=70, strokeWidth=1.8
-            )
-            tooltip = _tooltip("predictor", "run", "what", "step", "value")
-            layers.append(
-                marks.encode(x, y, names.colour, opacity=names.opacity(1), tooltip=tooltip)
-            )
-    return alt.layer(*layers).properties(title=CURVES[name], width=PANEL, height=PANEL)
 
 
 @dataclass(frozen=True)
@@ -414,7 +359,7 @@ class _Curve:
 
 
 def _curves(run: RunFolder, name: str) -> list[_Curve]:
-    """Return a run's curves of this name; models without a KL log zeros, which are none."""
+    """Return a run's curves of this name; a curve of zeros, a KL that does not exist, is none."""
     label = f"fold {run.run.fold}, seed {run.run.seed}"
     found = []
     for member, log in enumerate(run.training):
@@ -423,6 +368,50 @@ def _curves(run: RunFolder, name: str) -> list[_Curve]:
             stopped = run.stopped[member] if run.stopped else None
             found.append(_Curve(run, own, log[name], stopped))
     return found
+
+
+def _curves_panel(name: str, curves: list[_Curve], names: Names) -> Any:
+    """Return one curve of all runs over steps."""
+    most = max(min(MOST_POINTS, ALL_POINTS // len(curves)), 20)
+    # an ensemble's many lines are drawn below the others
+    curves = sorted(curves, key=lambda curve: -len(curve.run.training))
+    rows, best, stopped = [], [], []
+    for line, curve in enumerate(curves):
+        of = names.row(curve.run.run.model, curve.run.run.beta) | {"run": curve.label}
+        points = [{"step": step, "value": value} for step, value in _averaged(curve.values, most)]
+        rows += [of | {"line": line} | point for point in points]
+        if name == "validation_ged":
+            step = int(curve.values.index[int(curve.values.to_numpy().argmin())])
+            value = float(curve.values.loc[step])
+            best.append(of | {"step": step, "value": value, "what": "best"})
+        if curve.stopped is not None:
+            what = f"stopped early, at step {curve.stopped}"
+            stopped.append(of | points[-1] | {"what": what})
+    positive = name != "validation_ged" and all((curve.values > 0).all() for curve in curves)
+    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
+    x = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=4, grid=False))
+    y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+    opacity = names.opacity(0.85)
+    lines = layer(f"{name}-lines", rows).mark_line(strokeWidth=1.4)
+    layers: list[Any] = [
+        lines.encode(x, y, names.colour, names.dash, opacity=opacity, detail="line:N")
+    ]
+    if all(len(curve.values) < 20 for curve in curves):
+        dots = layer(f"{name}-points", rows).mark_point(filled=True, size=16)
+        layers.append(dots.encode(x, y, names.colour, opacity=opacity))
+    tooltip = _tooltip("predictor", "run", "step", "value")
+    layers.append(_hover(rows, f"{HOVER}-{name}").encode(x, y, tooltip=tooltip))
+    tooltip = _tooltip("predictor", "run", "what", "step", "value")
+    for kind, found, shape, fill in (
+        ("best", best, "circle", "white"),
+        ("stopped", stopped, "M-1,-1L1,1M-1,1L1,-1", "transparent"),
+    ):
+        if found:
+            marks = layer(f"{name}-{kind}", found)
+            marks = marks.mark_point(shape=shape, fill=fill, size=70, strokeWidth=1.8)
+            opacity = names.opacity(1)
+            layers.append(marks.encode(x, y, names.colour, opacity=opacity, tooltip=tooltip))
+    return alt.layer(*layers).properties(title=CURVES[name], width=PANEL, height=PANEL)
 
 
 def _averaged(curve: pd.Series, most: int) -> list[tuple[float, float]]:
@@ -436,7 +425,7 @@ def _averaged(curve: pd.Series, most: int) -> list[tuple[float, float]]:
 
 
 def _without_hover(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a chart without the layers that serve the pointer alone."""
+    """Return a chart without the layers for the pointer alone."""
     kept = dict(spec)
     for key in ("layer", "concat"):
         if key in spec:
@@ -455,6 +444,6 @@ def _in_points(start: re.Match[str]) -> str:
 
 
 def _sorted_resources(pdf: bytes) -> bytes:
-    """Return a PDF with the names of resources in order, which come in any."""
+    """Return a PDF with the names of its resources sorted: their order differs between runs."""
     lines = rb"(?m)(?:^ +/[A-Za-z]+\d+ \d+ 0 R\n)+"
     return re.sub(lines, lambda found: b"".join(sorted(found[0].splitlines(True))), pdf)

@@ -1,4 +1,4 @@
-"""Which test images are shown: not picked by hand."""
+"""Choose the test images that are shown: by a rule, not by hand."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ import pandas as pd
 def spread(folds: Mapping[int, pd.DataFrame], count: int) -> list[tuple[int, int]]:
     """Return folds and rows of images that are spread over folds and over GED.
 
-    The folds take turns; the i-th of `count` images lies at the quantile (i + 1/2) / count of its
-    fold's GED, or nearest to it among images of other subjects than those already chosen, as long
-    as there are any.
+    The folds take turns; the i-th of `count` images is at the quantile (i + 1/2) / count of its
+    fold's GED, or nearest to it among the images of subjects that are not yet chosen, if there are
+    any.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The command that makes a study again, to paste into a shell."""
+"""The command that repeats a study, to paste into a shell."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -8,19 +8,18 @@ import yaml
 
 
 def as_yaml(config: Mapping[str, Any]) -> str:
-    """Return a configuration as a person reads it."""
+    """Return a configuration as YAML."""
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
 
 
 def again(config: Mapping[str, Any]) -> str:
-    r"""Return what makes the study of this configuration again, pasted in the project's folder.
+    r"""Return a command that repeats the study of this configuration in the project's folder.
 
-    It writes the whole configuration, defaults included, to a file and runs the workflow by that
-    file alone: nothing depends on what `config.yaml` has become since, or on how the workflow was
-    called at the time. Cores, profile and containers are left to the reader, since no result
-    depends on them. The file is named after what it holds, so that none of another study is lost.
-    The shell takes all up to the last line of the here-document as it is; a line of YAML cannot be
-    that one, since every line of a mapping has a colon, a dash or an indentation.
+    It writes the whole configuration, defaults included, to a file and runs the workflow with that
+    file alone: later changes of `config.yaml`, and options of the first run, have no effect. Cores,
+    profile and containers are left to the reader, since no result depends on them. The file's name
+    depends on its content, so it overwrites no other study's. The here-document is safe: no line of
+    YAML equals its last line, since each line of a mapping has a colon, a dash or an indentation.
 
     >>> print(again({"folds": 4}))
     cat > study-2ce4bfdf.yaml <<'END_OF_STUDY'

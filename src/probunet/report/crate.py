@@ -1,7 +1,7 @@
-"""A study's provenance as a Workflow Run RO-Crate, which lies beside the report.
+"""A study's provenance as a Workflow Run RO-Crate, beside the report.
 
-It conforms to RO-Crate 1.1 and to Provenance Run Crate 0.5: the workflow's run is an action, and so
-is each try of each of its jobs, with what it read, what it made, by which code and where.
+It conforms to RO-Crate 1.1 and to Provenance Run Crate 0.5: the run of the workflow is an action,
+and so is each try of each of its jobs, with what it read and wrote, by which code and where.
 
 References
 ----------
@@ -12,9 +12,10 @@ https://www.researchobject.org/workflow-run-crate/profiles/provenance_run_crate
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,17 +24,18 @@ from rocrate.model import ComputationalWorkflow, ContextEntity, Entity
 from rocrate.rocrate import ROCrate
 
 from probunet import __version__
+from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import sha256, written_whole
 from probunet.job import Job, code_commit
 from probunet.report.made import Made, Step
 from probunet.run import Run
-from probunet.store import Data, open_data
 from probunet.store.samples import KIND, SampleAttributes
 from probunet.store.sealed import open_sealed
+from probunet.truth.base import Data
 
 FILE = "ro-crate-metadata.json"  # the specification's name
-COPIES = "provenance"  # what the crate holds besides the results themselves
+COPIES = "provenance"  # the folder of copies: what the crate holds besides the results
 TRAINED = ("weights.pt", "last.pt", "training.jsonl")
 
 _TERMS = "https://w3id.org/ro/terms/workflow-run"
@@ -53,44 +55,34 @@ _FORMATS = {
     ".smk": "text/plain",
     "": "text/plain",
 }
-# what Snakemake's benchmark files hold, and the units
-_BENCHMARK = {
-    "s": "SEC",
-    "max_rss": "MebiBYTE",
-    "io_in": "MebiBYTE",
-    "io_out": "MebiBYTE",
-    "mean_load": "PERCENT",
-    "cpu_time": "SEC",
-}
-_RECORDED = {
-    "seconds": "SEC",
-    "max_rss_mb": "MebiBYTE",
-    "children_max_rss_mb": "MebiBYTE",
-    "threads": None,
-    "gpu": None,
-}
+_MIB = "MebiBYTE"
+# units of what a job records itself, and of what Snakemake's benchmark files hold
+_RECORDED = {"seconds": "SEC", "max_rss_mb": _MIB, "children_max_rss_mb": _MIB}
+_RECORDED |= {"threads": "", "gpu": ""}
+_BENCHMARK = {"s": "SEC", "max_rss": _MIB, "io_in": _MIB, "io_out": _MIB}
+_BENCHMARK |= {"mean_load": "PERCENT", "cpu_time": "SEC"}
 
 
 @dataclass(frozen=True)
 class Study:
-    """All that a crate describes; tables, report and runs lie below one folder, its root."""
+    """All that a crate describes; tables, report and runs are below one folder, its root."""
 
     title: str
     tables: Sequence[Path]
     report: Path
     runs: Sequence[Path]
     stores: Sequence[Path]
-    manifests: Sequence[Path]  # of the raw data; one that no store was made from is left out
+    manifests: Sequence[Path]  # of the raw data; left out if no store was made from it
     config: Mapping[str, Any]
     workflow: Path  # the folder of the Snakefile
     engine: str  # Snakemake's version
 
 
 def write_crate(output: Path, study: Study, made: Made) -> None:
-    """Write `ro-crate-metadata.json`, and beside it in `provenance/` what it refers to.
+    """Write `ro-crate-metadata.json`, and beside it in `provenance/` copies of what it refers to.
 
     Stores are not read again: the digest of their seal stands for their content. All other files
-    are hashed. What a log does not tell is said to be unknown.
+    are hashed. The crate says what is not in the logs and therefore unknown.
 
     Parameters
     ----------
@@ -99,66 +91,33 @@ def write_crate(output: Path, study: Study, made: Made) -> None:
     study
         What was made.
     made
-        How it was made, as the logs tell.
+        How it was made, from the logs.
 
     Raises
     ------
     ProbunetError
-        If a result lies outside that folder, a store cannot be read, or the Snakefile is not
-        within reach.
+        If a result is outside that folder, or a store or the Snakefile cannot be read.
     """
-    root = output.parent
     stores = [open_data(path) for path in study.stores]
-    with written_whole(root / COPIES) as aside:
+    with written_whole(output.parent / COPIES) as aside:
         _copy(study, made, stores, aside)
-    crate = ROCrate(version="1.1")
-    crate.metadata.extra_contexts.append(f"{_TERMS}/context")
-    _describe(crate, root, study, made, stores)
-    workflow = _add_workflow(crate, root, study.engine)
+    writer = _Writer(output.parent, study, made)
+    writer.describe(stores)
+    workflow = writer.add_workflow()
     for store in stores:
-        _add_store(crate, store)
-    _add_files(crate, root, study)
-    links = _Links(study, _drawn_with(crate, study, root))
-    actions = [_add_step(crate, step, made, links) for step in made.steps]
-    _add_run(crate, study, workflow, actions)
+        writer.add_store(store)
+    writer.add_files()
+    for step in made.steps:
+        writer.add_step(step)
+    writer.add_run(workflow)
     with written_whole(output) as aside:
-        text = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
+        metadata = writer.crate.metadata.generate()
+        text = json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False)
         aside.write_text(text + "\n", encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class _Links:
-    """What each step reads and makes, as the ids of the crate's entities."""
-
-    study: Study
-    weights: dict[str, list[str]]  # of each run, those that its samples were drawn with
-
-    def of(self, step: Step) -> tuple[list[str], list[str]]:
-        name = step.name
-        dataset = name.split("/")[0].split(".")[0]
-        manifest, store = f"{COPIES}/{dataset}.manifest.json", f"#store-{dataset}"
-        folds = f"{dataset}/folds.json"
-        tables = [path.name for path in self.study.tables]
-        if step.verb == "fetch":  # a part of a data set makes nothing that stays
-            return [], [manifest] if name == dataset else []
-        if step.verb == "prepare" and name.endswith(".folds"):
-            return [store], [folds]
-        if step.verb == "prepare":
-            return [manifest], [store] if name == dataset else []
-        if step.verb == "train":
-            return [store, folds], [f"{name}/{file}" for file in TRAINED]
-        if step.verb == "sample":
-            return [store, folds, *self.weights.get(name, [])], [f"{name}/samples.zarr/"]
-        if (step.verb, name) == ("score", "table"):
-            runs = [f"{_run_of(folder)}/scores.parquet" for folder in self.study.runs]
-            return runs, tables
-        if step.verb == "score":
-            return [f"{name}/samples.zarr/", store], [f"{name}/scores.parquet"]
-        return tables, [self.study.report.name]
-
-
 def _copy(study: Study, made: Made, stores: Sequence[Data], folder: Path) -> None:
-    """Copy into `folder` what the crate refers to and what lies outside of it."""
+    """Copy into `folder` what the crate refers to and what is outside of it."""
     folder.mkdir()
     snakefile = study.workflow / "Snakefile"
     if not snakefile.exists():
@@ -175,116 +134,370 @@ def _copy(study: Study, made: Made, stores: Sequence[Data], folder: Path) -> Non
         if manifest.exists() and sha256(manifest) in made_from:
             shutil.copyfile(manifest, folder / manifest.name)
     (folder / "config.json").write_text(json.dumps(study.config, indent=1) + "\n")
+    used = [made.image_of(job) for job in made.tries]
     for kind, record in made.images.items():
-        if any(record == made.image_of(job) for step in made.steps for job in step.tries):
+        if record in used:
             (folder / f"image-{kind}.json").write_text(record.model_dump_json(indent=1) + "\n")
 
 
-def _describe(crate: ROCrate, root: Path, study: Study, made: Made, stores: Sequence[Data]) -> None:
-    """Say what the crate is as a whole."""
-    profiles = [
-        _add(crate, url, "CreativeWork", name=name, version=url.rsplit("/", 1)[1])
-        for url, name in _PROFILES.items()
-    ]
-    jobs = [job for step in made.steps for job in step.tries]
-    inside = [Path(job.container).name for job in jobs if job.container is not None]
-    absent = [step.log.as_posix() for step in made.steps if not step.tries]
-    told = [
-        "Weights, samples, scores and report of models that segment ambiguous images.",
-        f"The report was made by probunet {__version__}, commit {code_commit() or 'unknown'}.",
-        f"{len(inside)} of {len(jobs)} recorded tries of jobs ran in a container: "
-        f"{', '.join(sorted(set(inside)))}."
-        if inside
-        else "No container was used, as far as logs tell.",
-    ]
-    told += [
-        f"{path.as_posix()} is left out: it is not there, or not what the store was made from."
-        for path in study.manifests
-        if not (root / COPIES / path.name).exists()
-    ]
-    if any(store.attributes.synthetic for store in stores):
-        told.append("Synthetic data: the figures say nothing about the real ones.")
-    if absent:
-        told.append(f"Without a record, for want of a log: {', '.join(absent)}.")
-    whole = crate.root_dataset
-    whole["name"] = study.title
-    whole["description"] = " ".join(told)
-    whole["license"] = "Images: " + "; ".join(
-        f"{store.attributes.dataset}: {store.attributes.licence}" for store in stores
-    )
-    whole["datePublished"] = _now()
-    whole["conformsTo"] = profiles
+class _Writer:
+    """The crate, to which entities are added."""
 
+    def __init__(self, root: Path, study: Study, made: Made) -> None:
+        self.root, self.study, self.made = root, study, made
+        self.crate = ROCrate(version="1.1")
+        self.crate.metadata.extra_contexts.append(f"{_TERMS}/context")
+        self.actions: list[tuple[Step, list[Entity]]] = []  # the tries of each step
+        self.tools: dict[str, list[Entity]] = {}  # by command, in the order of the workflow
+        self.weights: dict[str, list[str]] = {}  # by run, those that its samples were drawn with
 
-def _add_workflow(crate: ROCrate, root: Path, engine: str) -> ComputationalWorkflow:
-    """Add the Snakefile as the main entity, and the rules as its parts."""
-    path = root / COPIES / "Snakefile"
-    workflow = crate.add_workflow(
-        path,
-        f"{COPIES}/Snakefile",
-        main=True,
-        lang="snakemake",
-        lang_version=engine,
-        properties={
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-            "name": "probunet: fetch, prepare, train, sample, score, report",
-            "version": f"{__version__}, commit {code_commit() or 'unknown'}",
-            "license": "https://spdx.org/licenses/MIT",
-            **_content(path),
-        },
-    )
-    for rules in sorted((root / COPIES / "workflow/rules").glob("*.smk")):
-        _add_file(crate, root, rules, f"Rules: {rules.stem}")
-    return workflow
+    def add(self, at: str, kind: str, **properties: Any) -> Entity:
+        """Add an entity, without its empty properties; or return the one that has this id."""
+        if (found := self.crate.get(at)) is not None:
+            return found
+        entity = self.crate.add(ContextEntity(self.crate, at, properties={"@type": kind}))
+        for name, value in properties.items():
+            _set(entity, name, value)
+        return entity
 
+    def known(self, ids: Iterable[str]) -> list[Entity]:
+        """Return the entities of these ids, those that exist."""
+        return [entity for at in ids if (entity := self.crate.get(at)) is not None]
 
-def _add_store(crate: ROCrate, store: Data) -> None:
-    """Add the store of a data set: it can be shared by studies, and lies outside the crate."""
-    about = store.attributes
-    made_with = ", ".join(f"{name} {number}" for name, number in about.versions.items())
-    _add(
-        crate,
-        f"#store-{about.dataset}",
-        "CreativeWork",
-        name=f"{store.path.name}: the prepared images of {about.dataset}",
-        description=f"Source: {about.source}{', synthetic' if about.synthetic else ''}; made with "
-        f"{made_with}, from a manifest with sha256 {about.manifest_sha256}.",
-        identifier=_add(
-            crate,
-            f"#store-{about.dataset}-digest",
+    def describe(self, stores: Sequence[Data]) -> None:
+        """Say what the crate is as a whole."""
+        jobs = self.made.tries
+        inside = [Path(job.container).name for job in jobs if job.container is not None]
+        sentences = [
+            "Weights, samples, scores and report of models that segment ambiguous images.",
+            f"The report was made by probunet {_version(code_commit())}.",
+            f"{len(inside)} of {len(jobs)} recorded tries of jobs ran in a container: "
+            f"{', '.join(sorted(set(inside)))}."
+            if inside
+            else "The logs name no container.",
+        ]
+        sentences += [
+            f"{path.as_posix()} is left out: it does not exist, or is not what the store was made "
+            "from."
+            for path in self.study.manifests
+            if not (self.root / COPIES / path.name).exists()
+        ]
+        if any(store.attributes.synthetic for store in stores):
+            sentences.append("Synthetic data: the figures say nothing about the real ones.")
+        if absent := [step.log.as_posix() for step in self.made.steps if not step.tries]:
+            sentences.append(
+                f"Steps without a record, because their log is missing: {', '.join(absent)}."
+            )
+        licences = [f"{one.attributes.dataset}: {one.attributes.licence}" for one in stores]
+        whole = self.crate.root_dataset
+        whole["name"] = self.study.title
+        whole["description"] = " ".join(sentences)
+        whole["license"] = "Images: " + "; ".join(licences)
+        whole["datePublished"] = _now()
+        whole["conformsTo"] = [
+            self.add(url, "CreativeWork", name=name, version=url.rsplit("/", 1)[1])
+            for url, name in _PROFILES.items()
+        ]
+
+    def add_workflow(self) -> ComputationalWorkflow:
+        """Add the Snakefile as the main entity, and the rules as its parts."""
+        path = self.root / COPIES / "Snakefile"
+        workflow = self.crate.add_workflow(
+            path,
+            f"{COPIES}/Snakefile",
+            main=True,
+            lang="snakemake",
+            lang_version=self.study.engine,
+            properties={
+                "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+                "name": "probunet: fetch, prepare, train, sample, score, report",
+                "version": _version(code_commit()),
+                "license": "https://spdx.org/licenses/MIT",
+                **_content(path),
+            },
+        )
+        for rules in sorted((self.root / COPIES / "workflow/rules").glob("*.smk")):
+            self.add_file(rules, f"Rules: {rules.stem}")
+        return workflow
+
+    def add_store(self, store: Data) -> None:
+        """Add the store of a data set: studies can share it, and it is outside the crate."""
+        about = store.attributes
+        versions = ", ".join(f"{name} {number}" for name, number in about.versions.items())
+        self.add(
+            f"#store-{about.dataset}",
+            "CreativeWork",
+            name=f"{store.path.name}: the prepared images of {about.dataset}",
+            description=f"Source: {about.source}{', synthetic' if about.synthetic else ''}; made "
+            f"with {versions}, from a manifest with sha256 {about.manifest_sha256}.",
+            identifier=self.add_digest(f"#store-{about.dataset}-digest", store.digest),
+            license=about.licence,
+        )
+
+    def add_digest(self, at: str, digest: str) -> Entity:
+        """Add the digest of a store's seal."""
+        name = "digest of the store's seal: of the size and the sha256 of each file inside"
+        return self.add(at, "PropertyValue", name=name, propertyID="sha256", value=digest)
+
+    def add_files(self) -> None:
+        """Add all results and the copies of inputs, those that exist."""
+        for path in self.study.tables:
+            self.add_file(path, f"Table: {path.stem}")
+        self.add_file(self.study.report, "The report")
+        for path in sorted((self.root / COPIES).glob("*.json")):
+            manifest = "manifest" in path.name
+            known = {"config": "The configuration, defaults included"}
+            name = known.get(path.stem, path.stem)
+            self.add_file(path, "Raw data, each file with its sha256" if manifest else name)
+        for dataset in sorted({_parse(folder).dataset for folder in self.study.runs}):
+            self.add_file(self.root / dataset / "folds.json", f"Folds of {dataset}")
+        for folder in self.study.runs:
+            for part in _trainings(folder):
+                for name in TRAINED:
+                    self.add_file(part / name, f"{name} of {_parse(part).folder}")
+            self.add_file(folder / "scores.parquet", f"Scores of {_parse(folder).folder}")
+            self.add_samples(folder)
+
+    def add_file(self, path: Path, name: str) -> None:
+        """Add a file if it exists."""
+        if path.is_file():
+            properties = {"name": name, **_content(path)}
+            self.crate.add_file(path, self.inside(path), properties=properties)
+
+    def add_samples(self, folder: Path) -> None:
+        """Add a run's samples unless they are missing or damaged, which the report says.
+
+        Of each training, note the file of weights whose hash the samples name: the best weights and
+        the last ones are equal files if the last are the best.
+        """
+        path, run = folder / "samples.zarr", _parse(folder).folder
+        try:
+            group, attributes, digest = open_sealed(path, KIND, SampleAttributes)
+        except ProbunetError:
+            return
+        files: Any = group.attrs["files"]
+        place = self.inside(path)
+        properties = {
+            "name": f"Samples of {run}",
+            "identifier": {"@id": self.add_digest(f"#digest-{place}", digest).id},
+            "contentSize": str(sum(size for size, _ in files.values())),
+        }
+        self.crate.add_dataset(path, place, properties=properties)
+        self.weights[run] = []
+        for part in _trainings(folder):
+            files = self.known(self.inside(part / name) for name in TRAINED)
+            used = [one.id for one in files if one["sha256"] in attributes.weights_sha256]
+            self.weights[run] += used[:1]
+
+    def add_step(self, step: Step) -> None:
+        """Add an action for each try of a step; or one, without times, if no log has any."""
+        read, written = _links(step, self.study, self.weights)
+        objects, results = self.known(read), self.known(written)
+        actions = [self.add_try(step, job) for job in step.tries]
+        if not step.tries:
+            action = self.add(
+                f"#{step.verb}-{step.name}",
+                "CreateAction",
+                name=f"probunet {step.command}: {step.name}",
+                description=f"No record: {step.log.as_posix()} is missing or names no job.",
+                instrument=self.add_tool(step.command, None),
+            )
+            actions = [action]
+        for action, job in zip_longest(actions, step.tries):
+            _set(action, "object", objects)
+            if job is None or job is step.made_by or _is_running(step, job):
+                _set(action, "result", results)
+        self.actions.append((step, actions))
+        tools = self.tools.setdefault(step.command, [])
+        tools += [action["instrument"] for action in actions]
+
+    def add_try(self, step: Step, job: Job) -> Entity:
+        """Add one try of a step: when, where, how it ended and what it took."""
+        at = f"#{job.id}"
+        measured = [("probunet job", _RECORDED, vars(job))]
+        if job is step.made_by:
+            measured.append(("snakemake benchmark", _BENCHMARK, step.benchmark))
+        usage = [
+            self.add_usage(at, by, name, str(values[name]), unit)
+            for by, units, values in measured
+            for name, unit in units.items()
+            if values.get(name) not in (None, "", "-", "NA")
+        ]
+        properties: dict[str, Any] = {
+            "name": f"probunet {job.command}: {step.name}",
+            "description": f"On {job.host}; its log is {step.log.as_posix()}.",
+            "instrument": self.add_tool(job.command, job),
+            "startTime": job.started,
+            "endTime": job.ended,
+            "location": job.host,
+            "resourceUsage": usage,
+            "environment": [
+                self.add(f"{at}-{name}", "PropertyValue", name=name, value=value)
+                for name, value in job.slurm.items()
+            ],
+        }
+        if job.container is not None:
+            properties["containerImage"] = self.add_image(job)
+        if _is_running(step, job):
+            properties["description"] += " It wrote this crate, and had not ended then."
+        else:
+            status = "CompletedActionStatus" if job.succeeded else "FailedActionStatus"
+            properties["actionStatus"] = f"http://schema.org/{status}"
+            properties["error"] = "" if job.succeeded else _error(job)
+        return self.add(at, "CreateAction", **properties)
+
+    def add_tool(self, command: str, job: Job | None) -> Entity:
+        """Add a command of this package, of one commit and with certain packages."""
+        name, at = f"probunet {command}", f"#probunet-{command.replace(' ', '-')}"
+        if job is None:
+            return self.add(at, "SoftwareApplication", name=name, description="Unknown version.")
+        variant = json.dumps([job.version, job.commit, job.versions], sort_keys=True)
+        return self.add(
+            f"{at}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}",
+            "SoftwareApplication",
+            name=name,
+            softwareVersion=_version(job.commit, job.version),
+            softwareRequirements=[self.add_package(*one) for one in job.versions.items()],
+        )
+
+    def add_package(self, name: str, number: str) -> Entity:
+        """Add a package, under its URL: https://github.com/package-url/purl-spec ."""
+        at = f"pkg:{'generic' if name == 'python' else 'pypi'}/{name}@{quote(number)}"
+        return self.add(at, "SoftwareApplication", name=name, softwareVersion=number)
+
+    def add_image(self, job: Job) -> Entity:
+        """Add the container image of a job, with its hash if its record still exists."""
+        name, record = Path(job.container or "").name, self.made.image_of(job)
+        properties: dict[str, Any] = {
+            "name": name,
+            "additionalType": {"@id": f"{_TERMS}#SIFImage"},
+            "registry": "none: a file",
+        }
+        at = f"#image-{name}-{job.commit}"
+        if record is None:
+            properties["description"] = f"Has no record; holds commit {job.commit or 'unknown'}."
+        else:
+            at = f"#image-{name}-{record.sha256[:12]}"
+            properties["sha256"] = record.sha256
+            properties["dateCreated"] = record.built
+            properties["subjectOf"] = self.crate.get(f"{COPIES}/image-{record.kind}.json")
+        return self.add(at, "ContainerImage", **properties)
+
+    def add_usage(self, at: str, by: str, name: str, value: str, unit: str) -> Entity:
+        """Add what a try took, as measured `by` the job itself or by Snakemake."""
+        return self.add(
+            f"{at}-{by.split()[0]}-{name}",
             "PropertyValue",
-            name="digest of the store's seal: of the size and the sha256 of each file inside",
-            propertyID="sha256",
-            value=store.digest,
-        ),
-        license=about.licence,
-    )
+            name=f"{name} ({by})",
+            propertyID=f"{by}: {name}",
+            value=value,
+            unitCode=unit and f"https://qudt.org/vocab/unit/{unit}",
+        )
+
+    def add_run(self, workflow: ComputationalWorkflow) -> None:
+        """Add the workflow's steps, and its run as the sum of their actions."""
+        steps = {
+            command: self.add(
+                f"#step-{command.replace(' ', '-')}",
+                "HowToStep",
+                name=command,
+                position=str(position),
+                workExample=_unique(tools),
+            )
+            for position, (command, tools) in enumerate(self.tools.items(), start=1)
+        }
+        workflow["hasPart"] = _unique(tool for tools in self.tools.values() for tool in tools)
+        workflow["step"] = list(steps.values())
+        controls = [
+            self.add(
+                f"#control-{step.verb}-{step.name}",
+                "ControlAction",
+                name=f"{step.verb} {step.name}",
+                instrument=steps[step.command],
+                object=actions,
+            )
+            for step, actions in self.actions
+        ]
+        began = min((job.started for job in self.made.tries), default=None)
+        times = {"startTime": began, "endTime": _now()}
+        copies = ["config.json", *(path.name for path in self.study.manifests)]
+        run = self.add(
+            "#run",
+            "CreateAction",
+            name=f"Run of the workflow: {self.study.title}",
+            description="snakemake; the steps are actions of their own, failed tries among them.",
+            instrument=workflow,
+            object=self.known(f"{COPIES}/{name}" for name in copies),
+            result=self.known(path.name for path in (*self.study.tables, self.study.report)),
+            **times,
+        )
+        url, version = "https://snakemake.github.io/", self.study.engine
+        kind = "SoftwareApplication"
+        engine = self.add(url, kind, name="Snakemake", softwareVersion=version, url=url)
+        name = "Run of Snakemake"
+        own = {"name": name, "instrument": engine, "object": controls, "result": run}
+        organised = self.add("#organize", "OrganizeAction", **own, **times)
+        tries = [action for _, actions in self.actions for action in actions]
+        self.crate.root_dataset["mentions"] = [run, organised, *tries]
+
+    def inside(self, path: Path) -> str:
+        """Return a file's path in the crate."""
+        try:
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            raise ProbunetError(
+                f"{path}: is outside {self.root}, the folder that the crate describes; "
+                f"write {FILE} into the folder of all results."
+            ) from None
 
 
-def _add_files(crate: ROCrate, root: Path, study: Study) -> None:
-    """Add all results, and the copies of inputs; what is not there is left out."""
-    known = {
-        f"{COPIES}/config.json": "The configuration, defaults included",
-        study.report.name: "The report",
-    }
-    for path in (*study.tables, study.report):
-        _add_file(crate, root, path, known.get(path.name, f"Table: {path.stem}"))
-    for path in sorted((root / COPIES).glob("*.json")):
-        name = "Raw data, each file with its sha256" if "manifest" in path.name else path.stem
-        _add_file(crate, root, path, known.get(f"{COPIES}/{path.name}", name))
-    for dataset in sorted({_parse(folder).dataset for folder in study.runs}):
-        _add_file(crate, root, root / dataset / "folds.json", f"Folds of {dataset}")
-    for folder in study.runs:
-        for part in (folder, *sorted(folder.glob("member-*"))):
-            for name in TRAINED:
-                _add_file(crate, root, part / name, f"{name} of {_run_of(part)}")
-        _add_file(crate, root, folder / "scores.parquet", f"Scores of {_run_of(folder)}")
-        _add_samples(crate, root, folder / "samples.zarr")
+def _links(
+    step: Step, study: Study, weights: Mapping[str, list[str]]
+) -> tuple[list[str], list[str]]:
+    """Return the ids of what a step reads and of what it writes."""
+    name = step.name
+    dataset = name.split("/")[0].split(".")[0]
+    manifest, store = f"{COPIES}/{dataset}.manifest.json", f"#store-{dataset}"
+    folds = f"{dataset}/folds.json"
+    samples, scores = f"{name}/samples.zarr/", f"{name}/scores.parquet"
+    tables = [path.name for path in study.tables]
+    whole = name == dataset  # a part of a data set writes nothing that stays
+    match step.verb:
+        case "fetch":
+            return [], [manifest] if whole else []
+        case "prepare" if name.endswith(".folds"):
+            return [store], [folds]
+        case "prepare":
+            return [manifest], [store] if whole else []
+        case "train":
+            return [store, folds], [f"{name}/{file}" for file in TRAINED]
+        case "sample":
+            return [store, folds, *weights.get(name, [])], [samples]
+        case "score" if name == "table":
+            return [f"{_parse(folder).folder}/scores.parquet" for folder in study.runs], tables
+        case "score":
+            return [samples, store], [scores]
+        case _:
+            return tables, [study.report.name]
 
 
-def _add_file(crate: ROCrate, root: Path, path: Path, name: str) -> None:
-    if path.is_file():
-        crate.add_file(path, _inside(root, path), properties={"name": name, **_content(path)})
+def _error(job: Job) -> str:
+    """Return how a try failed."""
+    if job.exit_code is None:
+        return "It was killed: its log has no last line."
+    saved = ": stopped early and saved itself" if job.exit_code == 75 else ""
+    return f"Exit code {job.exit_code}{saved}."
+
+
+def _is_running(step: Step, job: Job) -> bool:
+    """Return whether this is the job that writes the crate: the logs of others have an end."""
+    return step.verb == "report" and job is step.tries[-1] and job.ended is None
+
+
+def _set(entity: Entity, name: str, value: Any) -> None:
+    """Set a property unless it is empty; a list of one is written as that one."""
+    if value not in (None, [], ""):
+        entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _content(path: Path) -> dict[str, str]:
@@ -295,332 +508,20 @@ def _content(path: Path) -> dict[str, str]:
     }
 
 
-def _add_samples(crate: ROCrate, root: Path, path: Path) -> None:
-    if not path.is_dir():
-        return
-    place = _inside(root, path)
-    try:
-        group, _, digest = open_sealed(path, KIND, SampleAttributes)
-    except ProbunetError:  # the report tells it
-        return
-    files: Any = group.attrs["files"]
-    seal = _add(
-        crate,
-        f"#digest-{place}",
-        "PropertyValue",
-        name="digest of the store's seal: of the size and the sha256 of each file inside",
-        propertyID="sha256",
-        value=digest,
-    )
-    crate.add_dataset(
-        path,
-        place,
-        properties={
-            "name": f"Samples of {_run_of(path.parent)}",
-            "identifier": {"@id": seal.id},
-            "contentSize": str(sum(size for size, _ in files.values())),
-        },
-    )
+def _version(commit: str | None, number: str = __version__) -> str:
+    return f"{number}, commit {commit or 'unknown'}"
 
 
-def _drawn_with(crate: ROCrate, study: Study, root: Path) -> dict[str, list[str]]:
-    """Return by run the files of weights whose hash its samples name, one of each training.
-
-    The best weights and the last ones are the same file twice if the last are the best.
-    """
-    weights = {}
-    for folder in study.runs:
-        try:
-            _, samples, _ = open_sealed(folder / "samples.zarr", KIND, SampleAttributes)
-        except ProbunetError:
-            continue
-        used = []
-        for part in (folder, *sorted(folder.glob("member-*"))):
-            ids = [_inside(root, part / name) for name in TRAINED]
-            found = [entity for name in ids if (entity := crate.get(name)) is not None]
-            used += [item.id for item in found if item["sha256"] in samples.weights_sha256][:1]
-        weights[_run_of(folder)] = used
-    return weights
-
-
-@dataclass(frozen=True)
-class _StepActions:
-    """A step of the workflow, and the actions of its tries."""
-
-    step: Step
-    command: str
-    tools: list[Entity]
-    actions: list[Entity]
-
-
-def _add_step(crate: ROCrate, step: Step, made: Made, links: _Links) -> _StepActions:
-    """Add an action for each try of a step; or one, without times, if no log tells of any."""
-    objects, results = ([crate.get(name) for name in names] for names in links.of(step))
-    objects = [entity for entity in objects if entity is not None]
-    results = [entity for entity in results if entity is not None]
-    command = step.tries[-1].command if step.tries else _command(step)
-    if not step.tries:
-        tool = _add_tool(crate, command, None)
-        action = _add(
-            crate,
-            f"#{step.verb}-{step.name}",
-            "CreateAction",
-            name=f"probunet {command}: {step.name}",
-            description=f"No record of it: {step.log.as_posix()} is not there or tells of no job.",
-            instrument=tool,
-            object=objects,
-            result=results,
-        )
-        return _StepActions(step, command, [tool], [action])
-    tools, actions = [], []
-    for job in step.tries:
-        tools.append(_add_tool(crate, job.command, job))
-        actions.append(_add_try(crate, step, job, tools[-1], made))
-        _set(actions[-1], "object", objects)
-        if job is step.made_by or _is_running(step, job):
-            _set(actions[-1], "result", results)
-    return _StepActions(step, command, tools, actions)
-
-
-def _add_try(crate: ROCrate, step: Step, job: Job, tool: Entity, made: Made) -> Entity:
-    """Add one try of a step: when, where, how it ended and what it took."""
-    at = f"#{job.id}"
-    usage = [
-        _add_usage(crate, at, name, getattr(job, name), unit, "probunet job")
-        for name, unit in _RECORDED.items()
-        if getattr(job, name) is not None
-    ]
-    if job is step.made_by:
-        usage += [
-            _add_usage(crate, at, name, step.benchmark[name], unit, "snakemake benchmark")
-            for name, unit in _BENCHMARK.items()
-            if step.benchmark.get(name, "-") not in ("-", "NA", "")
-        ]
-    slurm = [
-        _add(crate, f"{at}-{name}", "PropertyValue", name=name, value=value)
-        for name, value in job.slurm.items()
-    ]
-    properties: dict[str, Any] = {
-        "name": f"probunet {job.command}: {step.name}",
-        "description": f"On {job.host}; its log is {step.log.as_posix()}.",
-        "instrument": tool,
-        "startTime": job.started,
-        "location": job.host,
-        "resourceUsage": usage,
-        "environment": slurm,
-    }
-    if job.container is not None:
-        properties["containerImage"] = _add_image(crate, job, made)
-    if job.ended is not None:
-        properties["endTime"] = job.ended
-    if job.succeeded:
-        properties["actionStatus"] = "http://schema.org/CompletedActionStatus"
-    elif _is_running(step, job):
-        properties["description"] += " It wrote this crate, and had not ended then."
-    else:
-        properties["actionStatus"] = "http://schema.org/FailedActionStatus"
-        properties["error"] = (
-            "It was killed: its log has no last line."
-            if job.exit_code is None
-            else "Exit code 75: stopped early and saved itself."
-            if job.exit_code == 75
-            else f"Exit code {job.exit_code}."
-        )
-    return _add(crate, at, "CreateAction", **properties)
-
-
-def _add_tool(crate: ROCrate, command: str, job: Job | None) -> Entity:
-    """Add a command of this package, of one commit and with certain packages."""
-    slug = f"#probunet-{command.replace(' ', '-')}"
-    if job is None:
-        return _add(
-            crate,
-            slug,
-            "SoftwareApplication",
-            name=f"probunet {command}",
-            description="Of which version is not known.",
-        )
-    packages = [_add_package(crate, *package) for package in job.versions.items()]
-    variant = json.dumps([job.version, job.commit, job.versions], sort_keys=True)
-    return _add(
-        crate,
-        f"{slug}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}",
-        "SoftwareApplication",
-        name=f"probunet {command}",
-        softwareVersion=f"{job.version}, commit {job.commit or 'unknown'}",
-        softwareRequirements=packages,
-    )
-
-
-def _add_package(crate: ROCrate, name: str, number: str) -> Entity:
-    # a package URL: https://github.com/package-url/purl-spec
-    kind = "generic" if name == "python" else "pypi"
-    identifier = f"pkg:{kind}/{name}@{quote(number)}"
-    return _add(crate, identifier, "SoftwareApplication", name=name, softwareVersion=number)
-
-
-def _add_image(crate: ROCrate, job: Job, made: Made) -> Entity:
-    """Add the image that a job ran in, with its hash if a record of that very image is there."""
-    name, record = Path(job.container or "").name, made.image_of(job)
-    properties = {
-        "name": name,
-        "additionalType": {"@id": f"{_TERMS}#SIFImage"},
-        "registry": "none: a file",
-    }
-    if record is None:
-        properties["description"] = f"Has no record; holds commit {job.commit or 'unknown'}."
-        return _add(crate, f"#image-{name}-{job.commit}", "ContainerImage", **properties)
-    properties["sha256"] = record.sha256
-    properties["dateCreated"] = record.built
-    properties["subjectOf"] = crate.get(f"{COPIES}/image-{record.kind}.json")
-    return _add(crate, f"#image-{name}-{record.sha256[:12]}", "ContainerImage", **properties)
-
-
-def _add_usage(
-    crate: ROCrate, at: str, name: str, value: object, unit: str | None, by: str
-) -> Entity:
-    properties = {"name": f"{name} ({by})", "propertyID": f"{by}: {name}", "value": str(value)}
-    if unit is not None:
-        properties["unitCode"] = f"https://qudt.org/vocab/unit/{unit}"
-    return _add(crate, f"{at}-{by.split()[0]}-{name}", "PropertyValue", **properties)
-
-
-def _add_run(
-    crate: ROCrate,
-    study: Study,
-    workflow: ComputationalWorkflow,
-    done: Sequence[_StepActions],
-) -> None:
-    """Add the workflow's steps, and its run as the sum of their actions."""
-    how = {command: position for position, command in enumerate(_in_order(done), start=1)}
-    steps = {
-        command: _add(
-            crate,
-            f"#step-{command.replace(' ', '-')}",
-            "HowToStep",
-            name=command,
-            position=str(position),
-            workExample=_unique(
-                tool for one in done if one.command == command for tool in one.tools
-            ),
-        )
-        for command, position in how.items()
-    }
-    workflow["hasPart"] = _unique(tool for one in done for tool in one.tools)
-    workflow["step"] = list(steps.values())
-    controls = [
-        _add(
-            crate,
-            f"#control-{one.step.verb}-{one.step.name}",
-            "ControlAction",
-            name=f"{one.step.verb} {one.step.name}",
-            instrument=steps[one.command],
-            object=one.actions,
-        )
-        for one in done
-    ]
-    begun = [job.started for one in done for job in one.step.tries]
-    times = {"startTime": min(begun)} if begun else {}
-    inputs = [f"{COPIES}/config.json", *(f"{COPIES}/{path.name}" for path in study.manifests)]
-    outputs = [*(path.name for path in study.tables), study.report.name]
-    run = _add(
-        crate,
-        "#run",
-        "CreateAction",
-        name=f"Run of the workflow: {study.title}",
-        description="snakemake; the steps are actions of their own, failed tries among them.",
-        instrument=workflow,
-        object=[entity for name in inputs if (entity := crate.get(name)) is not None],
-        result=[entity for name in outputs if (entity := crate.get(name)) is not None],
-        endTime=_now(),
-        **times,
-    )
-    engine = _add(
-        crate,
-        "https://snakemake.github.io/",
-        "SoftwareApplication",
-        name="Snakemake",
-        softwareVersion=study.engine,
-        url="https://snakemake.github.io/",
-    )
-    organised = _add(
-        crate,
-        "#organize",
-        "OrganizeAction",
-        name="Run of Snakemake",
-        instrument=engine,
-        object=controls,
-        result=run,
-        endTime=_now(),
-        **times,
-    )
-    every = [run, organised, *(action for one in done for action in one.actions)]
-    crate.root_dataset["mentions"] = every
-
-
-def _add(crate: ROCrate, at: str, kind: str, **properties: Any) -> Entity:
-    """Add an entity, without its empty properties; or return the one of that id."""
-    if (found := crate.get(at)) is not None:
-        return found
-    entity = crate.add(ContextEntity(crate, at, properties={"@type": kind}))
-    for name, value in properties.items():
-        _set(entity, name, value)
-    return entity
-
-
-def _set(entity: Entity, name: str, value: Any) -> None:
-    """Set a property unless it is empty; a list of one is written as that one."""
-    if value not in (None, [], ""):
-        entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _in_order(done: Sequence[_StepActions]) -> list[str]:
-    """Return the commands so that each stands behind those whose results it needs."""
-    verbs = ["fetch", "prepare", "train", "sample", "score", "report"]
-    late = {"join": 1, "table": 1, "folds": 2}
-    commands = {one.command: one.step.verb for one in done}
-    return sorted(
-        commands,
-        key=lambda command: (verbs.index(commands[command]), late.get(command.split()[-1], 0)),
-    )
-
-
-def _command(step: Step) -> str:
-    """Return the command of a step by the name of its log."""
-    if step.verb == "fetch":
-        return f"fetch {step.name.split('.')[0]}"
-    if step.verb == "prepare":
-        return f"prepare {'folds' if step.name.endswith('.folds') else step.name.split('.')[0]}"
-    if step.verb == "score":
-        return f"score {'table' if step.name == 'table' else 'run'}"
-    return step.verb
-
-
-def _is_running(step: Step, job: Job) -> bool:
-    """Return whether this is the job that writes the crate: the log of others has an end."""
-    return step.verb == "report" and job is step.tries[-1] and job.ended is None
-
-
-def _inside(root: Path, path: Path) -> str:
-    """Return a file's place in the crate."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        raise ProbunetError(
-            f"{path}: lies outside {root}, the folder that the crate describes; "
-            f"write {FILE} into the folder of all results."
-        ) from None
+def _trainings(folder: Path) -> list[Path]:
+    """Return a run's folder, and those of an ensemble's members."""
+    return [folder, *sorted(folder.glob("member-*"))]
 
 
 def _parse(folder: Path) -> Run:
     return Run.parse(folder.resolve().as_posix())
 
 
-def _run_of(folder: Path) -> str:
-    return _parse(folder).folder
-
-
-def _unique(entities: Any) -> list[Entity]:
+def _unique(entities: Iterable[Entity]) -> list[Entity]:
     return list({entity.id: entity for entity in entities}.values())
 
 

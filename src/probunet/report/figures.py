@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from probunet.files import written_whole
+from probunet.pictures.numbers import DASH
 from probunet.report.charts import Chart
-from probunet.report.tables import Cell, Row, Table
+from probunet.report.tables import Row, Table
 
 # a chart of one panel is as wide as one column, several panels as wide as a page
 COLUMN = {"width": 265, "height": 200}  # pixels; letters are 8 points high
@@ -39,7 +40,7 @@ def write_figures(folder: Path, charts: Iterable[Chart], tables: Mapping[str, Ta
     Parameters
     ----------
     folder
-        One data set's, such as `results/figures/lidc`.
+        One data set's, such as `results/figures/<dataset>`.
     tables
         By the name of their files.
     """
@@ -72,22 +73,20 @@ def as_csv(table: Table) -> str:
 
     Minus signs are plain ones, and what is missing is empty.
     """
-    parts = [_parts([row.cells[place] for row in table.rows]) for place in range(len(table.heads))]
-    heads = [
-        " ".join([head, name]).strip()
-        for head, names in zip(table.heads, parts, strict=True)
-        for name in names
+    columns = [
+        ["predictor", *(_label(row).replace("\N{NO-BREAK SPACE}", " ") for row in table.rows)]
     ]
+    for place, head in enumerate(table.heads):
+        cells = [row.cells[place] for row in table.rows]
+        columns.append([head, *(_plain(cell.text) for cell in cells)])
+        if any(cell.spread for cell in cells):
+            columns.append([f"{head} sd", *(_plain(cell.spread.lstrip("± ")) for cell in cells)])
+        if any(cell.interval for cell in cells):
+            ends = [_plain(cell.interval).partition(" to ") for cell in cells]
+            columns.append([f"{head} low", *(low for low, _, _ in ends)])
+            columns.append([f"{head} high", *(high for _, _, high in ends)])
     text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["predictor", *heads])
-    for row in table.rows:
-        values = [
-            _part(cell, name)
-            for cell, names in zip(row.cells, parts, strict=True)
-            for name in names
-        ]
-        out.writerow([_named(row).replace("\N{NO-BREAK SPACE}", " "), *values])
+    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
     return text.getvalue()
 
 
@@ -101,34 +100,32 @@ def as_latex(table: Table) -> str:
         f"{heads} \\\\",
         "\\midrule",
     ]
-    before = False
-    for row in table.rows:
-        if row.degenerate and not before and len(lines) > 5:
+    for before, row in zip([None, *table.rows], table.rows, strict=False):
+        if before and row.degenerate and not before.degenerate:
             lines.append("\\midrule")
-        before = row.degenerate
         lines += _latex_row(row)
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
 def _latex_row(row: Row) -> list[str]:
     """Return a row, and below it a line of its intervals, if it has any."""
-    scores = [_escaped(_named(row))]
+    scores = [_escaped(_label(row))]
     for cell in row.cells:
         text = _escaped(cell.text)
-        bold = f"\\textbf{{{text}}}" if cell.bold else text
-        scores.append(f"{bold} {{\\scriptsize {_escaped(cell.spread)}}}" if cell.spread else bold)
+        text = f"\\textbf{{{text}}}" if cell.bold else text
+        scores.append(f"{text} {_small(cell.spread)}".rstrip())
     lines = [" & ".join(scores) + " \\\\"]
     if any(cell.interval for cell in row.cells):
-        small = [
-            f"{{\\scriptsize {_escaped(cell.interval)}}}" if cell.interval else ""
-            for cell in row.cells
-        ]
-        lines.append(" & ".join(["", *small]) + " \\\\")
+        lines.append(" & ".join(["", *(_small(cell.interval) for cell in row.cells)]) + " \\\\")
     return lines
 
 
-def _named(row: Row) -> str:
-    """Return a row's label, and with it what stands below it on the page."""
+def _small(text: str) -> str:
+    return f"{{\\scriptsize {_escaped(text)}}}" if text else ""
+
+
+def _label(row: Row) -> str:
+    """Return a row's label, and its note."""
     return f"{row.label} ({row.note})" if row.note else row.label
 
 
@@ -136,17 +133,8 @@ def _escaped(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def _parts(cells: list[Cell]) -> list[str]:
-    """Return which columns a column of cells takes in CSV: the score itself, named by nothing."""
-    spread = ["sd"] if any(cell.spread for cell in cells) else []
-    interval = ["low", "high"] if any(cell.interval for cell in cells) else []
-    return ["", *spread, *interval]
-
-
-def _part(cell: Cell, name: str) -> str:
-    low, _, high = cell.interval.partition(" to ")
-    text = {"": cell.text, "sd": cell.spread.lstrip("± "), "low": low, "high": high}[name]
-    return "" if text == "\N{EN DASH}" else text.replace("\N{MINUS SIGN}", "-")
+def _plain(text: str) -> str:
+    return "" if text == DASH else text.replace("\N{MINUS SIGN}", "-")
 
 
 def _one_column(part: Any) -> Any:

@@ -3,6 +3,7 @@
 import math
 
 from probunet.config import WITHOUT_KL
+from probunet.datasets import BUILT_IN, find
 from probunet.run import format_beta
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -17,41 +18,40 @@ MODELS = {
     "hierarchical_probabilistic_unet": "Hierarchical Probabilistic U-Net",
     "deterministic": "Deterministic (prior mean)",
 }
-DATASETS = {"lidc": "LIDC-IDRI", "cityscapes": "Cityscapes"}
 DEGENERATE = ("deterministic", "empty", "graders")
-SHARED = {  # by data set, the predictors that are no model's
-    "lidc": {"empty": "Always empty", "graders": "The graders themselves"},
-    "cityscapes": {"empty": "None of the ten classes", "graders": "The 32 modes themselves"},
-}
 
 
 def predictor(model: str, beta: float, dataset: str) -> str:
-    """Return a row's name in the tables, without beta where there is none or it has no effect.
+    """Return a row's name in the tables, without beta if it has none or beta has no effect.
 
-    >>> predictor("empty", math.nan, "lidc"), predictor("graders", math.nan, "cityscapes")
-    ('Always empty', 'The 32 modes themselves')
-    >>> predictor("probabilistic_unet", 10.0, "lidc").replace(NBSP, " ")
+    >>> predictor("empty", math.nan, "eyes")
+    'Always empty'
+    >>> predictor("probabilistic_unet", 10.0, "eyes").replace(NBSP, " ")
     'Probabilistic U-Net, β = 10'
-    >>> predictor("deterministic (m_heads)", 1.0, "lidc")
+    >>> predictor("deterministic (m_heads)", 1.0, "eyes")
     'Deterministic (M-Heads)'
     """
     kind, _, owner = model.removesuffix(")").partition(" (")
-    shared = SHARED.get(dataset, SHARED["lidc"])
-    name = MODELS.get(kind, shared.get(kind, kind))
+    name = MODELS.get(kind) or find(dataset).predictors.get(kind, kind)
     if owner:
         name = f"Deterministic ({MODELS.get(owner, owner)})"
     if math.isnan(beta) or (owner or kind) in WITHOUT_KL:
         return name
-    return f"{name}, β{NBSP}={NBSP}{format_beta(beta)}"
+    return f"{name}, {beta_label(beta)}"
+
+
+def beta_label(beta: float) -> str:
+    """Return β and its value on one line."""
+    return f"β{NBSP}={NBSP}{format_beta(beta)}"
 
 
 def place(dataset: str) -> tuple[int, str]:
-    """Return where a data set stands in the report: as in the paper, then by name.
+    """Return where a data set is in the report: built-in ones as registered, then by name.
 
-    >>> sorted(["cityscapes", "another", "lidc"], key=place)
-    ['lidc', 'cityscapes', 'another']
+    >>> sorted(["eyes", "another", *BUILT_IN], key=place) == [*BUILT_IN, "another", "eyes"]
+    True
     """
-    known = list(DATASETS)
+    known = list(BUILT_IN)
     return (known.index(dataset) if dataset in known else len(known)), dataset
 
 
@@ -66,29 +66,9 @@ def degenerate(model: str) -> str | None:
 
 
 def deterministic(model: str) -> str:
-    """Return the name of a model's deterministic rows, as `score.table` gives it.
+    """Return the name of a model's deterministic rows in the tables of scores.
 
     >>> deterministic("m_heads")
     'deterministic (m_heads)'
     """
     return "deterministic" if model == "probabilistic_unet" else f"deterministic ({model})"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Return a number with a true minus sign, or a dash where there is none.
-
-    >>> number(0.12345), number(-0.5), number(math.nan)
-    ('0.123', '−0.500', '–')
-    """
-    if math.isnan(value):
-        return "\N{EN DASH}"
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def count(value: int) -> str:
-    """Return a whole number with thousands apart.
-
-    >>> count(15798)
-    '15,798'
-    """
-    return f"{value:,}"

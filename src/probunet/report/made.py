@@ -1,5 +1,6 @@
-"""How a study was made: its steps with the tries that their logs tell of, and the images used."""
+"""How a study was made: its steps with the tries in their logs, and the container images used."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,26 +9,37 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from probunet.config import DOWNLOADS
-from probunet.images import ImageRecord
+from probunet.datasets import find
+from probunet.image_record import ImageRecord
 from probunet.job import Job, read_jobs
+from probunet.report.tables import Cell, Row, Table
 from probunet.run import Run
+from probunet.study import Datasets
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the workflow. Its log has every try, or the last one, or is not there."""
+    """One step of the workflow. Its log has every try, or the last one, or does not exist."""
 
     verb: str
     name: str  # its log is logs/<verb>/<name>.log
     log: Path
     tries: tuple[Job, ...]
-    benchmark: dict[str, str]  # what Snakemake measured of the last good try
+    benchmark: dict[str, str]  # what Snakemake measured of the last successful try
 
     @property
     def made_by(self) -> Job | None:
-        """The last try that ended well."""
+        """The last successful try."""
         return next((job for job in reversed(self.tries) if job.succeeded), None)
+
+    @property
+    def command(self) -> str:
+        """The command of its last try or, without a log, the one that its name stands for."""
+        if self.tries:
+            return self.tries[-1].command
+        if self.verb == "score":
+            return "score table" if self.name == "table" else "score run"
+        return "folds" if self.name.endswith(".folds") else self.verb
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,23 @@ class Made:
     steps: tuple[Step, ...]
     images: dict[str, ImageRecord]  # by kind
 
-    def image_of(self, job: Job) -> ImageRecord | None:
-        """Return the record of the image that a job ran in.
+    @property
+    def tries(self) -> list[Job]:
+        """All tries of all steps."""
+        return [job for step in self.steps for job in step.tries]
 
-        None without a record, and where the image was built again since: of other code.
+    def image_of(self, job: Job) -> ImageRecord | None:
+        """Return the record of the container image that a job ran in.
+
+        None without a record, or if the image was built again since, from other code.
         """
         record = None if job.container is None else self.images.get(Path(job.container).stem)
         return record if record is not None and record.commit == job.commit else None
+
+    def image_name(self, job: Job) -> tuple[str, str]:
+        """Return the file name and the sha256 of the container image that a job ran in."""
+        record = self.image_of(job)
+        return Path(job.container or "").name, "no record" if record is None else record.sha256
 
 
 @dataclass(frozen=True)
@@ -60,58 +82,32 @@ class VerbRow:
 
 
 @dataclass(frozen=True)
-class CostRow:
-    """What the steps of one verb cost, all tries of them together."""
-
-    verb: str
-    steps: int
-    tries: int
-    failed: int  # of the tries
-    hours: float  # of all tries, side by side or not
-    gpu_hours: float  # of those that had a GPU
-    unknown: int  # steps without a record, and tries that did not live to say how long they took
-
-
-@dataclass(frozen=True)
 class Cost:
-    """What a study cost."""
+    """What a study cost, over all tries of its steps."""
 
-    rows: list[CostRow]
+    table: Table  # a row for each verb
     gpus: list[str]  # what was used
     began: str  # when the first try began, UTC
-
-    @property
-    def gpu_hours(self) -> float:
-        """Of all steps."""
-        return sum(row.gpu_hours for row in self.rows)
-
-    @property
-    def hours(self) -> float:
-        """Of all steps, one after the other."""
-        return sum(row.hours for row in self.rows)
-
-    @property
-    def unknown(self) -> int:
-        """Steps and tries whose time is not known."""
-        return sum(row.unknown for row in self.rows)
+    hours: float  # of all tries, in parallel or not
+    gpu_hours: float  # of those that had a GPU
+    unknown: int  # steps without a record, and tries that ended without saying how long they took
 
 
 def read_made(
     runs: Sequence[Path], config: Mapping[str, Any], logs: Path, benchmarks: Path, containers: Path
 ) -> Made:
-    """Return how the study of these runs was made, as far as logs and image records tell.
+    """Return how the study of these runs was made, from logs and records of container images.
 
     Parameters
     ----------
     runs
-        The runs' folders; an ensemble's members lie below its own.
+        The runs' folders; an ensemble's members are below its own.
     config
-        The study's configuration, which tells in how many parts a data set was fetched and
-        prepared.
+        The study's configuration: in how many parts a data set was fetched and prepared.
     logs, benchmarks
         The folders that have a folder for each verb.
     containers
-        The folder with the images' records.
+        The folder with the records of the container images.
     """
     steps = []
     for verb, name in _steps(runs, config):
@@ -127,84 +123,86 @@ def by_verb(made: Made) -> list[VerbRow]:
     for verb in ("train", "sample", "score"):
         steps = [step for step in made.steps if step.verb == verb]
         jobs = [step.made_by for step in steps if step.made_by is not None]
-        if steps:
-            rows.append(
-                VerbRow(
-                    verb,
-                    len(steps),
-                    len(jobs),
-                    commits=sorted({job.commit or "unknown" for job in jobs}),
-                    schedulers=sorted({"SLURM" if job.slurm else "no SLURM" for job in jobs}),
-                    images=sorted({_image_name(made, job) for job in jobs if job.container}),
-                    versions=_versions(jobs),
-                )
-            )
+        row = VerbRow(
+            verb,
+            steps=len(steps),
+            recorded=len(jobs),
+            commits=sorted({job.commit or "unknown" for job in jobs}),
+            schedulers=sorted({"SLURM" if job.slurm else "no SLURM" for job in jobs}),
+            images=sorted({made.image_name(job) for job in jobs if job.container}),
+            versions=_versions(jobs),
+        )
+        rows += [row] if steps else []
     return rows
 
 
 def cost(made: Made) -> Cost | None:
     """Return what the steps before the report cost; None if there is no record of any."""
+    if not made.tries:
+        return None
+    before = [step for step in made.steps if step.verb != "report"]
     rows = []
     for verb in ("fetch", "prepare", "train", "sample", "score"):
-        steps = [step for step in made.steps if step.verb == verb]
-        tries = [job for step in steps for job in step.tries]
-        timed = [job for job in tries if job.seconds is not None]
-        rows.append(
-            CostRow(
-                verb,
-                steps=len(steps),
-                tries=len(tries),
-                failed=sum(not job.succeeded for job in tries),
-                hours=sum(job.seconds or 0 for job in timed) / 3600,
-                gpu_hours=sum(job.seconds or 0 for job in timed if job.gpu) / 3600,
-                unknown=sum(not step.tries for step in steps) + len(tries) - len(timed),
-            )
-        )
-    tries = [job for step in made.steps for job in step.tries]
-    if not tries:
-        return None
-    gpus = sorted({job.gpu for job in tries if job.gpu})
-    return Cost(rows, gpus, min(job.started for job in tries))
+        numbers = _numbers([step for step in before if step.verb == verb])
+        texts = [f"{one:.3f}" if isinstance(one, float) else str(one) for one in numbers]
+        cells = [Cell(text, value=one) for text, one in zip(texts, numbers, strict=True)]
+        rows.append(Row(verb, cells, False))
+    heads = ["jobs", "tries", "failed or stopped", "hours", "GPU hours", "unknown"]
+    *_, hours, gpu_hours, unknown = _numbers(before)
+    return Cost(
+        Table(heads, rows),
+        gpus=sorted({job.gpu for job in made.tries if job.gpu}),
+        began=min(job.started for job in made.tries),
+        hours=hours,
+        gpu_hours=gpu_hours,
+        unknown=unknown,
+    )
+
+
+def _numbers(steps: Sequence[Step]) -> tuple[int, int, int, float, float, int]:
+    """Return jobs, tries, failed tries, hours, GPU hours and what left no record of its time."""
+    tries = [job for step in steps for job in step.tries]
+    unknown = sum(not step.tries for step in steps) + sum(job.seconds is None for job in tries)
+    hours = sum(job.seconds or 0 for job in tries) / 3600
+    gpu_hours = sum(job.seconds or 0 for job in tries if job.gpu) / 3600
+    failed = sum(not job.succeeded for job in tries)
+    return len(steps), len(tries), failed, hours, gpu_hours, unknown
 
 
 def _steps(runs: Sequence[Path], config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return verb and name of each step of a study, whether its log is there or not."""
-    parsed = {folder: Run.parse(folder.resolve().as_posix()) for folder in runs}
-    folders = {folder: run.folder for folder, run in sorted(parsed.items(), key=lambda x: x[1])}
-    datasets = sorted({run.dataset for run in parsed.values()})
-    trained = [
-        f"{name}/{member.name}" if member != folder else name
-        for folder, name in folders.items()
-        for member in sorted(folder.glob("member-*"), key=_member) or [folder]
-    ]
-    lidc = (config.get("datasets") or {}).get("lidc") or {}
-    fetched_parts = _parts(config, "fetch") if lidc.get("source") in DOWNLOADS else []
-    fetched = [
-        dataset + end
-        for dataset in datasets
-        for end in (*(fetched_parts if dataset == "lidc" else []), "")
-    ]
-    in_parts = _parts(config, "prepare")
-    prepared = [dataset + end for dataset in datasets for end in (*in_parts, "", ".folds")]
-    return [
-        *(("fetch", name) for name in fetched),
-        *(("prepare", name) for name in prepared),
-        *(("train", name) for name in trained),
-        *(("sample", name) for name in folders.values()),
-        *(("score", name) for name in folders.values()),
-        ("score", "table"),
-        ("report", "report"),
-    ]
+    """Return verb and name of each step of a study in the order of the workflow."""
+    parsed = sorted((Run.parse(folder.resolve().as_posix()), folder) for folder in runs)
+    datasets = sorted({run.dataset for run, _ in parsed})
+    fetched = {dataset: _parts(_fetched(config, dataset)) for dataset in datasets}
+    in_parts = _parts(_jobs(config, "prepare"))
+    steps = [("fetch", dataset + end) for dataset in datasets for end in (*fetched[dataset], "")]
+    for dataset in datasets:
+        steps += [("prepare", dataset + end) for end in (*in_parts, "", ".folds")]
+    for run, folder in parsed:
+        members = sorted(folder.glob("member-*"), key=lambda path: (len(path.name), path.name))
+        steps += [("train", f"{run.folder}/{path.name}") for path in members]
+        steps += [] if members else [("train", run.folder)]
+    steps += [(verb, run.folder) for verb in ("sample", "score") for run, _ in parsed]
+    return [*steps, ("score", "table"), ("report", "report")]
 
 
-def _parts(config: Mapping[str, Any], verb: str) -> list[str]:
-    """Return how the names of a verb's steps end that each make a part; none if one makes all."""
-    parts = (config.get(verb) or {}).get("jobs", 1)
-    return [f".{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
+def _fetched(config: Mapping[str, Any], dataset: str) -> int:
+    """Return in how many parts a data set was fetched; 1 if its section cannot be read."""
+    section = (config.get("datasets") or {}).get(dataset)
+    try:
+        source = Datasets.model_validate_json(json.dumps({dataset: section})).sections[dataset]
+    except (KeyError, ValidationError):
+        return 1
+    return find(dataset).fetch_parts(source, _jobs(config, "fetch"))
 
 
-def _member(folder: Path) -> tuple[int, str]:
-    return len(folder.name), folder.name  # 2 before 10
+def _jobs(config: Mapping[str, Any], verb: str) -> int:
+    return int((config.get(verb) or {}).get("jobs", 1))
+
+
+def _parts(count: int) -> list[str]:
+    """Return how the names of steps end that each make a part; none if one makes all."""
+    return [f".{part}-of-{count}" for part in range(count)] if count > 1 else []
 
 
 def _read_benchmark(path: Path) -> dict[str, str]:
@@ -223,11 +221,6 @@ def _read_images(folder: Path) -> dict[str, ImageRecord]:
             record = ImageRecord.model_validate_json(path.read_bytes())
             records[record.kind] = record
     return records
-
-
-def _image_name(made: Made, job: Job) -> tuple[str, str]:
-    record = made.image_of(job)
-    return Path(job.container or "").name, "no record" if record is None else record.sha256
 
 
 def _versions(jobs: Iterable[Job]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The calibration figure of Cityscapes: how often samples land in each mode, and switch each class.
+"""Calibration of modes: how often samples lie in each mode, and switch each class.
 
 As in Kohl et al. 2018, section 4 and the appendix on Cityscapes: a calibrated model's samples have
-each of the 32 modes as often as the flips give it.
+each of the 32 modes as often as its probability says.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from probunet.cityscapes import FLIPS, MODE_PROBABILITIES, MODES, PROBABILITIES
+from probunet.flips import FLIPS, MODE_PROBABILITIES, MODES
+from probunet.pictures.numbers import number
 from probunet.report.charts import HEIGHT, WIDTH, Chart, Names, finished, layer
-from probunet.report.labels import number, predictor
+from probunet.report.labels import predictor
 from probunet.report.runs import RunFolder
 from probunet.report.style import GREY, looks
 from probunet.report.tables import Cell, Row, Table
@@ -22,7 +23,7 @@ from probunet.report.tables import Cell, Row, Table
 COLUMNS = ("mode_share", "first_pixels", "second_pixels", "present")
 ACROSS = 4  # panels side by side
 PANEL = 180  # width and height of each, pixels
-LIMITS = (1e-3, 1.0)  # of frequencies; rarer modes stand at the lower edge
+LIMITS = (1e-3, 1.0)  # of frequencies; rarer modes are at the lower edge
 PROBABLE = (0.003, 0.2)  # limits of the modes' probabilities
 
 
@@ -52,10 +53,10 @@ class Calibration:
 
 
 def calibration(runs: list[RunFolder], models: list[tuple[str, float]]) -> Calibration | None:
-    """Return the frequencies of modes and switches, or None where no run's scores have them.
+    """Return the frequencies of modes and switches, or None if no run's scores have them.
 
     Of the model's samples at the greatest n, over all folds and seeds. Modes are counted on images
-    that hold all five classes, where all 32 differ; where there is no such image, on all.
+    that hold all five classes, where all 32 differ; if there is no such image, on all.
 
     Parameters
     ----------
@@ -65,48 +66,45 @@ def calibration(runs: list[RunFolder], models: list[tuple[str, float]]) -> Calib
         Models and betas, in the order in which they are shown.
     """
     by_pair = {pair: _images(runs, pair) for pair in models}
-    with_images = {pair: images for pair, images in by_pair.items() if len(images)}
-    if not with_images:
+    by_pair = {pair: images for pair, images in by_pair.items() if len(images)}
+    if not by_pair:
         return None
-    complete = any(images["present"].map(all).any() for images in with_images.values())
-    found = [_frequencies(pair, images, complete) for pair, images in with_images.items()]
-    dataset = runs[0].run.dataset
-    names = Names.of((one.model, one.beta, dataset) for one in found)
+    complete = any(images["present"].map(all).any() for images in by_pair.values())
+    found = [_frequencies(*pair, images, complete) for pair, images in by_pair.items()]
+    names = Names(sorted(by_pair), runs[0].run.dataset)
     return Calibration(
         complete=complete,
         images=max(one.images for one in found),
-        modes=_modes_table(found, dataset),
+        modes=_modes_table(found, names),
         modes_chart=_modes_chart(found, names, complete),
-        switches=_switches_table(found, dataset),
+        switches=_switches_table(found, names),
         switches_chart=_switches_chart(found, names),
     )
 
 
 def _images(runs: list[RunFolder], pair: tuple[str, float]) -> pd.DataFrame:
     """Return the model's rows at its greatest n, of all of its runs that have the columns."""
-    tables = []
-    for run in runs:
-        scores = run.scores
-        if (run.run.model, run.run.beta) != pair or scores is None:
-            continue
-        if set(COLUMNS) <= set(scores):
-            model = scores[scores["predictor"] == "model"].dropna(subset="mode_share")
-            tables.append(model.loc[model["n"] == model["n"].max(), ["n", *COLUMNS]])
-    return pd.concat(tables) if tables else pd.DataFrame(columns=["n", *COLUMNS])
+    of_pair = [run.scores for run in runs if (run.run.model, run.run.beta) == pair]
+    models = [
+        scores[scores["predictor"] == "model"].dropna(subset="mode_share")
+        for scores in of_pair
+        if scores is not None and set(COLUMNS) <= set(scores)
+    ]
+    greatest = [one.loc[one["n"] == one["n"].max(), ["n", *COLUMNS]] for one in models]
+    return pd.concat(greatest) if greatest else pd.DataFrame(columns=["n", *COLUMNS])
 
 
-def _frequencies(pair: tuple[str, float], images: pd.DataFrame, complete: bool) -> Frequencies:
+def _frequencies(model: str, beta: float, images: pd.DataFrame, complete: bool) -> Frequencies:
     chosen = images[images["present"].map(all)] if complete else images
-    shares = np.array(chosen["mode_share"].tolist(), dtype=float).reshape(
-        -1, len(MODE_PROBABILITIES)
-    )
+    shares = np.array(chosen["mode_share"].tolist(), float).reshape(-1, len(MODE_PROBABILITIES))
     usable = np.isfinite(shares).all(axis=1)  # an image without any of the classes has none
     modes = shares[usable].mean(axis=0) if usable.any() else np.full(shares.shape[1], np.nan)
-    first = np.array(images["first_pixels"].tolist(), dtype=float).sum(axis=0)
-    second = np.array(images["second_pixels"].tolist(), dtype=float).sum(axis=0)
+    first = np.array(images["first_pixels"].tolist(), float).sum(axis=0)
+    second = np.array(images["second_pixels"].tolist(), float).sum(axis=0)
     either = first + second
     return Frequencies(
-        *pair,
+        model,
+        beta,
         images=int(usable.sum()),
         samples=int(chosen["n"][usable].sum()),
         modes=modes,
@@ -115,29 +113,22 @@ def _frequencies(pair: tuple[str, float], images: pd.DataFrame, complete: bool) 
     )
 
 
-def _modes_table(found: list[Frequencies], dataset: str) -> Table:
+def _modes_table(found: list[Frequencies], names: Names) -> Table:
     rows = []
     for one in found:
         gaps = np.abs(one.modes - MODE_PROBABILITIES)
-        cells = [
-            Cell(str(one.images)),
-            Cell(number(gaps.sum() / 2)),
-            Cell(number(gaps.max())),
-            Cell(str(one.never)),
-        ]
-        rows.append(Row(predictor(one.model, one.beta, dataset), cells, False))
+        texts = [str(one.images), number(gaps.sum() / 2), number(gaps.max()), str(one.never)]
+        label = predictor(one.model, one.beta, names.dataset)
+        rows.append(Row(label, [Cell(text) for text in texts], False))
     return Table(["images", "total variation", "largest gap", "modes never drawn"], rows)
 
 
-def _switches_table(found: list[Frequencies], dataset: str) -> Table:
-    truth = [
-        Cell(f"{p} = {number(value)}")
-        for p, value in zip(FLIPS.values(), PROBABILITIES, strict=True)
-    ]
-    rows = [Row("The flips themselves", truth, True)]
+def _switches_table(found: list[Frequencies], names: Names) -> Table:
+    flips = [Cell(f"{p} = {number(float(p))}") for p in FLIPS.values()]
+    rows = [Row("The flips themselves", flips, True)]
     for one in found:
         cells = [Cell(number(value)) for value in one.switched]
-        rows.append(Row(predictor(one.model, one.beta, dataset), cells, False))
+        rows.append(Row(predictor(one.model, one.beta, names.dataset), cells, False))
     return Table(list(FLIPS), rows)
 
 
@@ -155,8 +146,8 @@ def _modes_chart(found: list[Frequencies], names: Names, complete: bool) -> Char
         f"probability, on test images {of}: {max(one.images for one in found)}. On the line: as "
         "often as the flips do. Grey: where 95 of 100 frequencies of an exact model would lie. "
         "Open triangles at the lower edge: hardly ever or never. A sample that calls a class by "
-        "neither name is as near to both, and counts for both by their probabilities: whether it "
-        "names the class at all, only the scores and pictures tell.",
+        "neither name is as near to both, and counts for both by their probabilities: only the "
+        "scores and pictures show whether it names the class at all.",
     )
 
 
@@ -175,26 +166,22 @@ def _modes_panel(one: Frequencies, names: Names, name: str) -> Any:
         scale=alt.Scale(type="log", nice=False, clamp=True, domain=[low, high]),
         axis=alt.Axis(values=[0.001, 0.01, 0.1, 1], format="~g"),
     )
-    line = np.geomspace(*PROBABLE, 40)
     # where the frequencies of an exact model lie 95 times in 100
+    line = np.geomspace(*PROBABLE, 40)
     spread = 1.96 * np.sqrt(line * (1 - line) / max(one.samples, 1))
     exact = [
-        {
-            "probability": float(p),
-            "frequency": float(p),
-            "low": max(float(p - s), low),
-            "high": float(p + s),
-        }
-        for p, s in zip(line, spread, strict=True)
+        {"probability": p, "frequency": p, "low": max(p - s, low), "high": p + s}
+        for p, s in zip(line.tolist(), spread.tolist(), strict=True)
     ]
     layers = [layer(f"{name}-exact", exact).mark_line(color=GREY, strokeWidth=0.9).encode(x, y)]
     if one.samples:
         within = layer(f"{name}-range", exact).mark_area(color="#e6e6e6")
         layers.insert(0, within.encode(x, alt.Y("low:Q"), alt.Y2("high:Q")))
-    of = names.row(one.model, one.beta)
     rows = [
-        of | {"mode": _mode(k), "probability": float(p), "frequency": float(f)}
-        for k, (p, f) in enumerate(zip(MODE_PROBABILITIES, one.modes, strict=True))
+        names.row(one.model, one.beta) | {"mode": _mode(k), "probability": p, "frequency": f}
+        for k, (p, f) in enumerate(
+            zip(MODE_PROBABILITIES.tolist(), one.modes.tolist(), strict=True)
+        )
         if np.isfinite(f)
     ]
     tooltip = [
@@ -205,13 +192,13 @@ def _modes_panel(one: Frequencies, names: Names, name: str) -> Any:
     ]
     colour = looks([(one.model, one.beta)])[one.model, one.beta].colour
     drawn = [row for row in rows if row["frequency"] > low]
+    rare = [row for row in rows if row["frequency"] <= low]
     if drawn:
         marks = layer(f"{name}-drawn", drawn).mark_circle(color=colour, size=34, opacity=1)
         layers.append(marks.encode(x, y, tooltip=tooltip))
-    if len(drawn) < len(rows):
-        marks = layer(f"{name}-rare", [row for row in rows if row not in drawn]).mark_point(
-            shape="triangle-down", color=colour, size=40, opacity=1
-        )
+    if rare:
+        marks = layer(f"{name}-rare", rare)
+        marks = marks.mark_point(shape="triangle-down", color=colour, size=40, opacity=1)
         layers.append(marks.encode(x, y, tooltip=tooltip))
     title = predictor(one.model, one.beta, names.dataset)
     return alt.layer(*layers).properties(title=_two_lines(title), width=PANEL, height=PANEL)
@@ -223,7 +210,7 @@ def _mode(k: int) -> str:
 
 
 def _two_lines(name: str) -> list[str]:
-    """Return a long name with its β, or its second half, in a second line."""
+    """Return a long name in two lines: the second one is its β, or its second half."""
     if len(name) <= 26:
         return [name]
     head, comma, beta = name.partition(", ")
@@ -270,6 +257,6 @@ def _switches_chart(found: list[Frequencies], names: Names) -> Chart:
         alt="Dots of the share of second names per class and model; the values are those of the "
         "table below.",
         caption="Share of pixels with the second name among those with either name, of the pixels "
-        "that are labelled with the class, over all test images. Models stand "
-        "in the order of the table. Black lines: the probabilities of the flips.",
+        "that are labelled with the class, over all test images. Models are in the order of the "
+        "table. Black lines: the probabilities of the flips.",
     )

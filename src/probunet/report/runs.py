@@ -1,4 +1,4 @@
-"""What the runs' folders hold. A missing piece is told, not fatal."""
+"""What the runs' folders hold. The report names what is missing, and goes on without it."""
 
 import json
 import math
@@ -17,7 +17,7 @@ CURVES = ("loss", "kl", "validation_ged")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run, and of its files what could be read."""
+    """A run, and those of its files that could be read."""
 
     run: Run
     # by curve, over steps, without those that were not logged; an ensemble's are its members'
@@ -25,7 +25,7 @@ class RunFolder:
     samples: Samples | None
     scores: pd.DataFrame | None  # per image, predictor and n
     missing: tuple[str, ...]  # what could not be read and why
-    # of each log, the step at which a training stopped that is to go on; None: it is finished
+    # of each log, the step at which an unfinished training stopped; None: it is finished
     stopped: tuple[int | None, ...] = ()
 
 
@@ -33,20 +33,24 @@ def read_run(folder: Path) -> RunFolder:
     """Return what a run's folder holds."""
     missing: list[str] = []
     logs = [_training(log, folder, missing) for log in _logs(folder)]
+    logs = [(curves, step) for curves, step in logs if curves]
+    samples = scores = None
     try:
         samples = open_samples(folder / "samples.zarr")
     except ProbunetError as error:
-        samples = None
         missing.append(f"no samples: {_without_folder(error, folder)}")
     try:
         scores = pd.read_parquet(folder / "scores.parquet")
     except (OSError, ValueError) as error:
-        scores = None
         missing.append(f"no scores of single images: {_without_folder(error, folder)}")
-    run = Run.parse(folder.resolve().as_posix())
-    read = [(log, step) for log, step in logs if log]
-    stopped = tuple(step for _, step in read)
-    return RunFolder(run, [log for log, _ in read], samples, scores, tuple(missing), stopped)
+    return RunFolder(
+        Run.parse(folder.resolve().as_posix()),
+        [curves for curves, _ in logs],
+        samples,
+        scores,
+        tuple(missing),
+        tuple(step for _, step in logs),
+    )
 
 
 def _logs(folder: Path) -> list[Path]:
@@ -59,7 +63,7 @@ def _logs(folder: Path) -> list[Path]:
 def _training(
     path: Path, folder: Path, missing: list[str]
 ) -> tuple[dict[str, pd.Series], int | None]:
-    """Return the curves, and where a training stopped whose log still lies in its checkpoint."""
+    """Return the curves, and the last step if the log is still in the training's checkpoint."""
     name = path.relative_to(folder).as_posix()
     unfinished = path.with_name("checkpoint") / path.name
     stopped = not path.exists() and unfinished.exists()
@@ -74,11 +78,10 @@ def _training(
         last = max(last, step)
         for curve in CURVES:
             value = line.get(curve)
-            # a step that was logged twice, before and after a resumption, counts once
+            # a step that was logged before and after a resumption counts once
             if isinstance(value, int | float) and math.isfinite(value):
                 values[curve][step] = float(value)
-    unread = [curve for curve in CURVES if not values[curve]]
-    if unread:
+    if unread := [curve for curve in CURVES if not values[curve]]:
         missing.append(f"{name} has no values of {', '.join(unread)}")
     if stopped:
         missing.append(f"{name}: the training stopped at step {last} and is not finished")
@@ -90,7 +93,7 @@ def _records(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # a line that a killed process left unfinished
+        except ValueError:  # a line that a killed process did not finish
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             yield record["step"], record

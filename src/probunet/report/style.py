@@ -1,4 +1,4 @@
-"""How charts look: a colour and a marker for each model, the same in all of them."""
+"""How charts look: each model has the same colour and marker in all of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from probunet.report.labels import degenerate, deterministic
 _X = "M-1,-.55L-.55,-1L0,-.45L.55,-1L1,-.55L.45,0L1,.55L.55,1L0,.45L-.55,1L-1,.55L-.45,0Z"
 _PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
 _HEXAGON = "M0,-1L.87,-.5L.87,.5L0,1L-.87,.5L-.87,-.5Z"
-# Okabe and Ito's colours, told apart with any colour vision; wine instead of their yellow, which
-# is hard to see on white. The marker, a symbol of Vega's or a path, tells a model apart once more.
+# Okabe and Ito's colours, distinct with any colour vision; wine instead of their yellow, which is
+# hard to see on white. The marker, a symbol of Vega's or a path, is distinct too.
 MODELS = {
     "probabilistic_unet": ("#0072B2", "circle"),
     "unet": ("#000000", "square"),
@@ -21,15 +21,15 @@ MODELS = {
     "stochastic_segmentation_network": ("#56B4E9", _X),
     "hierarchical_probabilistic_unet": ("#882255", _PENTAGON),
 }
-OTHERS = (  # for models of one's own
+OTHERS = (  # for models that are added
     ("#6A51A3", "triangle-left"),
     ("#8C6D31", "triangle-right"),
     ("#637939", _HEXAGON),
 )
-# dashes and gaps by beta, from the least
+# dashes and gaps by beta, from the smallest one
 DASHES: tuple[tuple[float, ...], ...] = ((1, 0), (6, 3), (7, 2, 1.5, 2), (1.5, 2))
 GREY = "#767676"
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # all of them of one width
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # all have the same widths
 CONFIG: dict[str, Any] = {
     "font": FONT,
     "background": "white",
@@ -58,7 +58,7 @@ CONFIG: dict[str, Any] = {
         "anchor": "start",
         "color": "#1d2329",
         "fontSize": 13,
-        "fontWeight": "normal",  # one font in a file: vl-convert writes several in any order
+        "fontWeight": "normal",  # one font in a file: the order of several differs between runs
         "offset": 8,
     },
 }
@@ -79,7 +79,7 @@ Looks = dict[tuple[str, float], Look]  # by model and beta
 def looks(pairs: Iterable[tuple[str, float]]) -> Looks:
     """Return how models and betas are drawn, and each one's deterministic rows with it.
 
-    A beta has the same line for each model that was run with several; others' lines are whole.
+    A beta has the same dashes for each model that was run with several; others' lines are solid.
     """
     known = sorted({pair for pair in pairs if degenerate(pair[0]) is None})
     several = several_betas(known)

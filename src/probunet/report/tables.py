@@ -1,7 +1,7 @@
 """The tables of scores, as rows of text for the template."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +9,8 @@ from typing import Any, cast
 import pandas as pd
 
 from probunet.errors import ProbunetError
-from probunet.report.labels import degenerate, deterministic, number, predictor
+from probunet.pictures.numbers import number
+from probunet.report.labels import degenerate, deterministic, predictor
 
 OTHERS = {
     "ged_unbiased": "GED, unbiased",
@@ -20,7 +21,7 @@ OTHERS = {
     "ece": "ECE",
     "reconstruction_iou": "Reconstruction IoU",
 }
-FIRST = ("hm_iou", "diversity")  # of these, what stands beside GED
+FIRST = ("hm_iou", "diversity")  # of these, what is beside GED in the overview
 PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 
 
@@ -32,17 +33,17 @@ class Cell:
     spread: str = ""  # standard deviation over folds
     interval: str = ""
     bold: bool = False
-    value: float | None = None  # by which a reader can sort; None: last either way
+    value: float | None = None  # what a reader can sort by; None: last in either order
 
 
 @dataclass(frozen=True)
 class Row:
-    """A predictor and its cells; `degenerate` rows are set apart."""
+    """A predictor and its cells; `degenerate` rows are grey."""
 
     label: str
     cells: list[Cell]
     degenerate: bool
-    note: str = ""  # stands small below the label
+    note: str = ""  # in small letters below the label
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,16 @@ class Table:
     rows: list[Row]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return `scores.csv` or `summary.csv`.
+def read_tables(scores: Path, summary: Path, comparison: Path) -> list[pd.DataFrame]:
+    """Return `scores.csv`, `summary.csv` and `comparison.csv`.
 
     Raises
     ------
     ProbunetError
-        If the file is not there or not such a table.
+        If a file does not exist or is not such a table.
     """
-    return _read(path, {"ged", *OTHERS})
-
-
-def read_comparison(path: Path) -> pd.DataFrame:
-    """Return `comparison.csv`; raises as `read_table` does."""
-    return _read(path, set(PAIR))
+    of_scores = {"ged", *OTHERS}
+    return [_read(scores, of_scores), _read(summary, of_scores), _read(comparison, set(PAIR))]
 
 
 def _read(path: Path, columns: set[str]) -> pd.DataFrame:
@@ -79,8 +76,8 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     missing = ({"dataset", "model", "beta", "n"} | columns) - set(table)
     if missing:
         raise ProbunetError(
-            f"{path}: not the table that is wanted here, {', '.join(sorted(missing))} missing; "
-            "run `probunet score table` again."
+            f"{path}: lacks the columns {', '.join(sorted(missing))}; run `probunet score table` "
+            "again."
         )
     return table
 
@@ -88,58 +85,56 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
 def by_ged(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the models in the order of their GED at the greatest n, best first.
 
-    Each model's deterministic rows stand after all models, in the same order; then the predictors
-    that are no model's.
+    After all models come their deterministic rows, in the same order; then the predictors that are
+    no model's.
     """
     at_most = summary[summary["n"] == summary["n"].max()].sort_values("ged", kind="stable")
-    models = [
-        (row.model, row.beta) for row in at_most.itertuples() if degenerate(str(row.model)) is None
-    ]
-    wanted = models + [(deterministic(str(model)), beta) for model, beta in models]
+    pairs = list(at_most[["model", "beta"]].itertuples(index=False, name=None))
+    models = [(model, beta) for model, beta in pairs if degenerate(model) is None]
+    wanted = models + [(deterministic(model), beta) for model, beta in models]
     places = {pair: place for place, pair in enumerate(wanted)}
-    pairs = table[["model", "beta"]].itertuples(index=False, name=None)
-    order = [places.get(pair, len(places)) for pair in pairs]
+    every = table[["model", "beta"]].itertuples(index=False, name=None)
+    order = [places.get(pair, len(places)) for pair in every]
     return table.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
 
 
 def overview(summary: pd.DataFrame, n: int, *, folds: int, clear: bool) -> Table:
-    """Return one row per predictor: at n, its GED and the scores that one looks at first.
+    """Return one row per predictor: at n, its GED and the most important other scores.
 
     Parameters
     ----------
     folds
         Those of the data set; a row of fewer says so.
     clear
-        Whether the first model is better than every other one: its GED is bold then, and only then.
+        Whether the first model is better than every other one: only then its GED is bold.
     """
-    at_n = summary[summary["n"] == n]
-    models = [model for model in at_n["model"] if degenerate(str(model)) is None]
-    rows: list[Row] = []
-    for (model, _), group in groups(at_n, "model", "beta"):
-        first = not rows and bool(models) and model == models[0]
-        ged = replace(_ged(group.iloc[0].to_dict()), bold=clear and first)
-        cells = [ged, *(_score(group[name].iloc[0]) for name in FIRST)]
-        rows.append(_row(group, cells, note=_partial(group, folds)))
+    rows = _rows(summary[summary["n"] == n], folds, lambda of: [_ged(of), *_scores(of, FIRST)])
+    if clear and rows and not rows[0].degenerate:
+        rows[0].cells[0] = replace(rows[0].cells[0], bold=True)
     return Table([f"GED, n = {n}", *(OTHERS[name] for name in FIRST)], rows)
 
 
 def others(summary: pd.DataFrame, n: int, *, folds: int) -> Table:
     """Return one row per predictor: at n, the scores that `overview` leaves out."""
     names = [name for name in OTHERS if name not in FIRST]
-    rows = [
-        _row(group, [_score(group[name].iloc[0]) for name in names], note=_partial(group, folds))
-        for _, group in groups(summary[summary["n"] == n], "model", "beta")
-    ]
+    rows = _rows(summary[summary["n"] == n], folds, lambda of: _scores(of, names))
     return Table([OTHERS[name] for name in names], rows)
+
+
+def over_folds(summary: pd.DataFrame, *, folds: int) -> Table:
+    """Return one row per predictor and one column per n: GED, sd and interval over folds."""
+    ns = sorted(summary["n"].unique())
+    rows = _rows(summary, folds, lambda of: [_ged(of[of["n"] == n]) for n in ns])
+    return Table([f"n = {n}" for n in ns], rows)
 
 
 def undecided(
     comparison: pd.DataFrame, n: int, pairs: list[tuple[str, float]]
 ) -> list[tuple[str, float]]:
-    """Return the models and betas than which the first of `pairs` is not clearly better.
+    """Return the models and betas that the first of `pairs` is not clearly better than.
 
-    On the same subjects at n, the interval of the difference in GED does not lie below zero, or
-    there is no such comparison.
+    The interval of the difference in GED on the same subjects at n is not below zero, or there is
+    no such comparison.
     """
     table = _turned(comparison[comparison["n"] == n])
     better = {
@@ -150,16 +145,6 @@ def undecided(
     return [pair for pair in pairs[1:] if (pairs[0], pair) not in better]
 
 
-def over_folds(summary: pd.DataFrame, *, folds: int) -> Table:
-    """Return one row per predictor and one column per n: GED, sd and interval over folds."""
-    ns = sorted(summary["n"].unique())
-    rows = []
-    for _, group in groups(summary, "model", "beta"):
-        by_n = group.set_index("n").to_dict("index")
-        rows.append(_row(group, [_ged(by_n.get(n)) for n in ns], note=_partial(group, folds)))
-    return Table([f"n = {n}" for n in ns], rows)
-
-
 def per_fold(scores: pd.DataFrame, n: int) -> Table:
     """Return one row per predictor and seed and one column per fold: GED at n."""
     chosen = scores[scores["n"] == n]
@@ -168,32 +153,37 @@ def per_fold(scores: pd.DataFrame, n: int) -> Table:
     rows = []
     for (_, _, seed), group in groups(chosen, "model", "beta", "seed"):
         by_fold = group.set_index("fold")["ged"].to_dict()
-        cells = [_score(by_fold.get(fold, math.nan)) for fold in folds]
+        row = _row(group, [_score(by_fold.get(fold, math.nan)) for fold in folds])
         repeat = f", seed {int(seed)}" if several and not math.isnan(seed) else ""
-        rows.append(_row(group, cells, repeat))
+        rows.append(replace(row, label=row.label + repeat))
     return Table([f"fold {fold}" for fold in folds], rows)
 
 
 def against(comparison: pd.DataFrame, n: int, model: str, beta: float, order: list[str]) -> Table:
-    """Return one row per other predictor: how this one's GED differs on the same subjects, at n.
+    """Return one row per other predictor: this one's GED less the other's on the same subjects.
 
-    A difference is bold where its interval excludes zero, and only there. `order` has the rows'
-    labels in the order in which they are to stand.
+    A difference is bold only if its interval excludes zero. `order` has the labels of the rows in
+    their order.
     """
     both = _turned(comparison[comparison["n"] == n])
-    this = both[(both["model"] == model) & (both["beta"] == beta)]
     rows = []
-    for row in this.to_dict("records"):
+    for row in both[(both["model"] == model) & (both["beta"] == beta)].to_dict("records"):
+        apart = row["low"] > 0 or row["high"] < 0
         cells = [
-            Cell(number(row["difference"]), bold=_apart(row), value=row["difference"]),
+            Cell(number(row["difference"]), bold=apart, value=row["difference"]),
             Cell(f"{number(row['low'])} to {number(row['high'])}", value=row["low"]),
             Cell(f"{100 * row['better']:.0f} %", value=row["better"]),
         ]
-        other = (row["other_model"], row["other_beta"], row["dataset"])
-        rows.append(Row(predictor(*other), cells, degenerate(row["other_model"]) is not None))
-    places = {label: place for place, label in enumerate(order)}
-    rows.sort(key=lambda row: places.get(row.label, len(places)))
+        label = predictor(row["other_model"], row["other_beta"], row["dataset"])
+        rows.append(Row(label, cells, degenerate(row["other_model"]) is not None))
+    rows.sort(key=lambda row: order.index(row.label) if row.label in order else len(order))
     return Table(["difference in GED", "95 % interval", "share better"], rows)
+
+
+def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Yield the rows of equal values in these columns, blank ones included, in their order."""
+    for key, group in table.groupby(list(columns), dropna=False, sort=False):
+        yield cast("tuple[Any, ...]", key), group
 
 
 def _turned(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -208,36 +198,37 @@ def _turned(comparison: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([comparison, turned])
 
 
-def _apart(row: dict[Any, Any]) -> bool:
-    """Whether the interval of a difference excludes zero."""
-    return bool(row["low"] > 0 or row["high"] < 0)
-
-
 def _score(value: float) -> Cell:
     return Cell(number(value), value=None if math.isnan(value) else float(value))
 
 
-def _ged(row: dict[Any, Any] | None) -> Cell:
-    if row is None:
+def _scores(group: pd.DataFrame, names: Iterable[str]) -> list[Cell]:
+    return [_score(group[name].iloc[0]) for name in names]
+
+
+def _ged(group: pd.DataFrame) -> Cell:
+    """Return the GED of a group's first row; a dash if there is none."""
+    if group.empty:
         return _score(math.nan)
+    row = group.iloc[0]
     spread = "" if math.isnan(row["ged_sd"]) else f"± {number(row['ged_sd'])}"
     interval = f"{number(row['ged_low'])} to {number(row['ged_high'])}"
     return replace(_score(row["ged"]), spread=spread, interval=interval)
 
 
-def groups(table: pd.DataFrame, *columns: str) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Yield the rows of equal values in these columns, blank ones included, in their order."""
-    for key, group in table.groupby(list(columns), dropna=False, sort=False):
-        yield cast("tuple[Any, ...]", key), group
+def _rows(
+    table: pd.DataFrame, folds: int, cells: Callable[[pd.DataFrame], list[Cell]]
+) -> list[Row]:
+    """Return a row for each predictor, with a note if it is a mean over some folds only."""
+    rows = []
+    for _, group in groups(table, "model", "beta"):
+        own = int(group["folds"].iloc[0])
+        note = "" if own == folds else f"{own} of {folds} folds"
+        rows.append(replace(_row(group, cells(group)), note=note))
+    return rows
 
 
-def _partial(group: pd.DataFrame, folds: int) -> str:
-    """Return what is to be said of a row that is a mean over some of the folds only."""
-    own = int(group["folds"].iloc[0])
-    return "" if own == folds else f"{own} of {folds} folds"
-
-
-def _row(group: pd.DataFrame, cells: list[Cell], repeat: str = "", note: str = "") -> Row:
+def _row(group: pd.DataFrame, cells: list[Cell]) -> Row:
     model = str(group["model"].iloc[0])
     label = predictor(model, group["beta"].iloc[0], str(group["dataset"].iloc[0]))
-    return Row(label + repeat, cells, degenerate(model) is not None, note)
+    return Row(label, cells, degenerate(model) is not None)

@@ -1,1 +1,1 @@
-"""Sample hypotheses for the test images of a run."""
+"""Draw segmentation hypotheses for the test images of a run."""

@@ -1,4 +1,4 @@
-"""Hypotheses for the test images of a run, drawn from the model and stored as they come."""
+"""Draw a run's hypotheses for its test images and store them."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from probunet.config import Settings
+from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
 from probunet.folds import Folds
@@ -19,11 +20,10 @@ from probunet.models.device import choose_device
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.run import Run
 from probunet.sample.latent import explore_latent
-from probunet.sample.masks import MaskImages
-from probunet.sample.scenes import SceneImages
 from probunet.sample.trained import load_run
 from probunet.seeding import seed_of
-from probunet.store import SampleAttributes, Scenes, open_data, versions, write_sample_parts
+from probunet.store import SampleAttributes, versions, write_sample_parts
+from probunet.truth.base import Sampled
 
 logger = logging.getLogger(__name__)
 
@@ -38,36 +38,37 @@ def sample_run(
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
-    """Draw `evaluation.samples` hypotheses for each test image of a run into `output`.
+    """Draw `evaluation.samples` hypotheses for each test image of a run and write them to `output`.
 
-    Each image's features and prior are computed once. Its noise comes from (seed, "sample", its
-    row in the store), so that no other image has a part in it.
+    The noise of an image depends only on the run's seed and the image's row in the store.
 
     Parameters
     ----------
     weights
-        The run's file of weights; of an ensemble, all its members'.
+        The run's file of weights; for an ensemble, those of all members.
 
     Raises
     ------
     ProbunetError
-        If the weights are damaged, or belong to another run, store or configuration.
+        If the weights are damaged or belong to another run, store or configuration, or if no test
+        subject is in the store.
     """
     where = choose_device(device, threads)
     data = open_data(store)
-    images = SceneImages(data, run.seed) if isinstance(data, Scenes) else MaskImages(data, settings)
-    model, files, infos = load_run(weights, run, data.digest, images.window, settings)
+    images = data.sampled(settings, run.seed)
+    window = data.window(settings)
+    model, files, infos = load_run(weights, run, data.digest, window, settings)
     rows = data.rows_of(Folds.read(folds).subjects(run.fold, "test"))
     if len(rows) == 0:
         raise ProbunetError(
-            f"{folds}: fold {run.fold}: not one image of {store} belongs to a subject of its test "
-            "set; were the folds drawn for another store?"
+            f"{folds}: fold {run.fold}: no image of {store} belongs to a test subject; use the "
+            "folds that were drawn for this store."
         )
     model.to(where).eval()
     attributes = SampleAttributes(
         run=run.folder,
-        classes=images.classes,
-        size=images.size,
+        classes=data.classes,
+        size=data.scored_size(settings),
         samples=settings.evaluation.samples,
         store=data.digest,
         weights_sha256=tuple(sha256(file) for file in files),
@@ -84,12 +85,12 @@ def sample_run(
 
 
 def _draw(
-    model: Model, images: MaskImages | SceneImages, rows: NDArray[np.int64], seed: int, n: int
-) -> Iterator[dict[Any, NDArray[Any]]]:
-    """Yield the store's arrays for a batch of images after the other.
+    model: Model, images: Sampled, rows: NDArray[np.int64], seed: int, n: int
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the arrays of `Samples` for one batch of images after another.
 
-    Models without a latent vector leave out `prior_mean` and `prior_log_sigma`, those that do not
-    say what their posterior makes of a mask leave out `reconstruction`.
+    Models without a latent vector have no `prior_mean` and `prior_log_sigma`; models without
+    `reconstruct` have no `reconstruction`.
     """
     device = next(model.parameters()).device
     for start in tqdm(range(0, len(rows), images.batch), unit="batch", disable=None):
@@ -97,11 +98,11 @@ def _draw(
         generators = [
             torch.Generator().manual_seed(seed_of(seed, "sample", row)) for row in part.tolist()
         ]
-        image, truths = images.load(part, device)
-        with torch.no_grad():  # in float32, whatever the precision of training
+        image, masks = images.load(part, device)
+        with torch.no_grad():  # in float32, also after training in bfloat16
             drawn = model.draw(image, n, generators)
-            again = model.reconstruct(image, truths)
-        arrays: dict[Any, NDArray[Any]] = {
+            reconstruction = model.reconstruct(image, masks)
+        arrays: dict[str, NDArray[Any]] = {
             "samples": images.stored(drawn.samples.movedim(0, 1)),
             "deterministic": images.stored(drawn.deterministic),
         }
@@ -109,6 +110,6 @@ def _draw(
             value = getattr(drawn, name)
             if value is not None:
                 arrays[name] = value.cpu().numpy()
-        if again is not None:
-            arrays["reconstruction"] = images.stored(again)
+        if reconstruction is not None:
+            arrays["reconstruction"] = images.stored(reconstruction)
         yield arrays

@@ -1,6 +1,5 @@
-"""The trained model of a run, from the weights that were trained for it and nothing else."""
+"""Load a run's trained model and check that the weights belong to the run."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 from probunet.config import Settings
 from probunet.errors import ProbunetError
 from probunet.models import Model, UNetEnsemble
-from probunet.models.plain_unet import PlainUNet
 from probunet.models.weights import WeightsInfo, load_weights
 from probunet.run import Run
 
@@ -20,93 +18,77 @@ def load_run(
     window: tuple[float, float] | None,
     settings: Settings,
 ) -> tuple[Model, list[Path], list[WeightsInfo]]:
-    """Return a run's model, its files of weights and what they are.
+    """Return a run's model, its files of weights and their descriptions.
 
     Parameters
     ----------
     weights
-        One file; of an ensemble all members', in any order. They are returned in the members'.
+        One file; for an ensemble, those of all members in any order. They are returned in the order
+        of the members.
     store
         The digest of the data set's store.
     window
-        Values that become 0 and 1, None where those of the type do.
+        The values that are scaled to 0 and 1; None for 8-bit colours.
 
     Raises
     ------
     ProbunetError
-        If weights are damaged, or belong to another run, store or configuration; if one is missing
-        or given twice.
+        If weights are damaged or belong to another run, store or configuration, or if a file is
+        missing or repeated.
     """
     if run.member is not None:
         raise ProbunetError(
-            f"{run.folder}: a member alone is not sampled; give the ensemble's folder, and the "
+            f"{run.folder}: a single member cannot be sampled; use the ensemble's folder and the "
             "weights of all members."
         )
-    if run.model == "unet_ensemble":
-        return _load_ensemble(weights, run, store, window, settings)
-    if len(weights) != 1:
+    ensemble = run.model == "unet_ensemble"
+    if not ensemble and len(weights) != 1:
         raise ProbunetError(
-            f"{run.folder}: given {len(weights)} files of weights; {run.model} has one."
+            f"{run.folder}: {run.model} needs one file of weights; --weights names {len(weights)}."
         )
-    model, info = load_weights(weights[0])
-    _check(weights[0], info, run, run.model, store, window, settings)
-    return model, [weights[0]], [info]
-
-
-def _load_ensemble(
-    weights: Sequence[Path],
-    run: Run,
-    store: str,
-    window: tuple[float, float] | None,
-    settings: Settings,
-) -> tuple[Model, list[Path], list[WeightsInfo]]:
-    """Return the ensemble of members 0 to m - 1, in this order; as `load_run` otherwise."""
-    members: dict[int, tuple[Path, PlainUNet, WeightsInfo]] = {}
-    given: Counter[int] = Counter()
+    name = "unet" if ensemble else run.model
+    expected = {
+        "store": store,
+        "model": name,
+        "architecture": settings.architecture_of(name),
+        "window": window,
+    }
+    numbers, loaded = [], []
     for path in weights:
         model, info = load_weights(path)
-        number = Run.parse(info.run).member
-        _check(path, info, replace(run, member=number or 0), "unet", store, window, settings)
-        assert isinstance(model, PlainUNet)
-        assert number is not None
-        given[number] += 1
-        members[number] = path, model, info
-    wanted = settings.unet_ensemble.members
-    for what, numbers in (
-        ("missing", sorted({*range(wanted)} - {*given})),
-        ("given twice", sorted(number for number, count in given.items() if count > 1)),
-        ("too many", sorted({*given} - {*range(wanted)})),
-    ):
-        if numbers:
+        number = (Run.parse(info.run).member or 0) if ensemble else None
+        _check(path, info, {"run": replace(run, member=number).folder, **expected})
+        numbers.append(number)
+        loaded.append((model, path, info))
+    if not ensemble:
+        return loaded[0][0], [loaded[0][1]], [loaded[0][2]]
+    count = settings.unet_ensemble.members
+    _check_members(run, numbers, count)
+    models, paths, infos = zip(*(loaded[numbers.index(i)] for i in range(count)), strict=True)
+    return UNetEnsemble(models), list(paths), list(infos)
+
+
+def _check(weights: Path, info: WeightsInfo, expected: dict[str, object]) -> None:
+    """Raise an error if weights belong to another run, store or configuration."""
+    found = vars(info) | {"window": info.window and tuple(info.window)}
+    for name, value in expected.items():
+        if found[name] != value:
             raise ProbunetError(
-                f"{run.folder}: unet_ensemble.members is {wanted}; {what}: the weights of "
-                f"{'member' if len(numbers) == 1 else 'members'} "
-                f"{', '.join(map(str, numbers))}; give each member's once, from 0 on."
+                f"{weights}: was trained for another {name}: {found[name]}, expected {value}; "
+                "train this run, or use its own weights."
             )
-    ordered = [members[number] for number in range(wanted)]
-    ensemble = UNetEnsemble([model for _, model, _ in ordered])
-    return ensemble, [path for path, _, _ in ordered], [info for _, _, info in ordered]
 
 
-def _check(
-    weights: Path,
-    info: WeightsInfo,
-    run: Run,
-    model: str,
-    store: str,
-    window: tuple[float, float] | None,
-    settings: Settings,
-) -> None:
-    """Refuse weights that were not trained for this run, on this store, by these settings."""
-    for what, found, expected in (
-        ("run", info.run, run.folder),
-        ("store", info.store, store),
-        ("model", info.model, model),
-        ("architecture", info.architecture, settings.architecture_of(model)),
-        ("window of values", info.window and tuple(info.window), window),
+def _check_members(run: Run, numbers: list[int | None], count: int) -> None:
+    """Raise an error if an ensemble's members are not 0 to `count` - 1, once each."""
+    for problem, wrong in (
+        ("missing", [i for i in range(count) if i not in numbers]),
+        ("repeated", sorted({i for i in numbers if i is not None and numbers.count(i) > 1})),
+        ("too many", [i for i in numbers if i not in range(count)]),
     ):
-        if found != expected:
+        if wrong:
             raise ProbunetError(
-                f"{weights}: trained for another {what}: {found}, and not {expected}; "
-                "train this run, or name the weights that belong to it."
+                f"{run.folder}: unet_ensemble.members is {count}; {problem}: the weights of "
+                f"{'member' if len(wrong) == 1 else 'members'} {', '.join(map(str, wrong))}; name "
+                "each member's weights once."
             )

@@ -1,1 +1,1 @@
-"""From samples to scores of each image, and from runs to tables."""
+"""Score the samples of each run, and collect the scores of all runs in tables."""

@@ -1,7 +1,4 @@
-"""A bootstrap over subjects: how far the mean GED would move, had others been scored.
-
-Subjects are the patients of LIDC-IDRI and the images of Cityscapes.
-"""
+"""Bootstrap of the mean GED over subjects: patients of LIDC-IDRI, images of Cityscapes."""
 
 from functools import lru_cache
 
@@ -11,15 +8,13 @@ from numpy.typing import NDArray
 
 from probunet.seeding import numpy_generator
 
-_INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
-
 
 def resampled(images: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDArray[np.float64]]:
-    """Return the mean GED of each fold for each resampling of its subjects, (bootstrap,).
+    """Return by fold the mean GED of each resample of the fold's subjects, (bootstrap,).
 
-    Subjects are drawn with replacement within their fold, each with all its images. What is drawn
-    depends on the data set, the fold and its number of subjects alone: for all models, betas and n
-    the same subjects are drawn, and differences between two of them are paired.
+    Subjects are drawn with replacement within their fold, each with all its images. The draws
+    depend only on the data set, the fold and its number of subjects. All models, betas and n thus
+    have the same draws, and the differences between two of them are paired.
 
     Parameters
     ----------
@@ -29,7 +24,7 @@ def resampled(images: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDAr
     dataset = str(images["dataset"].iloc[0])
     means = {}
     for fold in sorted(images["fold"].unique()):
-        # subjects are sorted, so that equal draws choose equal subjects
+        # groupby sorts the subjects, so that equal draws choose equal subjects
         by_subject = images[images["fold"] == fold].groupby("subject")["ged"]
         sums = by_subject.agg(["sum", "count"]).to_numpy()
         total, count = (_draws(dataset, fold, len(sums), bootstrap, seed) @ sums).T
@@ -39,15 +34,15 @@ def resampled(images: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDAr
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % percentile interval of resampled values."""
-    low, high = np.percentile(values, _INTERVAL)
+    low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
-@lru_cache(maxsize=32)  # drawing takes longer than all the rest
+@lru_cache(maxsize=32)  # most of the time would be spent here
 def _draws(
     dataset: str, fold: int, subjects: int, bootstrap: int, seed: int
 ) -> NDArray[np.float64]:
     """Return how often each subject is drawn, (bootstrap, subjects)."""
     generator = numpy_generator(seed, f"bootstrap/{dataset}/fold-{fold}")
     times = generator.multinomial(subjects, np.full(subjects, 1 / subjects), bootstrap)
-    return times.astype(np.float64)  # which multiplies by BLAS
+    return times.astype(np.float64)  # floats are multiplied by BLAS

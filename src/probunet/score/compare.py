@@ -1,8 +1,8 @@
-"""Two predictors on the same subjects: `results/comparison.csv`.
+"""Paired comparisons of predictors on the same subjects: `results/comparison.csv`.
 
-Subjects, the patients of LIDC-IDRI and the images of Cityscapes, differ from each other far more
-than models do. A difference between two models on the same ones is therefore known better than
-either model's own GED, and two intervals that overlap do not say that it is nil.
+GED varies more between subjects (patients of LIDC-IDRI, images of Cityscapes) than between models.
+The difference of two models on the same subjects is therefore more precise than either GED: two
+models can differ although their intervals overlap.
 """
 
 from dataclasses import dataclass
@@ -29,33 +29,33 @@ COLUMNS = [
     "better",
     "subjects",
 ]
-EQUAL = 1e-9  # a smaller difference of a subject's GED is none
+EQUAL = 1e-9  # largest difference of GEDs that count as equal
 
 
 @dataclass(frozen=True)
 class _Predictor:
-    """One model and beta, or a degenerate predictor, on one data set at one n."""
+    """The GED of one model and beta, or degenerate predictor, on one data set at one n."""
 
     model: str
     beta: float
-    folds: pd.Series  # mean GED by fold
-    subjects: pd.Series  # mean GED by fold and subject
+    folds: pd.Series  # mean by fold
+    subjects: pd.Series  # mean by fold and subject
     resampled: dict[int, NDArray[np.float64]]  # by fold, (bootstrap,)
 
 
 def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """Return one row per data set, n and pair of predictors, on the folds that both have.
+    """Return one row per data set, n and pair of predictors, over the folds of both.
 
-    `difference` is the mean over folds of the first's mean GED less the second's: below zero, the
-    first is better. `low` and `high` bound its 95 % percentile interval under the bootstrap of
-    `resampled`, the same subjects being drawn for both. `better` is the share of subjects whose
-    mean GED is lower for the first, ties counting half.
+    `difference` is the mean over folds of the first's mean GED minus the second's: if it is
+    negative, the first is better. `low` and `high` are its 95 % percentile interval under the
+    bootstrap of `resampled`, with the same draws for both. `better` is the share of subjects for
+    whom the first's mean GED is lower; ties count half.
 
     Parameters
     ----------
     images
-        One row per image: dataset, model, beta, fold, n, subject, ged; in a fold, the same images
-        for all.
+        One row per image: dataset, model, beta, fold, n, subject, ged. All predictors of a fold
+        have the same images.
     """
     rows = []
     for (dataset, n), at_n in images.groupby(["dataset", "n"]):
@@ -63,7 +63,7 @@ def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
             _predictor(group, bootstrap, seed)
             for _, group in at_n.groupby(["model", "beta"], dropna=False)
         ]
-        groups.sort(key=lambda predictor: rank(predictor.model))  # the sort is stable
+        groups.sort(key=lambda predictor: rank(predictor.model))  # stable: keeps model and beta
         for first, second in combinations(groups, 2):
             folds = sorted(first.resampled.keys() & second.resampled.keys())
             if folds:
@@ -82,8 +82,8 @@ def _predictor(images: pd.DataFrame, bootstrap: int, seed: int) -> _Predictor:
 
 
 def _pair(first: _Predictor, second: _Predictor, folds: list[int]) -> dict[str, object]:
-    drawn = [first.resampled[fold] - second.resampled[fold] for fold in folds]
-    low, high = interval(np.mean(drawn, axis=0))
+    differences = [first.resampled[fold] - second.resampled[fold] for fold in folds]
+    low, high = interval(np.mean(differences, axis=0))
     by_subject = (first.subjects.loc[folds] - second.subjects.loc[folds]).to_numpy()
     return {
         "model": first.model,

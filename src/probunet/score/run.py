@@ -1,64 +1,60 @@
-"""Scores of one run: every test image, the model and the degenerate predictors, several n."""
+"""Scores of one run: one row per test image, predictor and n."""
 
 import logging
 from pathlib import Path
 
 import pandas as pd
 
+from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
 from probunet.run import Run
-from probunet.score.masks import score_masks
-from probunet.score.scenes import score_scenes
-from probunet.store import Data, Samples, Scenes, open_data, open_samples
+from probunet.store import Samples, open_samples
+from probunet.truth.base import Data
 
 logger = logging.getLogger(__name__)
 
 
 def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> None:
-    """Write the scores of a run's test images, one row per image, predictor and n, as Parquet.
+    """Write the scores of a run's test images as a Parquet file.
 
-    Predictors: `model` is scored on its first n samples. The others show what a score is worth
-    and do not depend on n (but for `ged_unbiased`, which does not exist at n = 1):
+    There is one row per image, predictor and n. The predictor `model` is scored on its first n
+    samples. The others are references, and depend on n only in `ged_unbiased`, which does not exist
+    at n = 1:
 
-    - `deterministic`: the model's single best guess (of the Probabilistic U-Net the prediction
-      from the prior's mean), n times the same;
-    - `empty`: no lesion, or none of Cityscapes' ten classes, n times;
-    - `graders`: what is aimed at: the graders' masks, once each whatever n is, or
-      Cityscapes' 32 modes by their probabilities. Their GED is 0 and their HM-IoU 1 by
-      construction.
+    - `deterministic`: n copies of the model's single best guess (for the Probabilistic U-Net, the
+      prediction from the prior's mean);
+    - `empty`: n copies of a segmentation without lesion, or without Cityscapes' ten classes;
+    - `graders`: the ground truth itself, with a GED of 0 and an HM-IoU of 1: the graders' masks
+      once each, or Cityscapes' 32 modes with their probabilities.
 
-    `subject` is what the bootstrap draws: the patient, or on Cityscapes the image. Beside each
-    image's `ece` stand the sums that it is of, in lists by bin: those of many images add up, see
-    `metrics.calibration`. `reconstruction_iou` is the model's, whatever n is; NaN for the others,
-    and for a model without a posterior. A score that does not exist for a data set is NaN; so are
-    all of an image that has none of Cityscapes' five ambiguous classes.
+    `subject` is the resampling unit of the bootstrap: the patient, or the image of Cityscapes. The
+    columns `bin_...` contain the sums behind an image's `ece`, see `metrics.calibration`.
+    `reconstruction_iou` exists only for the predictor `model`, and does not depend on n. Scores
+    that do not exist are NaN, for example all scores of an image without Cityscapes' five classes
+    with two names.
 
     Parameters
     ----------
     samples
         The run's store of samples.
     store
-        The store of crops, scenes or images that the samples were drawn from.
+        The data set's store, from which the samples were drawn.
     output
-        The Parquet file, written whole or not at all.
+        The file to write.
     n
         Numbers of samples.
 
     Raises
     ------
     ProbunetError
-        If the samples are of another store, or fewer than the greatest `n`; if there is not one
-        image to score.
+        If the samples belong to another store, there are fewer samples than `n`, or no image can
+        be scored.
     """
     drawn, data = open_samples(samples), open_data(store)
     _check(drawn, data, n)
     run = Run.parse(drawn.attributes.run)
-    if isinstance(data, Scenes):
-        blocks = score_scenes(drawn, data, run.seed, sorted(set(n)))
-    else:
-        blocks = score_masks(drawn, data, sorted(set(n)))
-    table = pd.concat(list(blocks), ignore_index=True)
+    table = pd.concat(list(data.score(drawn, run.seed, sorted(set(n)))), ignore_index=True)
     _check_scored(table, samples)
     order = table["predictor"].map({"model": 0, "deterministic": 1, "empty": 2, "graders": 3})
     table = table.assign(order=order).sort_values(["order", "n", "row"]).drop(columns="order")
@@ -71,31 +67,31 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
 def _check(drawn: Samples, data: Data, n: tuple[int, ...]) -> None:
     if drawn.attributes.store != data.digest:
         raise ProbunetError(
-            f"{drawn.path}: was sampled from another store than {data.path} is now; "
-            "remove it and run `probunet sample` again."
+            f"{drawn.path}: its samples belong to another version of {data.path}; remove it and "
+            "run `probunet sample` again."
         )
     stored = drawn.samples.shape[1]
     if not n or min(n) < 1 or max(n) > stored:
         raise ProbunetError(
-            f"--n: {', '.join(map(str, n)) or 'nothing'} given; {drawn.path} holds {stored} "
-            f"samples per image: choose from 1 to {stored}, or sample again with more "
-            "`evaluation.samples`."
+            f"evaluation.n: {', '.join(map(str, n)) or 'empty'}; {drawn.path} contains {stored} "
+            f"samples per image: choose values from 1 to {stored}, or increase "
+            "evaluation.samples and sample again."
         )
 
 
 def _check_scored(table: pd.DataFrame, samples: Path) -> None:
-    """Tell how many images are left out; refuse if all are."""
+    """Log the number of images without scores; raise an error if no image has a score."""
     images = table["row"].nunique()
-    left_out = table.loc[table["ged"].isna(), "row"].nunique()
-    if left_out == images:
+    without = table.loc[table["ged"].isna(), "row"].nunique()
+    if without == images:
         raise ProbunetError(
-            f"{samples}: not one of the {images} test images has any of the ambiguous classes: "
+            f"{samples}: none of the {images} test images contains a class with two names, so "
             "there is nothing to score; choose other test images."
         )
-    if left_out:
+    if without:
         logger.info(
-            "%s: %d of %d images have none of the ambiguous classes, and no score",
+            "%s: %d of %d images have no score, because they contain no class with two names",
             samples,
-            left_out,
+            without,
             images,
         )

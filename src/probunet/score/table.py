@@ -1,4 +1,4 @@
-"""From runs to `results/scores.csv`; over folds, to `summary.csv` and `comparison.csv`."""
+"""Tables of all runs: `results/scores.csv`, `summary.csv` and `comparison.csv`."""
 
 from pathlib import Path
 
@@ -18,12 +18,12 @@ FURTHER = [
     "ncc",
     "ece",
     "reconstruction_iou",
-]  # stand last, so that the columns before them keep their places
+]  # the last columns of a table
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
-PLAIN = "probabilistic_unet"  # the model whose deterministic rows are named just so
-EQUAL = 1e-9  # scores of one fold that no run can change
+PLAIN = "probabilistic_unet"  # the predictor `deterministic` without a model's name is its own
+EQUAL = 1e-9  # largest difference of scores that count as equal
 
 
 def write_tables(
@@ -34,72 +34,64 @@ def write_tables(
     bootstrap: int,
     seed: int = 0,
 ) -> None:
-    """Write the table of runs, its summary and paired comparisons, as CSV with six decimals.
+    """Write scores by run, their summary and paired comparisons, as CSV files with six decimals.
 
-    The degenerate predictors are rows too, named under `model`. `deterministic` is the single best
-    guess of the Probabilistic U-Net's run, `deterministic (<model>)` that of another model's;
-    `empty` and `graders` stand once per data set and fold, their beta and seed left blank.
+    Degenerate predictors are rows with their name as `model`: `deterministic` for a run of the
+    Probabilistic U-Net, `deterministic (<model>)` for a run of another model; `empty` and `graders`
+    once per data set and fold, with an empty beta and seed.
 
     Parameters
     ----------
     scores
-        One Parquet file per run, as `score_run` writes them.
+        One Parquet file per run, written by `score_run`.
     output
-        One row per run and n: means over the run's test images that have scores, and how many.
+        One row per run and n, see `per_run`.
     summary
         One row per data set, model, beta and n, see `summarise`.
     comparison
         One row per data set, n and pair of predictors, see `compare`.
     bootstrap
-        Resamplings of subjects behind the 95 % intervals.
+        Number of resamples of subjects for the 95 % intervals.
     seed
-        Of the resampling.
+        Seed of the bootstrap.
 
     Raises
     ------
     ProbunetError
-        If a file holds no scores, a run is given twice, or runs of one fold were scored on
+        If a file does not contain scores, a run occurs twice, or runs of one fold were scored on
         different images.
     """
     images = _images(scores)
-    images = images[images["ged"].notna()]  # those left out have no score
+    images = images[images["ged"].notna()]
     _write(output, per_run(images))
     _write(summary, summarise(images, bootstrap, seed))
     _write(comparison, compare(images, bootstrap, seed))
 
 
 def per_run(images: pd.DataFrame) -> pd.DataFrame:
-    """Return means over the test images: one row per run, predictor and n.
-
-    `ece` is that of all the images' pixels together. Images without an NCC have no part in `ncc`.
+    """Return means over the test images, one row per run, predictor and n.
 
     Parameters
     ----------
     images
         One row per image, with the columns `RUN`, `n`, `subject`, `SCORES`, `FURTHER` and `BINS`.
     """
-    groups = images.groupby([*RUN, "n"], dropna=False)
-    table = groups[SCORES].mean()
-    table["images"] = groups.size()
-    table["subjects"] = groups["subject"].nunique()
-    table["ncc"] = groups["ncc"].mean()
-    table["ece"] = _pooled_ece(images, [*RUN, "n"])
-    table["reconstruction_iou"] = groups["reconstruction_iou"].mean()
-    return ordered(table.reset_index())
+    by = [*RUN, "n"]
+    groups, means = images.groupby(by, dropna=False), _means(images, by)
+    counts = {"images": groups.size(), "subjects": groups["subject"].nunique()}
+    return ordered(means[SCORES].assign(**counts).join(means[FURTHER]).reset_index())
 
 
 def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """Return means over folds: one row per data set, model, beta and n.
+    """Return means over folds, one row per data set, model, beta and n.
 
-    `ged` and the other scores are means over the folds of each fold's mean over images and seeds;
-    for `ece`, of each fold's over all pixels of its images and seeds together. `ged_sd` is the
-    standard deviation over folds (n - 1 in the denominator; blank for one fold). `ged_low` and
-    `ged_high` bound the 95 % percentile interval of a bootstrap over subjects, see `resampled`.
+    A score is the mean over folds of each fold's mean over images and seeds. `ged_sd` is the
+    standard deviation over folds (denominator n - 1; empty for one fold). `ged_low` and `ged_high`
+    are the 95 % percentile interval of a bootstrap over subjects, see `resampled`.
     """
     rows = []
     for key, group in images.groupby(GROUP, dropna=False):
-        by_fold = group.groupby("fold")
-        folds = by_fold[[*SCORES, "ncc", "reconstruction_iou"]].mean()
+        by_fold, folds = group.groupby("fold"), _means(group, ["fold"])
         low, high = interval(np.mean(list(resampled(group, bootstrap, seed).values()), axis=0))
         rows.append(
             {
@@ -112,38 +104,38 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
                 **folds[SCORES[1:]].mean(),
                 "images": by_fold["row"].nunique().sum(),
                 "subjects": by_fold["subject"].nunique().sum(),
-                "ncc": folds["ncc"].mean(),
-                "ece": _pooled_ece(group, ["fold"]).mean(),
-                "reconstruction_iou": folds["reconstruction_iou"].mean(),
+                **{name: folds[name].mean() for name in FURTHER},
             }
         )
     return ordered(pd.DataFrame(rows))
 
 
-def _pooled_ece(images: pd.DataFrame, by: list[str]) -> pd.Series:
-    """Return the expected calibration error of each group's pixels together."""
-    sums = {
-        name: pd.DataFrame(np.stack(images[name].tolist()), index=images.index)
-        .groupby([images[column] for column in by], dropna=False)
+def _means(images: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the mean scores of each group; `ece` is that of all its pixels together."""
+    means = images.groupby(by, dropna=False)[[*SCORES, *FURTHER]].mean()
+    keys = [images[column] for column in by]
+    sums = [
+        pd.DataFrame(np.stack(images[name].tolist()), index=images.index)
+        .groupby(keys, dropna=False)
         .sum()
         for name in BINS
-    }
-    bins = Reliability(*(sums[name].to_numpy() for name in BINS))
-    return pd.Series(expected_calibration_error(bins), index=sums[BINS[0]].index)
+    ]
+    ece = expected_calibration_error(Reliability(*(bins.to_numpy() for bins in sums)))
+    return means.assign(ece=ece)
 
 
 def _images(scores: list[Path]) -> pd.DataFrame:
-    """Return all runs' images, the predictor's name under `model` unless it is the model."""
+    """Return the images of all runs; `model` is the predictor's name if it is not the model."""
     if not scores:
-        raise ProbunetError("no scores given: name the scores.parquet of at least one run.")
+        raise ProbunetError("no scores: name the scores.parquet of at least one run.")
     tables = [_read(path).assign(file=number) for number, path in enumerate(scores)]
     images = pd.concat(tables, ignore_index=True)
-    twice = images.duplicated([*RUN, "predictor", "n", "row"])
-    if twice.any():
-        run = images[twice].iloc[0]
+    repeated = images.duplicated([*RUN, "predictor", "n", "row"])
+    if repeated.any():
+        run = images[repeated].iloc[0]
         raise ProbunetError(
             f"the run {run['dataset']}/{run['model']}/beta-{format_beta(run['beta'])}/"
-            f"fold-{run['fold']}/seed-{run['seed']} is given twice; name each run once."
+            f"fold-{run['fold']}/seed-{run['seed']} occurs twice; name each run once."
         )
     named = images["predictor"].mask(
         (images["predictor"] == "deterministic") & (images["model"] != PLAIN),
@@ -157,19 +149,20 @@ def _images(scores: list[Path]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    needed = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *BINS]
+    columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *BINS]
     try:
-        return pd.read_parquet(path, columns=needed)
+        return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise ProbunetError(f"{path}: no such file; run `probunet score run` first.") from None
     except (OSError, ValueError, KeyError) as error:
         raise ProbunetError(
-            f"{path}: not a run's scores ({error}); remove it and run `probunet score run` again."
+            f"{path}: not a table of scores ({error}); remove it and run `probunet score run` "
+            "again."
         ) from None
 
 
 def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that all runs of a fold have in common, once, beta and seed blank."""
+    """Return the rows that all runs of a fold have in common once, with empty beta and seed."""
     fold = ["dataset", "model", "fold", "n"]
     runs = shared.groupby(fold)["file"].nunique()
     by_image = shared.groupby([*fold, "row"])[[*SCORES, *FURTHER]]
@@ -177,7 +170,7 @@ def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
     spread = (by_image.max() - by_image.min()).fillna(0)
     if not times.eq(runs, axis=0).all(axis=None) or (spread > EQUAL).any(axis=None):
         raise ProbunetError(
-            "runs of one fold were scored on different images: they come from different stores "
+            "runs of one fold were scored on different images, so they belong to different stores "
             "or folds; run `probunet sample` and `probunet score run` again for all of them."
         )
     once = shared.drop_duplicates([*fold, "row"])
@@ -191,7 +184,6 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         if name in table
     }
     numbers = table.select_dtypes("float").columns.difference([*betas])
-    # adding 0 turns -0.0, which would print as such, into 0.0
-    rounded = {name: table[name].round(6) + 0.0 for name in numbers}
+    rounded = {name: table[name].round(6) + 0.0 for name in numbers}  # + 0.0 turns -0.0 into 0.0
     with written_whole(path) as aside:
         table.assign(**betas, **rounded).to_csv(aside, index=False, float_format="%.6f")

@@ -1,28 +1,6 @@
-"""The Zarr contract between the verbs: crops, scenes, images and samples, and parts of data sets.
+"""Zarr stores of images and samples: create, seal, open, verify."""
 
-Every store describes itself in its attributes, and is sealed: see `sealed`.
-"""
-
-from pathlib import Path
-
-from probunet.store.crops import (
-    PROTOCOL,
-    SIZE,
-    Columns,
-    CropAttributes,
-    Crops,
-    create_crop_images,
-    create_crops,
-    open_crops,
-)
-from probunet.store.images import (
-    ImageAttributes,
-    ImageColumns,
-    Images,
-    create_image_arrays,
-    create_images,
-    open_images,
-)
+from probunet.store.layout import Layout
 from probunet.store.parts import (
     Part,
     PartAttributes,
@@ -40,18 +18,11 @@ from probunet.store.samples import (
     write_sample_parts,
     write_samples,
 )
-from probunet.store.scenes import (
-    SceneAttributes,
-    SceneColumns,
-    Scenes,
-    create_scene_images,
-    create_scenes,
-    open_scenes,
-)
 from probunet.store.sealed import (
     MAKE_AGAIN,
     SHARD,
     Attributes,
+    create_images,
     kind_of,
     seal,
     verify,
@@ -59,44 +30,21 @@ from probunet.store.sealed import (
     write_shard,
 )
 
-Data = Crops | Scenes | Images
-Graded = Crops | Images  # with masks of several graders
-
 __all__ = [
     "MAKE_AGAIN",
-    "PROTOCOL",
     "SHARD",
-    "SIZE",
     "Attributes",
-    "Columns",
-    "CropAttributes",
-    "Crops",
-    "Data",
-    "Graded",
-    "ImageAttributes",
-    "ImageColumns",
-    "Images",
     "Latent",
+    "Layout",
     "Part",
     "PartAttributes",
     "SampleAttributes",
     "Samples",
-    "SceneAttributes",
-    "SceneColumns",
-    "Scenes",
-    "create_crop_images",
-    "create_crops",
-    "create_image_arrays",
     "create_images",
     "create_part",
-    "create_scene_images",
-    "create_scenes",
-    "open_crops",
-    "open_data",
-    "open_images",
+    "kind_of",
     "open_part",
     "open_samples",
-    "open_scenes",
     "read_rows",
     "seal",
     "seal_part",
@@ -107,17 +55,3 @@ __all__ = [
     "write_samples",
     "write_shard",
 ]
-
-
-def open_data(path: Path) -> Data:
-    """Return the store of a data set at `path`, whichever it is.
-
-    Raises
-    ------
-    ProbunetError
-        If it is not there, not whole, or not of a kind that this version reads.
-    """
-    kind = kind_of(path)
-    if kind == "images":
-        return open_images(path)
-    return open_scenes(path) if kind == "scenes" else open_crops(path)

@@ -1,7 +1,7 @@
-"""A part of a data set's images: what one of several jobs makes, to be joined in the store.
+"""A part of a data set's images: one of several parallel jobs writes it, another job joins them.
 
-It has a row for each image that was planned. Those of images that cannot be used hold nothing, and
-the attributes tell which they are.
+A part has one row per planned image. Its attributes list the images that cannot be used; their rows
+are meaningless.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from probunet.errors import ProbunetError
 from probunet.files import remove
-from probunet.image_manifest import ImageLeftOut
-from probunet.manifest import LeftOut
-from probunet.scene_manifest import SceneLeftOut
 from probunet.store import sealed
 from probunet.store.sealed import Attributes
 
@@ -25,12 +22,12 @@ KIND = "part"
 
 
 class PartAttributes(Attributes):
-    """What a part says of itself."""
+    """Attributes of a part."""
 
     part: int  # counted from 0
     parts: int
-    store: dict[str, Any]  # what the store would say of itself if all its images could be used
-    left_out: tuple[LeftOut | SceneLeftOut | ImageLeftOut, ...]  # found when the images were read
+    store: dict[str, Any]  # attributes of the store if all its images could be used
+    left_out: tuple[dict[str, Any], ...]  # manifest entries of the images that cannot be used
 
 
 @dataclass(frozen=True)
@@ -43,34 +40,33 @@ class Part:
 
 
 def create_part(path: Path, count: int, create_images: Callable[[zarr.Group, int], None]) -> None:
-    """Create an unsealed part of `count` images at `path`, still empty."""
+    """Create an unsealed part of `count` empty images."""
     create_images(zarr.create_group(path), count)
 
 
 def seal_part(path: Path, attributes: PartAttributes) -> None:
-    """Describe and seal a part."""
-    group = zarr.open_group(path, mode="r+")
-    group.attrs.update(sealed.described(KIND, attributes))
+    """Write the attributes of a part and seal it."""
+    zarr.open_group(path, mode="r+").attrs.update(sealed.described(KIND, attributes))
     sealed.seal(path)
 
 
 def open_part(path: Path) -> Part:
-    """Return the part at `path`, all of whose bytes are what was written.
+    """Return the part at `path` after verifying the sha256 of its files.
 
     Raises
     ------
     ProbunetError
-        If it is not there, not whole, of another kind or schema version.
+        If it is missing or incomplete, or has another kind or schema version.
     """
     if not path.exists():
-        raise ProbunetError(f"{path}: no such part; make it with `--part` and `--parts`.")
+        raise ProbunetError(f"{path}: no such part; create it with `--part` and `--parts`.")
     group, attributes, _ = sealed.open_sealed(path, KIND, PartAttributes)
     sealed.verify(path)
     return Part(path, attributes, sealed.array_of(group, _arrays_in(path)[0]).shape[0])
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return these rows, in ascending order, of each array of a part, sealed or not."""
+    """Return rows, in ascending order, of each array of a part, sealed or not."""
     group = zarr.open_group(path, mode="r")
     first, last = rows[0], rows[-1] + 1
     return {
@@ -80,7 +76,7 @@ def read_rows(path: Path, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
 
 
 def take_images(part: Path, store: Path) -> None:
-    """Move all images of a part to a store that has just as many, and remove what remains."""
+    """Move all images of a part to a store of the same number of images; remove the part."""
     for name in _arrays_in(part):
         remove(store / name)
         (part / name).rename(store / name)
@@ -88,5 +84,5 @@ def take_images(part: Path, store: Path) -> None:
 
 
 def _arrays_in(path: Path) -> list[str]:
-    # zarr's own listing stumbles over the file that Snakemake leaves in a folder that it made
+    # zarr's own listing fails on the hidden file that Snakemake writes into output folders
     return sorted(file.parent.name for file in path.glob("*/zarr.json"))

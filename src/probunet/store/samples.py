@@ -1,9 +1,9 @@
-"""Samples of a run: what a model drew for each of its test images."""
+"""The samples that a run's model draws for its test images."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import zarr
@@ -16,66 +16,59 @@ KIND = "samples"
 
 
 class SampleAttributes(Attributes):
-    """What a store of samples says of itself."""
+    """Attributes of a store of samples."""
 
     run: str  # the run's folder below results/
     classes: int
-    size: tuple[int, int]  # height and width of what was sampled, pixels: the image's centre
+    size: tuple[int, int]  # height and width of the sampled centre, pixels
     samples: int
     store: str  # digest of the data set's store
-    weights_sha256: tuple[str, ...]  # of each file of weights: an ensemble has several
+    weights_sha256: tuple[str, ...]  # one per file of weights: an ensemble has several
     weights_step: tuple[int, ...]
     versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Latent:
-    """The latent space around a few test images, for models that have one vector per image."""
+    """The latent space around k test images, for models with one latent vector per image."""
 
     rows: NDArray[np.int64]  # (k,) rows of the data set's store
     directions: NDArray[np.int64]  # (k, 2), the two latent dimensions that change most pixels
-    steps: NDArray[np.float32]  # (g,), from the prior's mean along either, in the prior's sigmas
+    steps: NDArray[np.float32]  # (g,), distances from the prior's mean in standard deviations
     grid: NDArray[np.uint8]  # (k, g, g, ...), segmentations: first direction, then second
-    # of the posterior that is shown each grader's mask, or the label as it was flipped; NaN where
-    # a grader has not looked at the image
-    posterior_mean: NDArray[np.float32]  # (k, truths, latent_dim)
-    posterior_log_sigma: NDArray[np.float32]  # (k, truths, latent_dim)
+    # posterior given each grader's mask, or given the flipped label; NaN for a missing grader
+    posterior_mean: NDArray[np.float32]  # (k, masks, latent_dim)
+    posterior_log_sigma: NDArray[np.float32]  # (k, masks, latent_dim)
 
 
 @dataclass(frozen=True)
 class Samples:
     """An open store of samples.
 
-    Segmentations of two classes are packed, 8 pixels a byte, by `metrics.bits.pack`: (..., bytes).
-    Those of more classes are class ids: (..., H, W). Both uint8.
+    Segmentations of two classes are packed by `metrics.bits.pack`, 8 pixels per byte: (..., bytes).
+    Those of more classes are class ids: (..., H, W). Both are uint8. Arrays that the model does not
+    provide are None.
     """
 
     path: Path
     attributes: SampleAttributes
     rows: NDArray[np.int64]  # (images,) rows of the data set's store
-    samples: zarr.Array[Any]  # (images, n, ...)
-    deterministic: zarr.Array[Any]  # (images, ...), the model's single best guess
-    # None for models without a latent vector
-    prior_mean: NDArray[np.float32] | None  # (images, latent_dim)
-    prior_log_sigma: NDArray[np.float32] | None  # (images, latent_dim)
-    # (images, truths, ...), from the posterior's mean; None for models without one. What a grader
-    # has not looked at stands for an empty mask
+    samples: "zarr.Array[Any]"  # (images, n, ...)
+    deterministic: "zarr.Array[Any]"  # (images, ...), the model's single best guess
+    prior_mean: NDArray[np.float32] | None = None  # (images, latent_dim)
+    prior_log_sigma: NDArray[np.float32] | None = None  # (images, latent_dim)
+    # (images, masks, ...), decoded from the posterior's mean; an empty mask for a missing grader
     reconstruction: "zarr.Array[Any] | None" = None
     latent: Latent | None = None
-
-
-Name = Literal[
-    "rows", "samples", "deterministic", "prior_mean", "prior_log_sigma", "reconstruction"
-]
 
 
 def write_samples(
     path: Path,
     attributes: SampleAttributes,
-    arrays: Mapping[Name, NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any]],
     latent: Latent | None = None,
 ) -> None:
-    """Write and seal a store of samples at `path`; arrays as in `Samples`."""
+    """Write and seal a store of samples; `arrays` are those of `Samples` by name."""
     arrays = dict(arrays)
     rows = arrays.pop("rows")
     starts = range(0, len(rows), SHARD)
@@ -87,18 +80,18 @@ def write_sample_parts(
     path: Path,
     attributes: SampleAttributes,
     rows: NDArray[np.int64],
-    parts: Iterable[Mapping[Name, NDArray[Any]]],
+    parts: Iterable[Mapping[str, NDArray[Any]]],
     latent: Latent | None = None,
 ) -> None:
-    """Write and seal a store of samples, part by part: just one of them is in memory at a time.
+    """Write and seal a store of samples with one part in memory at a time.
 
     Parameters
     ----------
     rows : (images,) int64
         Rows of the data set's store.
     parts
-        The other arrays of `Samples`, for one image after the other; all parts are of equally
-        many images, but for the last and smaller one. Each is a chunk of the arrays.
+        The other arrays of `Samples` by name, for consecutive images. All parts have the same
+        number of images, except a smaller last one; each becomes one chunk.
     """
     group = sealed.create(path, KIND, attributes)
     group.create_array("rows", data=rows)
@@ -112,53 +105,37 @@ def write_sample_parts(
     if start != len(rows):
         raise ValueError(f"{start} images were written, and there are {len(rows)} rows")
     if latent is not None:
-        _write_latent(group.create_group("latent"), latent)
+        below = group.create_group("latent")
+        for name, data in vars(latent).items():
+            _create(below, name, data.shape, (1, *data.shape[1:]), data.dtype)
+            sealed.array_of(below, name)[:] = data
     sealed.seal(path)
 
 
 def open_samples(path: Path) -> Samples:
-    """Return the store of samples at `path`; raises as `open_crops` does."""
+    """Return the store of samples at `path`; raises as `sealed.open_sealed` does."""
     group, attributes, _ = sealed.open_sealed(path, KIND, SampleAttributes)
-    return Samples(
-        path,
-        attributes,
-        rows=sealed.read(group, "rows"),
-        samples=sealed.array_of(group, "samples"),
-        deterministic=sealed.array_of(group, "deterministic"),
-        prior_mean=sealed.read(group, "prior_mean") if "prior_mean" in group else None,
-        prior_log_sigma=(
-            sealed.read(group, "prior_log_sigma") if "prior_log_sigma" in group else None
-        ),
-        reconstruction=(
-            sealed.array_of(group, "reconstruction") if "reconstruction" in group else None
-        ),
-        latent=_read_latent(group) if "latent" in group else None,
-    )
+    latent = None
+    if "latent" in group:
+        names = [field.name for field in fields(Latent)]
+        latent = Latent(**{name: sealed.read(group, f"latent/{name}") for name in names})
+    arrays: dict[str, Any] = {
+        name: sealed.array_of(group, name)
+        for name in ("samples", "deterministic", "reconstruction")
+        if name in group
+    }
+    for name in ("rows", "prior_mean", "prior_log_sigma"):
+        if name in group:
+            arrays[name] = sealed.read(group, name)
+    return Samples(path, attributes, latent=latent, **arrays)
 
 
 def _create(
     group: zarr.Group,
     name: str,
     shape: tuple[int, ...],
-    chunk: tuple[int, ...],
+    chunks: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> None:
-    group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=chunk,
-        compressors=sealed.compressor(shuffle="noshuffle"),
-    )
-
-
-def _write_latent(group: zarr.Group, latent: Latent) -> None:
-    for field in fields(Latent):
-        data = getattr(latent, field.name)
-        _create(group, field.name, data.shape, (1, *data.shape[1:]), data.dtype)
-        sealed.array_of(group, field.name)[:] = data
-
-
-def _read_latent(group: zarr.Group) -> Latent:
-    names = [field.name for field in fields(Latent)]
-    return Latent(**{name: sealed.read(group, f"latent/{name}") for name in names})
+    compressor = sealed.compressor(shuffle="noshuffle")
+    group.create_array(name, shape=shape, dtype=dtype, chunks=chunks, compressors=compressor)

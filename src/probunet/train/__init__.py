@@ -1,1 +1,1 @@
-"""Train a run: batches made on the device, one loop, checkpoints that survive anything."""
+"""Train the model of a run."""

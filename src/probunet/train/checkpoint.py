@@ -1,8 +1,8 @@
-"""What a training needs to go on as if it had never stopped."""
+"""Checkpoints: a resumed training has the same results as an uninterrupted one."""
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,21 +21,21 @@ Recent = tuple[float, float, float]  # loss, reconstruction, KL of a step
 
 @dataclass
 class State:
-    """Where a training stands, beside its weights and its optimiser."""
+    """Progress of a training, in addition to its weights and optimiser."""
 
-    step: int = 0  # gradient steps done
-    validated: int = 0  # the last step that was validated
-    ged: float = float("inf")  # at that step
+    step: int = 0  # number of completed steps
+    validated: int = 0  # step of the last validation
+    ged: float = float("inf")  # of the last validation
     best_step: int = 0
     best_ged: float = float("inf")
     recent: list[Recent] = field(default_factory=list)  # losses since the last logged line
 
 
 def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) -> str:
-    """Return what two trainings must share for one to go on from the other's checkpoint.
+    """Return a hash of everything that the weights of a training depend on.
 
-    Everything that the result depends on; other models' settings, and how often a line is logged
-    or a checkpoint written, are not among it. `model` is what is trained, see `trained_model`.
+    A checkpoint can be resumed only with the same hash. Settings of other models, and the intervals
+    of logs and checkpoints, do not change it. `model` is the registry's name of the trained model.
     """
     others = {name for name in get_args(ModelName) if name != model}
     chosen = settings.model_dump(mode="json", exclude={"evaluation", *others})
@@ -49,12 +49,12 @@ def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) 
 def save_checkpoint(
     path: Path, model: Model, optimiser: torch.optim.Optimizer, state: State, digest: str
 ) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Raises
     ------
     ProbunetError
-        If a weight is not finite; the checkpoint before stays.
+        If a weight is not finite; the previous checkpoint is kept.
     """
     if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
         raise ProbunetError(
@@ -73,23 +73,16 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: Model, optimiser: torch.optim.Optimizer, digest: str, device: torch.device
 ) -> State | None:
-    """Restore model and optimiser; return where they stand, or None if it is another training's.
+    """Restore model and optimiser and return the progress; None if the digest differs.
 
     Raises
     ------
     ProbunetError
-        If the file is corrupt or holds code.
+        If the file is corrupt or contains code.
     """
     content = load_plain(path, device)
     if (content.get("schema"), content.get("digest")) != (SCHEMA, digest):
         return None
     model.load_state_dict(content["model"])
     optimiser.load_state_dict(content["optimiser"])
-    return State(
-        step=content["step"],
-        validated=content["validated"],
-        ged=content["ged"],
-        best_step=content["best_step"],
-        best_ged=content["best_ged"],
-        recent=[(total, reconstruction, kl) for total, reconstruction, kl in content["recent"]],
-    )
+    return State(**{item.name: content[item.name] for item in fields(State)})

@@ -1,10 +1,9 @@
-"""What a training says of itself: JSON lines, TensorBoard events, a bar or plain lines."""
+"""The training log: JSON lines, TensorBoard events, and a progress bar or plain lines."""
 
 import json
 import logging
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -20,11 +19,11 @@ class TrainingLog:
     Parameters
     ----------
     path
-        The JSON lines file; lines of steps after `step` are dropped, since they will come again.
+        The JSON lines file. Lines of steps after `step` are removed.
     events
-        The folder of TensorBoard's events.
+        The folder for TensorBoard.
     step, steps
-        Steps done and steps in all.
+        Number of completed steps and of all steps.
     """
 
     def __init__(self, path: Path, events: Path, step: int, steps: int) -> None:
@@ -38,7 +37,7 @@ class TrainingLog:
         self._bar.update()
 
     def write(self, step: int, **values: float) -> None:
-        """Write a line of what was measured at a step."""
+        """Write the values of a step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -53,12 +52,7 @@ class TrainingLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         self._file.close()
         if self._events is not None:
@@ -66,7 +60,7 @@ class TrainingLog:
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Keep the whole lines of steps up to `step`."""
+    """Remove incomplete lines and lines of steps after `step`."""
     if not path.exists():
         return
     kept = []
@@ -75,7 +69,7 @@ def _drop_after(path: Path, step: int) -> None:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
-            break  # the line that a killed process was writing
+            break  # a killed process was writing this line
     with written_whole(path) as aside:
         aside.write_text("".join(kept))
 
@@ -84,6 +78,6 @@ def _open_events(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        logger.info("tensorboard is not installed: training.jsonl alone holds the curves.")
+        logger.info("tensorboard is not installed; the curves are in training.jsonl only.")
         return None
     return SummaryWriter(folder, purge_step=step + 1)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from probunet.config import Settings
+from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import locked, remove, written_whole
 from probunet.folds import Folds
@@ -17,29 +19,30 @@ from probunet.models.device import autocast, choose_device
 from probunet.models.weights import WeightsInfo, load_plain, save_weights, save_whole
 from probunet.run import Run
 from probunet.seeding import seed_of
-from probunet.store import Crops, Data, Scenes, open_data
-from probunet.train.batches import Batches, load_batches
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.log import TrainingLog
 from probunet.train.stopping import Stopper
-from probunet.train.validation import Subset, choose_subset, validate
+from probunet.train.validation import choose_subset, validate
+from probunet.truth.base import Batches, Data, Subset
 
 logger = logging.getLogger(__name__)
+
+READ_EVERY = 20  # steps between two readings of the losses from the device, at most
 
 
 @dataclass(frozen=True)
 class Task:
-    """What stands fixed while a run trains."""
+    """What does not change while a run trains."""
 
     run: Run
-    model: str  # in the registry: of an ensemble's member, a U-Net
-    seed: int  # of all that is random
+    model: str  # its name in the registry; for a member of an ensemble, `unet`
+    seed: int  # of all random numbers
     settings: Settings
     device: torch.device
-    data: Batches
-    subset: Subset | None  # None where the fold has nothing to validate on
-    store: str  # the digest of the data set's store
-    digest: str  # what a checkpoint must carry to be gone on from
+    data: Data
+    batches: Batches
+    subset: Subset | None  # None if the fold has no validation images
+    digest: str  # a checkpoint must have the same to be resumed
     output: Path
     checkpoint: Path
 
@@ -55,31 +58,32 @@ def train(
     threads: int | None = None,
     time_limit: float | None = None,
 ) -> None:
-    """Train a run, going on by itself from where an earlier call was stopped or killed.
+    """Train a run; resume it if an earlier call was stopped or killed.
 
     Parameters
     ----------
     store, folds
-        The data set, and which of its patients or cities train and validate.
+        The data set, and the file that assigns its patients or cities to training and validation.
     output
-        The run's folder. When training ends it holds `weights.pt` (best on validation GED),
-        `last.pt` (of the last step) and `training.jsonl`; TensorBoard's events lie in
-        `tensorboard/` from the start.
+        The run's folder. After training it contains `weights.pt` (best validation GED), `last.pt`
+        (last step) and `training.jsonl`; TensorBoard's events are in `tensorboard/` from the
+        start.
     checkpoint
-        A folder for what an unfinished training needs; emptied when it is finished.
+        A folder for the files of an unfinished training; it is empty after training.
     device
         "auto", "cpu", "cuda", "cuda:1" ...
     threads
         CPU threads; torch's own choice if None.
     time_limit
-        Seconds from this call; training saves itself and stops before.
+        Seconds from this call; training saves a checkpoint and stops before.
 
     Raises
     ------
     TimeLimitError
-        If it stopped early, at the time limit or a SIGTERM or SIGINT; the same call goes on.
+        If training stopped early, at the time limit or on SIGTERM or SIGINT; the same call resumes
+        it.
     ProbunetError
-        If an input is wrong, another process trains this run, or the loss is not finite.
+        If an input is wrong, another process trains this run, or a loss is not finite.
     """
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
@@ -87,7 +91,7 @@ def train(
         model = build(
             task.model,
             settings.architecture_of(task.model),
-            in_channels=task.data.in_channels,
+            in_channels=task.batches.in_channels,
             classes=task.data.classes,
             seed=seed_of(task.seed, "weights"),
         )
@@ -112,16 +116,25 @@ def _optimise(
     log: TrainingLog,
     stopper: Stopper,
 ) -> None:
-    """Train until the last step, or raise `TimeLimitError` with everything saved."""
+    """Train until the last step, or save a checkpoint and raise `TimeLimitError`.
+
+    Losses stay on the device and are read several at a time, because each reading waits until an
+    accelerator has finished all steps. They are always read before anything is logged, validated
+    or saved: no file contains results of a step whose loss is not finite.
+    """
     training, seed = task.settings.training, task.seed
     latest, saved = task.checkpoint / "latest.pt", -1
+    unread: list[Tensor] = []  # losses of the last steps, on the device, see `Loss`: each (3,)
     logged = time.monotonic()
+    model.train()
     while True:
         # validate, and keep the best weights
         last = state.step == training.steps
         due = state.validated < state.step and (last or state.step % training.validation_every == 0)
         if due and task.subset is not None:
+            _read_losses(task, state, unread)
             scores = validate(model, task.subset, task.settings, seed, stopper)
+            model.train()
             if scores is not None:
                 state.validated, state.ged = state.step, scores[0]
                 log.write(state.step, validation_ged=scores[0], validation_diversity=scores[1])
@@ -132,13 +145,14 @@ def _optimise(
         # save, and stop if asked to
         stop = stopper()
         if stop or (saved != state.step and state.step % training.checkpoint_every == 0):
+            _read_losses(task, state, unread)
             with stopper.saving():
                 save_checkpoint(latest, model, optimiser, state, task.digest)
             saved = state.step
         if stop:
             raise TimeLimitError(
                 f"{task.output}: stopped at step {state.step} of {training.steps} "
-                f"({stopper.reason}); saved, and the same command goes on from there."
+                f"({stopper.reason}); saved; run the same command again to resume."
             )
         if last:
             return
@@ -148,22 +162,22 @@ def _optimise(
         rate = learning_rate(step, training.steps, training.learning_rates)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        image, mask = task.data.draw(seed, step)
+        image, mask = task.batches.draw(seed, step)
         generator = torch.Generator().manual_seed(seed_of(seed, "latent", step))
         with autocast(task.device, training.precision):
             loss = model.loss(image, mask, beta=task.run.beta, generator=generator)
-        values = torch.stack(loss).tolist()  # ahead of backward: an accelerator stays busy
-        if not all(math.isfinite(value) for value in values):
-            raise _not_finite(task, step, rate, values)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        unread.append(torch.stack(loss).detach())
         state.step = step
 
         # log the mean since the last line
-        state.recent.append((values[0], values[1], values[2]))
         log.step()
-        if step % training.log_every == 0 or step == training.steps:
+        logging_due = step % training.log_every == 0 or step == training.steps
+        if logging_due or len(unread) == READ_EVERY:
+            _read_losses(task, state, unread)
+        if logging_due:
             total, reconstruction, kl = (
                 sum(column) / len(state.recent) for column in zip(*state.recent, strict=True)
             )
@@ -180,6 +194,24 @@ def _optimise(
             state.recent.clear()
 
 
+def _read_losses(task: Task, state: State, unread: list[Tensor]) -> None:
+    """Move the losses of the last steps, up to `state.step`, to `state.recent`.
+
+    Raises
+    ------
+    ProbunetError
+        If a loss is not finite; the message names the first such step.
+    """
+    if not unread:
+        return
+    first = state.step - len(unread) + 1
+    for step, values in enumerate(torch.stack(unread).tolist(), start=first):
+        if not all(math.isfinite(value) for value in values):
+            raise _not_finite(task, step, values)
+        state.recent.append((values[0], values[1], values[2]))
+    unread.clear()
+
+
 def learning_rate(step: int, steps: int, rates: tuple[float, ...]) -> float:
     """Return the learning rate of a step, counted from 1: phases of equal length.
 
@@ -190,7 +222,7 @@ def learning_rate(step: int, steps: int, rates: tuple[float, ...]) -> float:
 
 
 def trained_model(run: Run) -> str:
-    """Return the registry's name of what a run trains: of an ensemble's member, a U-Net.
+    """Return the registry's name of the model that a run trains; `unet` for an ensemble's member.
 
     >>> trained_model(Run.parse("lidc/unet_ensemble/beta-1/fold-0/seed-0/member-3"))
     'unet'
@@ -198,12 +230,12 @@ def trained_model(run: Run) -> str:
     Raises
     ------
     ProbunetError
-        If the run is a whole ensemble, or a member of what is none.
+        If the run is a whole ensemble, or a member of a model that is no ensemble.
     """
     ensemble = run.model == "unet_ensemble"
     if ensemble and run.member is None:
         raise ProbunetError(
-            f"{run.folder}: an ensemble is trained member by member, each a run of its own; train "
+            f"{run.folder}: an ensemble is trained member by member, each in its own run; train "
             f"{run.folder}/member-0 and so on."
         )
     if not ensemble and run.member is not None:
@@ -212,7 +244,7 @@ def trained_model(run: Run) -> str:
 
 
 def training_seed(run: Run) -> int:
-    """Return the seed of all that is random in a training: each member has one of its own."""
+    """Return the seed of all random numbers of a training; each ensemble member has its own."""
     return run.seed if run.member is None else seed_of(run.seed, "member", run.member)
 
 
@@ -226,23 +258,23 @@ def _prepare(
     device: str,
     threads: int | None,
 ) -> Task:
-    """Return the task, its data on the device."""
+    """Return the task, with its data on the device."""
     model, seed = trained_model(run), training_seed(run)
     where = choose_device(device, threads)
     _make_deterministic(where)
     data, all_folds = open_data(store), Folds.read(folds)
-    _check_size(data, len(settings.architecture_of(model)["channels"]))
+    _check_size(data, settings, len(settings.architecture_of(model)["channels"]))
     train_rows = data.rows_of(all_folds.subjects(run.fold, "train"))
     validation_rows = data.rows_of(all_folds.subjects(run.fold, "validation"))
     if len(train_rows) == 0:
         raise ProbunetError(
-            f"{folds}: fold {run.fold}: not one image of {store} is of a train patient or city; "
-            "were the folds drawn for another store?"
+            f"{folds}: fold {run.fold}: no image of {store} belongs to a training patient or city; "
+            "use the folds that were drawn for this store."
         )
     subset = choose_subset(data, validation_rows, settings, seed, where)
     if subset is None:
         logger.warning(
-            "%s: fold %d has nothing to validate on: the last weights count as the best ones",
+            "%s: fold %d has no validation images: the weights of the last step are used as best",
             folds,
             run.fold,
         )
@@ -253,31 +285,30 @@ def _prepare(
         seed=seed,
         settings=settings,
         device=where,
-        data=load_batches(data, train_rows, settings, where),
+        data=data,
+        batches=data.batches(train_rows, settings, where),
         subset=subset,
-        store=data.digest,
         digest=digest_of(run, model, settings, data.digest, all_folds.folds[run.fold]),
         output=output,
         checkpoint=checkpoint,
     )
 
 
-def _check_size(data: Data, scales: int) -> None:
-    """Refuse images that cannot be halved at each scale; crops are as large as settings say."""
+def _check_size(data: Data, settings: Settings, scales: int) -> None:
+    """Raise `ProbunetError` if whole images cannot be halved at each scale."""
     stride = 2 ** (scales - 1)
-    if isinstance(data, Crops) or not any(length % stride for length in data.attributes.size):
+    height, width = data.size
+    if data.crop(settings) is not None or (height % stride == 0 and width % stride == 0):
         return
-    height, width = data.attributes.size
-    what = "scenes" if isinstance(data, Scenes) else "images"
     raise ProbunetError(
-        f"{data.path}: its {what} are {height}x{width} pixels, and {scales} scales need multiples "
-        f"of {stride}; prepare them at another datasets.{data.attributes.dataset}.size, or take "
+        f"{data.path}: its {data.words.images} are {height}x{width} pixels, and {scales} scales "
+        f"need multiples of {stride}; choose another datasets.{data.attributes.dataset}.size, or "
         "fewer architecture.channels."
     )
 
 
 def _make_deterministic(device: torch.device) -> None:
-    """Make a repeated training bit-identical, where the device can."""
+    """Make repeated trainings bit-identical on a CPU; choose the fastest kernels elsewhere."""
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -286,7 +317,7 @@ def _make_deterministic(device: torch.device) -> None:
 
 
 def _adam(model: Model, weight_decay: float) -> torch.optim.Adam:
-    """Return Adam with weight_decay * 1/2 |w|^2 in the loss, of weights and not of biases."""
+    """Return Adam with weight_decay * 1/2 |w|^2 added to the loss, for weights but not biases."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     biases = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
@@ -297,15 +328,15 @@ def _adam(model: Model, weight_decay: float) -> torch.optim.Adam:
 
 
 def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State:
-    """Restore the latest checkpoint if it is of this very training; else start afresh."""
+    """Restore the latest checkpoint if it belongs to this training; else start at step 0."""
     latest = task.checkpoint / "latest.pt"
     if latest.exists():
         state = load_checkpoint(latest, model, optimiser, task.digest, task.device)
         if state is not None:
-            logger.info("%s: goes on from step %d", task.output, state.step)
+            logger.info("%s: resumes from step %d", task.output, state.step)
             return state
         logger.info(
-            "%s: was made with other settings, folds or images; starts afresh", task.checkpoint
+            "%s: belongs to other settings, folds or images; starts at step 0", task.checkpoint
         )
     _clear(task.checkpoint)
     remove(task.output / "tensorboard")
@@ -313,7 +344,7 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
 
 
 def _finish(task: Task, model: Model, state: State) -> None:
-    """Write the run's outputs, then drop the checkpoint."""
+    """Write the run's outputs, then delete the checkpoint."""
     best, log = task.checkpoint / "best.pt", task.checkpoint / "training.jsonl"
     save_weights(task.output / "last.pt", model, _info(task, state))
     if task.subset is None:
@@ -326,30 +357,34 @@ def _finish(task: Task, model: Model, state: State) -> None:
 
 
 def _clear(checkpoint: Path) -> None:
-    for name in ("latest.pt", "best.pt", "training.jsonl"):  # latest first: the others hang on it
+    """Delete the files of an unfinished training, first the one that resuming starts from."""
+    for name in ("latest.pt", "best.pt", "training.jsonl"):
         remove(checkpoint / name)
 
 
 def _info(task: Task, state: State) -> WeightsInfo:
+    """Return the description of the current weights."""
     return WeightsInfo(
         model=task.model,
         architecture=task.settings.architecture_of(task.model),
-        in_channels=task.data.in_channels,
+        in_channels=task.batches.in_channels,
         classes=task.data.classes,
-        window=task.data.window,
-        crop=task.data.crop,
+        window=task.data.window(task.settings),
+        crop=task.data.crop(task.settings),
         run=task.run.folder,
-        store=task.store,
+        store=task.data.digest,
         step=state.step,
         validation_ged=state.ged if task.subset is not None else None,
     )
 
 
-def _not_finite(task: Task, step: int, rate: float, values: list[float]) -> ProbunetError:
-    latest = task.checkpoint / "latest.pt"
-    kept = f"the last good checkpoint stays in {latest}" if latest.exists() else "nothing was saved"
+def _not_finite(task: Task, step: int, values: list[float]) -> ProbunetError:
+    """Return the error about the first step whose loss is not finite."""
+    training, latest = task.settings.training, task.checkpoint / "latest.pt"
+    rate = learning_rate(step, training.steps, training.learning_rates)
+    kept = f"the last good checkpoint is {latest}" if latest.exists() else "nothing was saved"
     return ProbunetError(
         f"{task.output}: step {step}, learning rate {rate:g}: the loss is {values[0]} "
         f"(reconstruction {values[1]}, kl {values[2]}); {kept}. "
-        "Lower training.learning_rates, or look for damaged images."
+        "Lower training.learning_rates, or check the images for damage."
     )

@@ -1,4 +1,4 @@
-"""When to stop early: a signal, or a time limit that draws near."""
+"""Stop a training early: on a signal, or shortly before a time limit."""
 
 import logging
 import math
@@ -12,18 +12,18 @@ from types import FrameType
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_START = 120.0  # seconds at most that a job's start may have taken, before this process began
-_SAVING = 5.0  # seconds that writing a checkpoint may take, until one was timed
+_START = 120.0  # largest assumed time between the start of the job and of this process, seconds
+_SAVING = 5.0  # assumed time to write the first checkpoint, seconds
 
 
 class Stopper:
-    """Says when to stop, early enough to save; asked between steps and validation batches.
+    """Decides when to stop, with enough time left to save; call it between steps.
 
     Parameters
     ----------
     time_limit
-        Seconds that the job has, of which a tenth, at most two minutes, may have gone into starting
-        it (a container, imports); None for no limit.
+        Time limit of the job in seconds; None for no limit. A tenth of it, but at most two minutes,
+        is reserved for the job's start before this process (a container, imports).
     """
 
     def __init__(self, time_limit: float | None) -> None:
@@ -31,41 +31,40 @@ class Stopper:
         self._deadline = None
         if time_limit is not None:
             self._deadline = time.monotonic() + time_limit - min(_START, time_limit / 10)
-        self._asked: float | None = None
-        self._between: deque[float] = deque(maxlen=100)  # seconds from one question to the next
+        self._called: float | None = None  # time of the last call
+        self._intervals: deque[float] = deque(maxlen=100)  # seconds between calls
         self._saving = _SAVING
-        self._told = math.inf  # when the first signal came
+        self._signalled = math.inf  # time of the first signal
 
     def __call__(self) -> bool:
         """Return whether to stop now."""
         now = time.monotonic()
-        if self._asked is not None:
-            self._between.append(now - self._asked)
-        self._asked = now
+        if self._called is not None:
+            self._intervals.append(now - self._called)
+        self._called = now
         if self.reason is None and self._deadline is not None:
-            margin = 2 * max(self._between, default=0.0) + 2 * self._saving
+            margin = 2 * max(self._intervals, default=0.0) + 2 * self._saving
             if now + margin > self._deadline:
-                self.reason = "the time limit draws near"
+                self.reason = "the time limit is near"
         return self.reason is not None
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Time the writing of a checkpoint, which the margin counts by."""
+        """Measure the time to write a checkpoint, for the next decision."""
         started = time.monotonic()
         yield
         self._saving = time.monotonic() - started
-        self._asked = None
+        self._called = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as the wish to stop.
+        """Stop on SIGTERM and SIGINT; a second SIGINT stops without a checkpoint.
 
-        One wish often comes as several signals: SLURM sends SIGTERM to every process of a job, and
-        a container hands it on once more. So only SIGINT, a second or more later, ends the process
-        at once: a person who will not wait for the checkpoint. SLURM itself has SIGKILL for that.
+        Signals within a second after the first count as one: SLURM signals every process of a job,
+        and a container forwards the signal again. Later ones have no effect unless SIGINT.
         """
         if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may listen
+            yield  # only the main thread can handle signals
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -75,11 +74,11 @@ class Stopper:
 
         def note(number: int, frame: FrameType | None) -> None:
             now = time.monotonic()
-            if number == signal.SIGINT and now - self._told >= 1:
+            if number == signal.SIGINT and now - self._signalled >= 1:
                 restore()
                 raise KeyboardInterrupt
             self.reason = signal.Signals(number).name
-            self._told = min(self._told, now)
+            self._signalled = min(self._signalled, now)
 
         for number in _SIGNALS:
             signal.signal(number, note)

@@ -1,72 +1,50 @@
 """Validation GED on a fixed subset of the fold's validation images, with the same noise each time.
 
-What changes between validations is the weights alone, which makes the best ones easier to tell.
+Only the weights change between validations, so that their scores are easier to compare.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from probunet.config import Settings
-from probunet.metrics.ged import EnergyDistance
 from probunet.models import Model
 from probunet.models.device import autocast
 from probunet.seeding import numpy_generator, seed_of
-from probunet.store import Data, Scenes
-from probunet.train.masks import load_mask_subset
-from probunet.train.scenes import load_scene_subset, scored_rows
+from probunet.truth.base import Data, Subset
 
 _BATCH = 16  # images at a time; not a setting, since no result depends on it
 
 
-class Subset(Protocol):
-    """The images that are scored at each validation."""
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Rows of the store."""
-
-    def images(self, part: slice) -> Tensor:
-        """Return some of the images as the network sees them, on the device."""
-
-    def kept(self, samples: Tensor) -> NDArray[np.uint8]:
-        """Return samples (n, B, H, W) as they are scored, (B, n, ...)."""
-
-    def scores(self, samples: NDArray[np.uint8]) -> EnergyDistance:
-        """Return the scores of all samples (images, n, ...), against all that is true of them."""
-
-
 def choose_subset(
-    store: Data,
+    data: Data,
     rows: NDArray[np.int64],
     settings: Settings,
     seed: int,
     device: torch.device,
 ) -> Subset | None:
-    """Return at most `validation_images` of the rows, drawn once per seed.
+    """Return the images to validate on: at most `validation_images` of the rows, drawn by the seed.
 
-    Scenes without any of the classes that are scored are not among them; None if there are no
-    images.
+    Rows that cannot be scored, as `Data.scorable` says, are left out. None if no row is left.
     """
-    if isinstance(store, Scenes):
-        rows = scored_rows(store, rows)
+    rows = data.scorable(rows)
     if len(rows) == 0:
         return None
     order = numpy_generator(seed, "validation-subset").permutation(rows)
     chosen = np.sort(order[: settings.training.validation_images])
-    if isinstance(store, Scenes):
-        return load_scene_subset(store, chosen, settings, device)
-    return load_mask_subset(store, chosen, settings, device)
+    return data.subset(chosen, settings, device)
 
 
 def validate(
     model: Model, subset: Subset, settings: Settings, seed: int, stop: Callable[[], bool]
 ) -> tuple[float, float] | None:
-    """Return mean GED^2 and diversity over the subset, or None if asked to stop meanwhile."""
+    """Return mean GED^2 and diversity over the subset, or None if `stop` returns true meanwhile.
+
+    Leaves the model in evaluation mode.
+    """
+    model.eval()
     n = settings.training.validation_samples
     samples = []
     for start in range(0, len(subset.rows), _BATCH):

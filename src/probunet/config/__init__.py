@@ -1,0 +1,48 @@
+"""Sections of `config.yaml` by topic; `probunet.study` combines them."""
+
+from probunet.config.base import (
+    Beta,
+    Endpoint,
+    Positive,
+    Section,
+    Seed,
+    Size,
+    Window,
+    advice,
+    check,
+    check_endpoint,
+)
+from probunet.config.evaluation import Evaluation
+from probunet.config.models import WITHOUT_KL, Architecture, ModelName
+from probunet.config.settings import Settings
+from probunet.config.site import ContainerBuild, Fetch, Paths, Prepare, Report
+from probunet.config.source import Source, Step
+from probunet.config.training import Augmentation, Intensity, Training
+
+__all__ = [
+    "WITHOUT_KL",
+    "Architecture",
+    "Augmentation",
+    "Beta",
+    "ContainerBuild",
+    "Endpoint",
+    "Evaluation",
+    "Fetch",
+    "Intensity",
+    "ModelName",
+    "Paths",
+    "Positive",
+    "Prepare",
+    "Report",
+    "Section",
+    "Seed",
+    "Settings",
+    "Size",
+    "Source",
+    "Step",
+    "Training",
+    "Window",
+    "advice",
+    "check",
+    "check_endpoint",
+]

@@ -1,0 +1,56 @@
+"""Settings of training, sampling and scoring."""
+
+from typing import Any
+
+from pydantic import Field
+
+from probunet.config.base import Section
+from probunet.config.evaluation import Evaluation
+from probunet.config.models import (
+    Architecture,
+    DropoutUNet,
+    HierarchicalProbabilisticUNet,
+    Image2ImageVAE,
+    MHeads,
+    StochasticSegmentationNetwork,
+    UNetEnsemble,
+)
+from probunet.config.training import Augmentation, Intensity, Training
+
+
+class Settings(Section):
+    """Settings of one step; the section of a single model has the model's name."""
+
+    intensity: Intensity = Field(Intensity(), description="LIDC-IDRI: scaling of HU.")
+    architecture: Architecture = Field(Architecture(), description="The networks.")
+    dropout_unet: DropoutUNet = Field(DropoutUNet(), description="Dropout U-Net only.")
+    unet_ensemble: UNetEnsemble = Field(UNetEnsemble(), description="U-Net ensemble only.")
+    m_heads: MHeads = Field(MHeads(), description="M-Heads only.")
+    image2image_vae: Image2ImageVAE = Field(Image2ImageVAE(), description="Image2Image VAE only.")
+    stochastic_segmentation_network: StochasticSegmentationNetwork = Field(
+        StochasticSegmentationNetwork(),
+        description="Stochastic Segmentation Network only.",
+    )
+    hierarchical_probabilistic_unet: HierarchicalProbabilisticUNet = Field(
+        HierarchicalProbabilisticUNet(),
+        description="Hierarchical Probabilistic U-Net only.",
+    )
+    augmentation: Augmentation = Field(Augmentation(), description="Random deformation.")
+    training: Training = Field(Training(), description="The optimisation.")
+    evaluation: Evaluation = Field(Evaluation(), description="Samples and scores.")
+
+    def architecture_of(self, model: str) -> dict[str, Any]:
+        """Return a model's parameters: the architecture, updated with the model's section.
+
+        >>> Settings().architecture_of("image2image_vae")["latent_dim"]
+        3
+        """
+        shared = self.architecture.model_dump(mode="json")
+        section = dict(self).get(model)
+        return shared | (section.model_dump(mode="json", exclude_none=True) if section else {})
+
+    @property
+    def scales(self) -> int:
+        """Number of scales of the deepest network; sides are multiples of 2^(scales - 1)."""
+        hierarchical = self.hierarchical_probabilistic_unet.channels or ()
+        return max(len(self.architecture.channels), len(hierarchical))

@@ -1,0 +1,79 @@
+"""Intensities, augmentation and optimisation."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from probunet.config.base import Positive, Section, Window
+
+
+class Intensity(Section):
+    """Scaling of Hounsfield units."""
+
+    window: Window = Field(
+        (-1000.0, 400.0),
+        description="HU that are scaled to 0 and 1; values outside are clipped. Not in the paper.",
+    )
+
+
+class Augmentation(Section):
+    """Random deformation of training images; the paper has no magnitudes for LIDC."""
+
+    rotation: float = Field(22.5, ge=0, le=180, description="Largest rotation, degrees.")
+    shear: float = Field(5.0, ge=0, lt=45, description="Largest shear, degrees.")
+    scale: float = Field(0.2, ge=0, lt=1, description="Largest relative change of size.")
+    elastic: float = Field(
+        2.0, ge=0, description="Standard deviation of the elastic displacement, pixels."
+    )
+    elastic_grid: int = Field(
+        32, ge=4, description="Distance of the elastic field's control points, pixels."
+    )
+    mirror: float = Field(0.0, ge=0, le=1, description="Probability of mirroring left and right.")
+    gamma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.7, 1.5), description="Smallest and largest exponent of a channel's values."
+    )
+    gamma_probability: float = Field(
+        0.0, ge=0, le=1, description="Probability of a random exponent, for each channel."
+    )
+
+    @model_validator(mode="after")
+    def _gamma_is_ascending(self) -> Self:
+        if not self.gamma[0] <= self.gamma[1]:
+            raise ValueError(f"gamma: {self.gamma[0]} must not be greater than {self.gamma[1]}")
+        return self
+
+
+class Training(Section):
+    """The optimisation (paper, appendix H.1)."""
+
+    steps: Positive = Field(240_000, description="Gradient steps.")
+    batch: Positive = Field(32, description="Images per step.")
+    crop: Positive = Field(
+        128,
+        le=180,
+        description="LIDC-IDRI: side of the random crop, pixels; a multiple of 2^(scales - 1).",
+    )
+    learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
+        min_length=1,
+        description="Adam's learning rates, for phases of equal length.",
+    )
+    weight_decay: float = Field(
+        1e-5,
+        ge=0,
+        allow_inf_nan=False,
+        description="Factor of half the squared weights in the loss; without biases.",
+    )
+    validation_every: Positive = Field(2_000, description="Steps between validations.")
+    validation_images: Positive = Field(200, description="Largest number of validation images.")
+    validation_samples: Positive = Field(8, description="Samples per validation image.")
+    checkpoint_every: Positive = Field(1_000, description="Steps between checkpoints.")
+    log_every: Positive = Field(100, description="Steps between lines of `training.jsonl`.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="`auto`: bfloat16 if the hardware supports it (GPU, CPU with AMX), else "
+        "float32.",
+    )
+    compile: bool | Literal["auto"] = Field(
+        "auto", description="Use torch.compile; `auto`: on an accelerator only."
+    )

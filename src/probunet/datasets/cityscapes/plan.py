@@ -1,0 +1,78 @@
+"""Plan the store of scenes from pictures and labels, protocol kohl2018-cityscapes.
+
+Kohl et al. 2018, section 3.2 and appendix H.2: scenes at a quarter of the publisher's resolution.
+The flips that make them ambiguous are not stored, but drawn when a label is used.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from probunet.datasets.cityscapes.labels import LABELS_SOURCE
+from probunet.datasets.cityscapes.manifest import (
+    SceneFile,
+    SceneLeftOut,
+    SceneManifest,
+    SceneReason,
+)
+from probunet.datasets.cityscapes.scene import RESAMPLING, read_scenes
+from probunet.datasets.cityscapes.store import (
+    PROTOCOL,
+    SceneAttributes,
+    SceneColumns,
+    create_scene_images,
+    create_scenes,
+)
+from probunet.flips import FLIPS
+from probunet.prepare.plan import Plan, Read
+
+
+@dataclass(frozen=True)
+class ScenePlan(Plan[SceneFile]):
+    """The scenes to make from a manifest of Cityscapes."""
+
+    source: SceneManifest
+    size: tuple[int, int]  # height and width, pixels
+
+    noun = "scene"
+    unusable = SceneLeftOut
+    subjects = "cities"
+    excused = (SceneReason.UNLABELLED,)
+
+    @property
+    def read(self) -> Read[SceneFile]:
+        """Function that makes scenes; picklable."""
+        return partial(read_scenes, Path(self.source.root), self.size)
+
+    def attributes(self) -> SceneAttributes:
+        """Return the attributes of the store."""
+        return SceneAttributes(
+            protocol=PROTOCOL,
+            size=self.size,
+            resampling=RESAMPLING,
+            labels=LABELS_SOURCE,
+            flips={name: str(probability) for name, probability in FLIPS.items()},
+            **self.origin("pillow"),
+        )
+
+    def create_images(self, group: zarr.Group, count: int) -> None:
+        """Create the empty arrays of `count` scenes."""
+        create_scene_images(group, count, self.size)
+
+    def create(self, store: Path) -> None:
+        """Create the unsealed store of all scenes, with empty images."""
+        columns = SceneColumns(
+            city=np.array([scene.city for scene in self.items]),
+            frame=np.array([scene.frame for scene in self.items]),
+        )
+        create_scenes(store, columns, self.attributes())
+
+
+def plan_scenes(manifest: Path, size: tuple[int, int] = (256, 512)) -> ScenePlan:
+    """Return the scenes to make from a manifest; `size` is height and width."""
+    source = SceneManifest.read(manifest)
+    scenes = sorted(source.scenes, key=lambda scene: (scene.city, scene.frame))
+    return ScenePlan(manifest, scenes, list(source.left_out), source, size)

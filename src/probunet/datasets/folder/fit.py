@@ -1,0 +1,61 @@
+"""Bring images and masks to one size: scale them to fit, keep their aspect ratio, and pad them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+RESAMPLING = (
+    "images of another size are scaled to fit, keep their aspect ratio, and are padded equally on "
+    "both sides; values: bilinear, by Pillow, whose kernel is widened by the factor of shrinking, "
+    "against aliasing, padded with the window's lower end; masks: nearest, padded with background"
+)
+Size = tuple[int, int]  # height and width, pixels
+
+
+def fit_image(image: NDArray[Any], size: Size, padding: float) -> NDArray[Any]:
+    """Return an image (H, W, C) of the same type at `size`; unchanged if it has this size."""
+    if image.shape[:2] == size:
+        return image
+    height, width = _inner(image.shape[:2], size)
+    channels = [
+        Image.fromarray(channel.astype(np.float32)).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        for channel in np.moveaxis(image, -1, 0)
+    ]
+    scaled = np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    filled = np.full((*size, image.shape[2]), padding, np.float32)
+    filled[_place((height, width), size)] = scaled
+    if image.dtype.kind == "f":
+        return filled.astype(image.dtype)
+    bounds = np.iinfo(image.dtype)
+    return np.rint(filled).clip(bounds.min, bounds.max).astype(image.dtype)
+
+
+def fit_masks(masks: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Return bit-packed masks (H, W) at `size`."""
+    if masks.shape == size:
+        return masks
+    height, width = _inner(masks.shape, size)
+    scaled = Image.fromarray(masks).resize((width, height), Image.Resampling.NEAREST)
+    filled = np.zeros(size, np.uint8)
+    filled[_place((height, width), size)] = np.asarray(scaled)
+    return filled
+
+
+def _inner(original: tuple[int, ...], size: Size) -> Size:
+    """Return the largest size within `size` with the same aspect ratio.
+
+    >>> _inner((100, 50), (64, 64)), _inner((1, 100), (64, 64))
+    ((64, 32), (1, 64))
+    """
+    factor = min(size[0] / original[0], size[1] / original[1])
+    height, width = (max(1, round(length * factor)) for length in original)
+    return height, width
+
+
+def _place(inner: Size, size: Size) -> tuple[slice, slice]:
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    return slice(top, top + inner[0]), slice(left, left + inner[1])

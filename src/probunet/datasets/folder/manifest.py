@@ -1,0 +1,69 @@
+"""The raw manifest of your own images, which `fetch` writes for `prepare`: an entry per image."""
+
+from enum import StrEnum
+
+from probunet.datasets.raw_file import RawFile
+from probunet.manifest import Entry, RawManifest, Unusable
+
+
+class ImageReason(StrEnum):
+    """Why an image was left out."""
+
+    NO_MASK = "no mask is named"
+    MISSING = "no such file"
+    UNREADABLE = "not a readable PNG, TIFF or NIfTI file"
+    FORM = "form of pixels that is not read"
+    SHAPES_DIFFER = "mask and image differ in shape"
+    ORIENTATION = "mask and image differ in orientation"
+    NOT_FINITE = "NaN or infinite values"
+    UNMARKED = "volume in which no grader marked a slice"
+    CHANGED = "file changed since it was fetched"
+
+
+class FolderImage(Entry):
+    """A picture or a volume, and the graders' masks of it."""
+
+    subject: str
+    image: RawFile
+    masks: tuple[RawFile | None, ...]  # by grader; None: has not looked at it
+    size: tuple[int, int]  # height and width, pixels
+    channels: int
+    dtype: str
+    slices: tuple[int, ...] | None = None  # the used ones of a volume; None: a picture
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files of the image and its masks."""
+        return self.image.path, *(mask.path for mask in self.masks if mask is not None)
+
+
+class ImageLeftOut(Unusable):
+    """An image that cannot be used, or a slice of one."""
+
+    owner: str
+    image: str  # as the table names it
+    slice: int | None = None  # of a volume; None: all of it
+    reason: ImageReason
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+        return self.owner
+
+    @property
+    def place(self) -> str:
+        """The file, and the slice if it is only one."""
+        where = self.path or self.image
+        return where if self.slice is None else f"{where}, slice {self.slice}"
+
+
+class ImageManifest(RawManifest):
+    """All images of a folder."""
+
+    table: RawFile | None = None  # the user's table, if there is one
+    graders: tuple[str, ...]  # the table's columns of masks
+    images: tuple[FolderImage, ...]
+    left_out: tuple[ImageLeftOut, ...] = ()
+    unmarked: int = 0  # slices of volumes that no grader marked
+    window: tuple[float, float]  # values that become 0 and 1, unless configured
+    window_from: str  # how it was chosen

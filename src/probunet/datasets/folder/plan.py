@@ -1,0 +1,154 @@
+"""Plan the store of your own images and masks, all of one size."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from probunet.datasets.folder.fit import RESAMPLING
+from probunet.datasets.folder.image import Form, PlannedImage, read_images
+from probunet.datasets.folder.image_files import common_dtype
+from probunet.datasets.folder.manifest import ImageLeftOut, ImageManifest, ImageReason
+from probunet.datasets.folder.store import (
+    ImageAttributes,
+    ImageColumns,
+    create_image_arrays,
+    create_images,
+)
+from probunet.errors import ProbunetError
+from probunet.prepare.plan import Plan, Read
+
+Size = tuple[int, int]  # height and width, pixels
+
+
+@dataclass(frozen=True)
+class ImagePlan(Plan[PlannedImage]):
+    """The images to make from a manifest of your own images."""
+
+    source: ImageManifest
+    form: Form
+    window: tuple[float, float]
+    window_from: str
+
+    noun = "image"
+    unusable = ImageLeftOut
+    subjects = "subjects"
+    excused = (ImageReason.NO_MASK, ImageReason.UNMARKED)
+
+    @property
+    def read(self) -> Read[PlannedImage]:
+        """Function that makes images; picklable."""
+        return partial(read_images, Path(self.source.root), self.form)
+
+    def attributes(self) -> ImageAttributes:
+        """Return the attributes of the store."""
+        counts = Counter(sum(map(bool, item.image.masks)) for item in self.items)
+        return ImageAttributes(
+            size=self.form.size,
+            channels=self.form.channels,
+            values=self.form.dtype,
+            graders=self.source.graders,
+            window=self.window,
+            window_from=self.window_from,
+            resampling=RESAMPLING,
+            resampled=sum(item.image.size != self.form.size for item in self.items),
+            annotations={str(count): counts[count] for count in sorted(counts)},
+            left_out_subjects=tuple(self.lost),
+            unmarked=self.source.unmarked,
+            **self.origin("nibabel", "pillow"),
+        )
+
+    def create_images(self, group: zarr.Group, count: int) -> None:
+        """Create the empty arrays of `count` images."""
+        create_image_arrays(group, count, self.form.size, self.form.channels, self.form.dtype)
+
+    def create(self, store: Path) -> None:
+        """Create the unsealed store of all images, with empty pixels."""
+        columns = ImageColumns(
+            subject=np.array([item.subject for item in self.items]),
+            name=np.array([item.image.image.path for item in self.items]),
+            slice=np.array([-1 if item.slice is None else item.slice for item in self.items], "i4"),
+            given=np.array([_graders(item) for item in self.items], np.uint8),
+        )
+        create_images(store, columns, self.attributes())
+
+
+def plan_images(
+    manifest: Path,
+    size: Size | None = None,
+    window: tuple[float, float] | None = None,
+    multiple: int = 1,
+) -> ImagePlan:
+    """Return the images to make from a manifest.
+
+    `size` is height and width, which must be multiples of `multiple`; None keeps the images' size,
+    which must then be the same for all. `window` are the values that become 0 and 1; those of the
+    manifest if None.
+
+    Raises
+    ------
+    ProbunetError
+        If the images differ in size and `size` is None, or the size is not such a multiple.
+    """
+    source = ImageManifest.read(manifest)
+    where = f"datasets.{source.dataset}.size"
+    chosen = size or _common_size(source, where)
+    if any(length % multiple for length in chosen):
+        raise ProbunetError(
+            f"{manifest}: images of {_pixels(chosen)}, and the network needs multiples of "
+            f"{multiple}; set {where} in config.yaml to {near_sizes(chosen, multiple)}, or use "
+            "fewer architecture.channels."
+        )
+    items = [
+        PlannedImage(image, k)
+        for image in sorted(source.images, key=lambda image: (image.subject, image.image.path))
+        for k in (image.slices or (None,))
+    ]
+    dtype = common_dtype({image.dtype for image in source.images})
+    form = Form(chosen, source.images[0].channels, dtype.name, (window or source.window)[0])
+    return ImagePlan(
+        manifest,
+        items,
+        list(source.left_out),
+        source,
+        form,
+        window=window or source.window,
+        window_from="set in the configuration" if window else source.window_from,
+    )
+
+
+def near_sizes(size: Size, multiple: int) -> str:
+    """Return the nearest sizes that are multiples, as text.
+
+    >>> near_sizes((100, 64), 16), near_sizes((10, 100), 16)
+    ('[96, 64] or [112, 64]', '[16, 96] or [16, 112]')
+    """
+    below = [max(length // multiple, 1) * multiple for length in size]
+    above = [-(-length // multiple) * multiple for length in size]
+    return " or ".join(str(one) for one, _ in groupby((below, above)))
+
+
+def _common_size(source: ImageManifest, key: str) -> Size:
+    """Return the size of all images; raise ProbunetError if they differ."""
+    first = source.images[0]
+    other = next((image for image in source.images if image.size != first.size), None)
+    if other is None:
+        return first.size
+    raise ProbunetError(
+        f"{source.root}: {first.image.path} has {_pixels(first.size)}, and {other.image.path} "
+        f"{_pixels(other.size)}; set {key} in config.yaml to the height and width that all images "
+        "should have, for example those of most images."
+    )
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[0]} x {size[1]} pixels"
+
+
+def _graders(item: PlannedImage) -> int:
+    """Return which graders have looked at an image, bit g = grader g."""
+    return sum(1 << g for g, mask in enumerate(item.image.masks) if mask is not None)

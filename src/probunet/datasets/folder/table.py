@@ -1,0 +1,122 @@
+"""Read the table of your own images, a CSV file: a line per image, a column per grader.
+
+    image,subject,mask_a,mask_b
+    images/01.png,P1,masks/01_a.png,masks/01_b.png
+    images/02.png,P1,masks/02_a.png,
+
+`image`, `subject` and the columns whose names begin with `mask` are used, others are ignored. Paths
+are relative to the table. A blank cell means that this grader has not looked at this image.
+"""
+
+import csv
+import io
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from probunet.datasets.raw_file import MissingFileError, read_content
+from probunet.errors import ProbunetError
+from probunet.metrics.bits import MOST_GRADERS
+
+MASK = "mask"  # start of the names of the graders' columns
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image and its masks; paths are relative to the table's folder."""
+
+    image: str
+    subject: str
+    masks: tuple[str | None, ...]  # by grader
+
+
+def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
+    """Return the graders' columns, the rows, and the file's content.
+
+    Raises
+    ------
+    ProbunetError
+        If it does not exist or is not such a table: a missing or repeated column, a blank image or
+        subject, a path outside of the folder, or a repeated file.
+    """
+    try:
+        content = read_content(path)
+    except MissingFileError:
+        if path.exists():  # a folder
+            raise
+        raise ProbunetError(
+            f"{path}: no such file. It lists your images, with the columns image, subject and "
+            f"{MASK}..., see docs/how-to/own-data.md. If your table has another name, set `table` "
+            "(under datasets in config.yaml)."
+        ) from None
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ProbunetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
+    header = [name.strip() for name in lines[0]] if lines else []
+    graders = _graders(path, header)
+    rows, seen = [], dict[str, int]()
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        where = f"{path}: line {number}"
+        row = _row(where, header, graders, cells)
+        for file in filter(None, (row.image, *row.masks)):
+            if file in seen:
+                raise ProbunetError(
+                    f"{where}: {file} is already in line {seen[file]}; name each file once."
+                )
+            seen[file] = number
+        rows.append(row)
+    if not rows:
+        raise ProbunetError(f"{path}: has no line below its header; list your images there.")
+    return graders, rows, content
+
+
+def _graders(path: Path, header: list[str]) -> tuple[str, ...]:
+    """Return the columns of masks; raise ProbunetError if the header is incomplete."""
+    found = ", ".join(filter(None, header)) or "none"
+    if len(header) == 1 and ";" in header[0]:
+        found += "; separate the columns by commas"
+    if "image" not in header:
+        raise ProbunetError(f"{path}: has no column image (columns: {found}).")
+    if "subject" not in header:
+        raise ProbunetError(
+            f"{path}: has no column subject (columns: {found}). It names the subject of each "
+            "image: folds keep a subject's images together, so that no model is tested on a "
+            "subject of its training set. If each image has another subject, number them."
+        )
+    graders = tuple(name for name in header if name.startswith(MASK))
+    if not 1 <= len(graders) <= MOST_GRADERS:
+        raise ProbunetError(
+            f"{path}: has {len(graders)} columns whose names begin with {MASK}, one per grader; "
+            f"1 to {MOST_GRADERS} are needed (columns: {found})."
+        )
+    twice = [name for name in ("image", "subject", *graders) if header.count(name) > 1]
+    if twice:
+        raise ProbunetError(f"{path}: has the column {twice[0]} twice; give each its own name.")
+    return graders
+
+
+def _row(where: str, header: list[str], graders: tuple[str, ...], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        raise ProbunetError(
+            f"{where}: has {len(cells)} cells, and the header {len(header)}; put names that "
+            "contain commas in quotes."
+        )
+    values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    for name in ("image", "subject"):
+        if not values[name]:
+            raise ProbunetError(f"{where}: {name} is blank.")
+    masks = tuple(_inside(where, values[name]) if values[name] else None for name in graders)
+    return Row(_inside(where, values["image"]), values["subject"], masks)
+
+
+def _inside(where: str, path: str) -> str:
+    """Return a normalised path; raise ProbunetError if it is outside of the table's folder."""
+    short = posixpath.normpath(path)
+    if posixpath.isabs(short) or short.split("/")[0] in ("..", "."):
+        raise ProbunetError(
+            f"{where}: {path} is not inside the table's folder; paths are relative to that folder."
+        )
+    return short

@@ -1,0 +1,251 @@
+"""Read CT slices from DICOM files: check that a slice is usable, and return Hounsfield units."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from probunet.datasets.lidc.manifest import Reason
+from probunet.datasets.raw_file import BadFileError
+from probunet.errors import ProbunetError
+
+# mm between (0020,0032) and an outline's z; slices are 0.6 mm apart or more
+Z_TOLERANCE = 0.05
+
+_PIXEL_DATA = 0x7FE00010
+_LAST_NEEDED = 0x00280030  # PixelSpacing, the last tag that `read_header` needs
+_LARGE = 4096  # bytes; longer elements stay in the file until they are used
+
+# packages that decode the transfer syntaxes whose name contains the key; the last: older JPEGs
+_DECODERS = {
+    "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
+    "JPEG-LS": "pyjpegls",
+    "": "pylibjpeg pylibjpeg-libjpeg",
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The needed part of a slice's header."""
+
+    series: str
+    z: float  # mm
+    spacing: float  # mm, equal along rows and columns
+    shape: tuple[int, int]
+
+
+def read_header(file: Path | BytesIO, series: str | None = None, truncated: bool = False) -> Header:
+    """Return a slice's checked header without reading its pixels.
+
+    `file` is a DICOM file, or its first bytes, which may end within the header if `truncated`.
+    `series` is the required series UID; any if None.
+
+    Raises
+    ------
+    BadFileError
+        If the slice cannot be used, or its header is incomplete.
+    """
+    dataset = _read(file, stop_before_pixels=True)
+    # pydicom reads a truncated value as a shorter one, so the last value is not trusted
+    if truncated and max(dataset.keys()) <= _LAST_NEEDED:
+        raise BadFileError(Reason.TRUNCATED, "the header is longer")
+    return _checked_header(dataset, series)
+
+
+@dataclass(frozen=True)
+class _Uncompressed:
+    """Values of two bytes, in the file from `offset` on."""
+
+    path: Path
+    offset: int
+    dtype: str
+
+    def read(self, first: int, last: int, columns: int) -> NDArray[np.integer]:
+        """Return rows `first` to `last` (excluded), (rows, columns)."""
+        count, start = (last - first) * columns, self.offset + 2 * first * columns
+        stored: NDArray[np.integer] = np.fromfile(self.path, self.dtype, count, offset=start)
+        if len(stored) < count:
+            raise BadFileError(Reason.TRUNCATED, "the file has become shorter")
+        return stored.reshape(-1, columns)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """An open slice with a checked header, whose pixels are read on demand."""
+
+    header: Header
+    slope: float
+    intercept: float
+    stored: NDArray[np.integer] | _Uncompressed  # (rows, columns)
+
+    def hounsfield(self, first: int = 0, last: int | None = None) -> NDArray[np.int16]:
+        """Return the Hounsfield units of rows `first` to `last` (excluded), (rows, columns).
+
+        Values outside of int16 are clipped. Padding outside the scanner's circle (-2000 in many
+        LIDC slices) is kept.
+
+        Raises
+        ------
+        BadFileError
+            If the file has become shorter.
+        """
+        last = self.header.shape[0] if last is None else last
+        if isinstance(self.stored, _Uncompressed):
+            stored = self.stored.read(first, last, self.header.shape[1])
+        else:
+            stored = self.stored[first:last]
+        whole = self.slope == 1 and self.intercept == int(self.intercept)
+        if whole and stored.size and stored.dtype in (np.int16, np.uint16):
+            shift = int(self.intercept)
+            low, high = int(stored.min()) + shift, int(stored.max()) + shift
+            if low >= -(2**15) and high < 2**15 and abs(shift) < 2**15:
+                return stored.view(np.int16) + np.int16(shift)  # overflow wraps to the right values
+        hu = np.rint(stored.astype(np.float64) * self.slope + self.intercept)
+        return np.clip(hu, -(2**15), 2**15 - 1).astype(np.int16)
+
+
+def open_slice(path: Path, series: str | None = None) -> Slice:
+    """Return a slice with a checked header and pixels that exist and can be decoded.
+
+    `series` is the required series UID; any if None.
+
+    Raises
+    ------
+    BadFileError
+        If the slice cannot be used.
+    """
+    dataset = _read(path, stop_before_pixels=False)
+    header = _checked_header(dataset, series)
+    try:
+        (slope,) = _numbers(dataset, "RescaleSlope", [1.0])
+        (intercept,) = _numbers(dataset, "RescaleIntercept", [0.0])
+    except Exception as error:
+        raise BadFileError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        raise BadFileError(Reason.GEOMETRY, f"RescaleSlope {slope}, intercept {intercept}")
+    try:
+        stored = _pixels(path, dataset, header)
+    except (BadFileError, OSError):
+        raise
+    except Exception as error:  # decoders raise anything on damaged data
+        raise BadFileError(Reason.TRUNCATED, str(error)) from error
+    return Slice(header, slope, intercept, stored)
+
+
+def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[np.int16]]:
+    """Return a slice's header and Hounsfield units, (rows, columns); raises as `open_slice`."""
+    opened = open_slice(path, series)
+    return opened.header, opened.hounsfield()
+
+
+def _read(file: Path | BytesIO, *, stop_before_pixels: bool) -> pydicom.FileDataset:
+    try:
+        dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
+    except FileNotFoundError:
+        raise BadFileError(Reason.MISSING, "the file is gone") from None
+    except OSError as error:
+        raise ProbunetError(f"{file}: cannot be read ({error.strerror}).") from error
+    except Exception as error:  # pydicom raises nearly anything on garbage
+        if not (file.getbuffer().nbytes if isinstance(file, BytesIO) else file.stat().st_size):
+            raise BadFileError(Reason.EMPTY) from None
+        if isinstance(error, InvalidDicomError):
+            raise BadFileError(Reason.NOT_DICOM) from None
+        raise BadFileError(Reason.TRUNCATED, str(error)) from None
+    if not len(dataset):  # pydicom returns no elements if the file ends within one
+        raise BadFileError(Reason.TRUNCATED, "it ends in the middle")
+    return dataset
+
+
+def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
+    try:
+        uid = str(dataset.SeriesInstanceUID)
+        shape = (int(dataset.Rows), int(dataset.Columns))
+        row_spacing, column_spacing = _numbers(dataset, "PixelSpacing")
+        z = _numbers(dataset, "ImagePositionPatient")[2]
+        orientation = _numbers(dataset, "ImageOrientationPatient")
+        (location,) = _numbers(dataset, "SliceLocation", [z])
+    except Exception as error:  # the conversion of garbage raises anything
+        raise BadFileError(Reason.GEOMETRY, str(error)) from None
+    if series is not None and uid != series:
+        raise BadFileError(Reason.WRONG_SERIES, f"{uid} instead of {series}")
+    along = zip(orientation, (1, 0, 0, 0, 1, 0), strict=False)
+    axial = len(orientation) == 6 and all(abs(abs(a) - b) < 1e-3 for a, b in along)
+    square = abs(row_spacing - column_spacing) <= 1e-3 * column_spacing
+    if not (axial and square and row_spacing > 0):
+        raise BadFileError(
+            Reason.GEOMETRY, f"spacing {row_spacing} x {column_spacing}, orientation {orientation}"
+        )
+    if not abs(abs(location) - abs(z)) <= Z_TOLERANCE:
+        raise BadFileError(Reason.SLICE_LOCATION, f"SliceLocation {location}, z {z}")
+    return Header(uid, z, row_spacing, shape)
+
+
+def _numbers(
+    dataset: pydicom.Dataset, keyword: str, default: list[float] | None = None
+) -> list[float]:
+    """Return an element's decimal numbers; `default` if it is absent or empty."""
+    if default is not None and keyword not in dataset:
+        return default
+    element = dataset.get_item(keyword)
+    value = element.value
+    if isinstance(element, RawDataElement) and element.VR in ("DS", None):
+        # from the text, which is faster than pydicom's conversion
+        parts = (value or b"").strip(b" \0").split(b"\\")
+    else:
+        value = dataset[keyword].value
+        parts = value if isinstance(value, MultiValue) else [value]
+    if default is not None and parts in ([b""], [None]):
+        return default
+    return [float(part) for part in parts]
+
+
+def _pixels(
+    path: Path, dataset: pydicom.FileDataset, header: Header
+) -> NDArray[np.integer] | _Uncompressed:
+    element = next((e for e in reversed(list(dataset.values())) if e.tag == _PIXEL_DATA), None)
+    if not isinstance(element, RawDataElement) or not element.length:
+        raise BadFileError(Reason.NO_PIXELS)
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
+    if not syntax.is_transfer_syntax:
+        raise BadFileError(Reason.CANNOT_DECODE, f"unknown transfer syntax {str(syntax)!r}")
+    if syntax.is_deflated:  # pydicom cannot load the deferred elements of such a file
+        dataset = pydicom.dcmread(path)
+    if syntax.is_compressed:
+        _check_decoder(syntax)
+    elif not syntax.is_deflated:
+        found = min(element.length, path.stat().st_size - element.value_tell)
+        needed = header.shape[0] * header.shape[1] * (dataset.get("BitsAllocated", 16) // 8)
+        if found < needed:
+            raise BadFileError(Reason.TRUNCATED, f"{found} of {needed} bytes of pixel data")
+        if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) and _is_16_bit(dataset):
+            # nearly every CT: rows can be read one by one
+            kind = "<i2" if dataset.PixelRepresentation else "<u2"
+            return _Uncompressed(path, element.value_tell, kind)
+    stored: NDArray[np.integer] = pixel_array(dataset)
+    if stored.shape != header.shape:
+        raise BadFileError(Reason.GEOMETRY, f"pixel data of shape {stored.shape}")
+    return stored
+
+
+def _check_decoder(syntax: UID) -> None:
+    try:
+        if get_decoder(syntax).is_available:
+            return
+    except NotImplementedError:  # pydicom has no decoder for it
+        pass
+    packages = next(names for part, names in _DECODERS.items() if part in syntax.name)
+    raise BadFileError(Reason.CANNOT_DECODE, f"{syntax.name}; `pip install {packages}` decodes it")
+
+
+def _is_16_bit(dataset: pydicom.FileDataset) -> bool:
+    wanted = {"BitsAllocated": 16, "BitsStored": 16, "SamplesPerPixel": 1, "NumberOfFrames": 1}
+    return all(dataset.get(key, 1) == value for key, value in wanted.items())

@@ -1,0 +1,193 @@
+"""The interface between the verbs and an open data set, for every kind of ground truth."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probunet.config import Settings, Size, Source
+from probunet.errors import ProbunetError
+from probunet.folds import Folds
+from probunet.store import Attributes, Samples
+
+if TYPE_CHECKING:  # the steps without torch import this module
+    import pandas as pd
+    import torch
+    import zarr
+    from torch import Tensor
+
+    from probunet.metrics.ged import EnergyDistance
+    from probunet.pictures.view import Shown
+
+
+class Words(NamedTuple):
+    """A data set's words for its subjects and images."""
+
+    subject: str = "subject"
+    subjects: str = "subjects"
+    image: str = "image"
+    images: str = "images"
+
+
+class DataAttributes(Attributes):
+    """Attributes that the stores of all data sets have."""
+
+    dataset: str
+    source: str
+    synthetic: bool
+    left_out: dict[str, int]  # number of images by reason
+    manifest_sha256: str
+    licence: str
+    versions: dict[str, str]
+
+
+class Data(ABC):
+    """An open store of a data set."""
+
+    words: ClassVar[Words] = Words()
+
+    path: Path
+    attributes: DataAttributes
+    digest: str  # of the whole store
+    columns: Any  # a dataclass of columns, one value per image
+    image: "zarr.Array[Any]"  # (n, H, W) or (n, H, W, C)
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
+
+    @property
+    @abstractmethod
+    def subjects(self) -> NDArray[np.str_]:
+        """The subject of each image, (n,); folds do not divide a subject."""
+
+    @property
+    def units(self) -> NDArray[np.str_]:
+        """The bootstrap's resampling unit of each image, (n,): its subject."""
+        return self.subjects
+
+    def columns_of(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return row, columns and resampling unit (as `subject`) of images by name."""
+        chosen = {name: column[rows] for name, column in vars(self.columns).items()}
+        return {"row": rows, **chosen, "subject": self.units[rows]}
+
+    def rows_of(self, subjects: list[str]) -> NDArray[np.int64]:
+        """Return the rows of these subjects' images, in ascending order."""
+        return np.flatnonzero(np.isin(self.subjects, subjects))
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the stored images, pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[2])
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """Number of classes of a segmentation."""
+
+    @abstractmethod
+    def window(self, settings: Settings) -> tuple[float, float] | None:
+        """Return the values that are scaled to 0 and 1; None for 8-bit colours."""
+
+    def crop(self, settings: Settings) -> int | None:
+        """Return the side of the random training crops; None for whole images."""
+        return None
+
+    def scored_size(self, settings: Settings) -> Size:
+        """Return height and width of the sampled and scored centre."""
+        return self.size
+
+    def published_split(self) -> Folds:
+        """Return the publisher's split as one fold.
+
+        Raises
+        ------
+        ProbunetError
+            If there is no published split, or the store lacks its subjects.
+        """
+        raise ProbunetError(
+            f"{self.path}: this data set has no published split; use drawn folds, or set "
+            "`folds_file` to your own."
+        )
+
+    def made_from(self, source: Source) -> Iterator[tuple[str, object, object]]:
+        """Yield a key, the store's value and the configured value for each setting to compare."""
+        yield "source", self.attributes.source, source.source
+
+    @abstractmethod
+    def batches(
+        self, rows: NDArray[np.int64], settings: Settings, device: "torch.device"
+    ) -> "Batches":
+        """Return these images for training."""
+
+    def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows whose GED is defined."""
+        return rows
+
+    @abstractmethod
+    def subset(
+        self, rows: NDArray[np.int64], settings: Settings, device: "torch.device"
+    ) -> "Subset":
+        """Return these images for validation."""
+
+    @abstractmethod
+    def sampled(self, settings: Settings, seed: int) -> "Sampled":
+        """Return the images for sampling with the run's seed."""
+
+    @abstractmethod
+    def score(self, drawn: Samples, seed: int, n: list[int]) -> "Iterator[pd.DataFrame]":
+        """Yield the scores of a run's test images, some images at a time; `seed` is the run's."""
+
+    @abstractmethod
+    def shown(self) -> "Shown":
+        """Return how the report shows the images."""
+
+
+class Batches(Protocol):
+    """Images on the training device, from which batches are drawn."""
+
+    @property
+    def in_channels(self) -> int:
+        """Number of channels of an image."""
+
+    def draw(self, seed: int, step: int) -> "tuple[Tensor, Tensor]":
+        """Return images (B, C, h, w) float32 and labels (B, h, w) int64.
+
+        The batch depends on (seed, step) only, so that a resumed training draws the same batches.
+        """
+
+
+class Subset(Protocol):
+    """Images that every validation scores."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the store."""
+
+    def images(self, part: slice) -> "Tensor":
+        """Return some of the images (B, C, h, w) on the device."""
+
+    def kept(self, samples: "Tensor") -> NDArray[np.uint8]:
+        """Return samples (n, B, h, w) in the form that `scores` expects, (B, n, ...)."""
+
+    def scores(self, samples: NDArray[np.uint8]) -> "EnergyDistance":
+        """Return the scores of samples (images, n, ...)."""
+
+
+class Sampled(Protocol):
+    """Test images for sampling, and the format of their stored samples."""
+
+    @property
+    def batch(self) -> int:
+        """Number of images to sample at a time; it does not change any result."""
+
+    def load(self, rows: NDArray[np.int64], device: "torch.device") -> "tuple[Tensor, Tensor]":
+        """Return images (B, C, H, W) float32 and their masks or labels (B, M, H, W) int64."""
+
+    def given(self, row: int) -> NDArray[np.bool_]:
+        """Return which of the M masks or labels of an image exist, (M,)."""
+
+    def stored(self, class_ids: "Tensor") -> NDArray[np.uint8]:
+        """Return segmentations (..., H, W) in the format of the store of samples."""

@@ -1,0 +1,47 @@
+"""From stored images to a network's input: read rows, crop the centre, scale to 0 to 1."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probunet.config import Size
+from probunet.store import SHARD
+
+
+def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return rows of an array; reads one shard at a time to save memory."""
+    out = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
+    for shard in np.unique(rows // SHARD):
+        within = rows // SHARD == shard
+        start = int(shard) * SHARD
+        out[within] = np.asarray(array[start : start + SHARD])[rows[within] - start]
+    return out
+
+
+def read_values(image: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return rows of an array of images as (n, H, W, C), of a type that torch supports."""
+    values = read_rows(image, rows)
+    if values.dtype == np.uint16:
+        values = values.astype(np.int32)
+    return values if values.ndim == 4 else values[..., None]
+
+
+def central(images: NDArray[Any], size: Size) -> NDArray[Any]:
+    """Return the centre (n, h, w, ...) of images (n, H, W, ...)."""
+    top, left = ((a - b) // 2 for a, b in zip(images.shape[1:3], size, strict=True))
+    return images[:, top : top + size[0], left : left + size[1]]
+
+
+def windowed(values: Tensor, window: tuple[float, float]) -> Tensor:
+    """Return images (n, H, W, C) as (n, C, H, W) float32, scaled to 0 to 1 and clipped."""
+    low, high = window
+    return (values.to(torch.float32) - low).div_(high - low).clamp_(0, 1).movedim(-1, 1)
+
+
+def scaled(rgb: Tensor) -> Tensor:
+    """Return images (..., H, W, 3) uint8 as (..., 3, H, W) float32 from 0 to 1, channels last."""
+    return rgb.to(torch.float32).div_(255).movedim(-1, -3)

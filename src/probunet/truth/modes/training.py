@@ -1,0 +1,101 @@
+"""Training on labels with random flips; validation GED against all 32 modes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from probunet.config import Settings
+from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, PROBABILITIES, SECOND
+from probunet.metrics.ged import EnergyDistance, energy_distance
+from probunet.metrics.modes import mode_distances
+from probunet.seeding import seed_of
+from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
+from probunet.truth.inputs import read_rows, scaled
+from probunet.truth.modes import Flipped
+
+
+@dataclass(frozen=True)
+class SceneBatches:
+    """Whole scenes on the training device; see `truth.base.Batches`."""
+
+    image: Tensor  # (scenes, H, W, 3) uint8
+    label: Tensor  # (scenes, H, W) uint8, train ids
+    settings: Settings
+    in_channels: int = 3
+
+    def draw(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return the images (B, 3, H, W) float32 and flipped labels (B, H, W) int64 of a step.
+
+        Scenes are drawn with replacement, and flips for each (Kohl et al. 2018, section 3.2).
+        Pixels from outside the stored scene are `IGNORE`.
+        """
+        batch, augmentation = self.settings.training.batch, self.settings.augmentation
+        height, width = self.label.shape[-2:]
+        size, device = (height, width), self.label.device
+        generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
+        chosen = torch.randint(len(self.label), (batch,), generator=generator).to(device)
+        names = draw_names(batch, generator).to(device)
+        deformation = draw_deformation(augmentation, batch, size, generator).to(device)
+        field = sampling_field(deformation, size, size)
+        image, label = scaled(self.image[chosen]), self.label[chosen].to(torch.float32)
+        image, label = deform(image, label, field, outside=IGNORE)
+        label = names.gather(1, label.flatten(1)).view_as(label)
+        return change_gamma(augmentation, image, generator), label
+
+
+def draw_names(batch: int, generator: Generator) -> Tensor:
+    """Return the class id after flips of each train id, per image: (batch, 256) int64."""
+    first, second = torch.from_numpy(FIRST).long(), torch.from_numpy(SECOND).long()
+    flipped = torch.rand(batch, len(first), generator=generator) < torch.from_numpy(PROBABILITIES)
+    names = torch.arange(IGNORE + 1).repeat(batch, 1)
+    names[:, first] = torch.where(flipped, second, first)
+    return names
+
+
+@dataclass(frozen=True)
+class SceneSubset:
+    """Scenes for validation; see `truth.base.Subset`."""
+
+    rows: NDArray[np.int64]
+    image: Tensor  # (images, H, W, 3) uint8, on the device
+    label: NDArray[np.uint8]  # (images, H, W), train ids
+
+    def images(self, part: slice) -> Tensor:
+        """Return some of the images, (B, 3, H, W)."""
+        return scaled(self.image[part])
+
+    def kept(self, samples: Tensor) -> NDArray[np.uint8]:
+        """Return samples (n, B, H, W) as (B, n, H, W)."""
+        return samples.movedim(0, 1).cpu().numpy()
+
+    def scores(self, samples: NDArray[np.uint8]) -> EnergyDistance:
+        """Return the scores of samples (images, n, H, W)."""
+        pairs = mode_distances(samples, self.label)
+        return energy_distance(pairs, samples.shape[1], weights=MODE_PROBABILITIES)
+
+
+def load_scenes(
+    scenes: Flipped, rows: NDArray[np.int64], settings: Settings, device: torch.device
+) -> SceneBatches:
+    """Return these rows of the store on the device."""
+    image, label = read_rows(scenes.image, rows), read_rows(scenes.label, rows)
+    return SceneBatches(
+        torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), settings
+    )
+
+
+def load_scene_subset(
+    scenes: Flipped, rows: NDArray[np.int64], device: torch.device
+) -> SceneSubset:
+    """Return these rows of the store; the images are on the device."""
+    image, label = read_rows(scenes.image, rows), read_rows(scenes.label, rows)
+    return SceneSubset(rows, torch.from_numpy(image).to(device), label)
+
+
+def scored_rows(scenes: Flipped, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows whose labels contain one of the five classes with two names."""
+    labels = read_rows(scenes.label, rows)
+    return rows[[bool(np.isin(label, FIRST).any()) for label in labels]]

@@ -1,0 +1,133 @@
+"""Snakemake as the workflow sees it: the only module that touches Snakemake's own objects."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from snakemake import __version__  # type: ignore[import-untyped]
+from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
+from snakemake.io import report  # type: ignore[import-untyped]
+from snakemake.logging import logger  # type: ignore[import-untyped]
+from snakemake.settings.types import DeploymentMethod  # type: ignore[import-untyped]
+
+from probunet.config import check
+from probunet.errors import ProbunetError
+from probunet.study import Config
+from probunet.workflow.plan import Figure, Plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function end Snakemake with the message of a ProbunetError, without a traceback."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ProbunetError as error:
+            raise WorkflowError(str(error)) from None
+
+    return wrapped
+
+
+@dataclass(frozen=True)
+class DueJob:
+    """A job that is to be run."""
+
+    rule: str
+    dataset: str | None
+    in_container: bool
+
+
+class Engine:
+    """What the workflow asks of Snakemake, and tells it."""
+
+    version = str(__version__)
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+
+    @plain_errors
+    def read_plan(self, config: Mapping[str, Any]) -> Plan:
+        """Return the plan of the merged configuration files; a mistake ends Snakemake."""
+        where = " + ".join(map(str, self._workflow.configfiles))
+        return Plan(check(Config, config, where))
+
+    @property
+    def project(self) -> Path:
+        """The folder of the Snakefile."""
+        return Path(self._workflow.basedir)
+
+    @property
+    def is_driver(self) -> bool:
+        """Whether this process plans and starts jobs, rather than running one of them."""
+        return bool(self._workflow.is_main_process)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether jobs are only listed."""
+        return bool(self._workflow.output_settings.dryrun)
+
+    @property
+    def uses_containers(self) -> bool:
+        """Whether steps run in containers."""
+        methods = self._workflow.deployment_settings.deployment_method
+        return DeploymentMethod.APPTAINER in methods
+
+    def plan_without_containers(self) -> None:
+        """Let a dry run succeed on a machine without Apptainer."""
+        self._workflow.deployment_settings.deployment_method -= {DeploymentMethod.APPTAINER}
+
+    @property
+    def uses_slurm(self) -> bool:
+        """Whether jobs are submitted to SLURM."""
+        return bool(self._workflow.executor_plugin.name == "slurm")
+
+    @property
+    def chooses_partitions(self) -> bool:
+        """Whether the SLURM executor itself chooses each job's partition."""
+        chosen = self._workflow.executor_settings.partition_config
+        return bool(os.environ.get("SNAKEMAKE_SLURM_PARTITIONS") or chosen)
+
+    def due_jobs(self) -> list[DueJob]:
+        """Return all jobs that are to be run; known once Snakemake has planned them."""
+        return [
+            DueJob(job.rule.name, job.wildcards.get("dataset"), bool(job.container_img_url))
+            for job in self._workflow.dag.needrun_jobs()
+        ]
+
+    def requests(self) -> dict[str, dict[str, object]]:
+        """Return the resources that due jobs ask of the cluster, by rule."""
+        jobs = self._workflow.dag.needrun_jobs()
+        return {
+            job.rule.name: dict(job.resources.items())
+            for job in jobs
+            if not self._workflow.is_local(job.rule)
+        }
+
+    def inform(self, text: str) -> None:
+        """Print a message among Snakemake's own."""
+        logger.info(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning among Snakemake's own."""
+        logger.warning(text)
+
+
+def explained(figures: Iterable[Figure], kind: str) -> list[Any]:
+    """Return the files of figures or tables, each with its explanation in Snakemake's report."""
+    return [
+        report(
+            figure.file,
+            caption=f"../report/figures/{figure.name}.rst",
+            category="Figures and tables",
+            subcategory=figure.dataset,
+            labels={kind: figure.name},
+        )
+        for figure in figures
+    ]

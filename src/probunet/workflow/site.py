@@ -1,0 +1,231 @@
+"""The machine that the workflow runs on: what is checked before the first job, and what
+containers see of it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from probunet.datasets import find
+from probunet.errors import ProbunetError
+from probunet.workflow.containers import KINDS, recipe_files, source_digest
+from probunet.workflow.driver import (
+    cancel_orphans,
+    check_requests,
+    claim,
+    jobs_left,
+    refuse_beside_another,
+    sign,
+)
+from probunet.workflow.engine import Engine, plain_errors
+from probunet.workflow.plan import Plan, Wildcards, options
+
+FETCHING = ("fetch", "fetch_part", "download")  # rules
+PROGRAMS = ("apptainer", "singularity")  # the latter is an older name
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # variables that name files
+# what containers see of the environment: the job's GPUs, its name in SLURM, and the network
+HANDED_ON = (
+    "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_CLUSTER_NAME",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    *CERTIFICATES,
+)
+
+
+class Site:
+    """What the workflow does on a machine: the driver's, and a node's for each job."""
+
+    def __init__(self, engine: Engine, plan: Plan) -> None:
+        self.engine = engine
+        self.plan = plan
+        self.folder = Path.cwd()
+        self._lacks_apptainer = engine.uses_containers and not has_apptainer()
+
+    @plain_errors
+    def enter(self) -> None:
+        """Prepare this process, before Snakemake plans any job."""
+        os.environ["PROBUNET_PROJECT"] = str(self.engine.project)  # for envs/*.post-deploy.sh
+        if self.engine.is_driver:
+            self._claim = claim(self.folder)
+            self._left = jobs_left(self.folder)
+            if self.engine.is_dry_run:
+                self._describe_downloads()
+        elif self._lacks_apptainer:
+            check_apptainer()
+        if self._lacks_apptainer:  # a dry run needs none; `check` refuses a run
+            self.engine.plan_without_containers()
+        elif self.engine.uses_containers:
+            self._let_containers_see()
+
+    @plain_errors
+    def check(self) -> None:
+        """Check this machine, SLURM and logins, and build images; a mistake ends Snakemake.
+
+        Jobs that a killed Snakemake left in SLURM are cancelled.
+        """
+        if self._lacks_apptainer:
+            check_apptainer()
+        refuse_beside_another(self.folder, self._claim)
+        sign(self.folder)
+        if self.engine.uses_slurm and not self.engine.chooses_partitions:
+            check_requests(self.engine.requests())
+        cancel_orphans(self.folder, self._claim, self._left)
+        jobs = self.engine.due_jobs()
+        self._check_access({str(job.dataset) for job in jobs if job.rule in FETCHING})
+        if any(job.in_container for job in jobs):
+            self._prepare_images()
+
+    def _describe_downloads(self) -> None:
+        """Print what would be downloaded, without asking the network; warn of missing logins."""
+        for name, source in self.plan.sources.items():
+            if not source.is_downloaded or Path(self.plan.manifest(name)).exists():
+                continue
+            data_set = find(name)
+            folder = Path(self.plan.data(f"raw/{name}"))
+            try:
+                jobs = self.plan.config.fetch.jobs
+                self.engine.inform(data_set.describe_fetch(source, folder, jobs))
+            except ProbunetError as error:
+                self.engine.warn(str(error))
+            if missing := data_set.missing_credentials(source):
+                self.engine.warn(
+                    f"{data_set.title} is downloaded with your account: set "
+                    f"{' and '.join(missing)} in the environment before the run."
+                )
+
+    def _check_access(self, due: set[str]) -> None:
+        """Raise ProbunetError if a publisher refuses a download that is due."""
+        for name in sorted(due):
+            if self.plan.sources[name].is_downloaded:
+                find(name).check_access(self.plan.sources[name], self.plan.config.fetch)
+
+    # ------------------------------------------------------------------ containers
+
+    def _let_containers_see(self) -> None:
+        """Bind folders and files outside the working directory, and hand on variables."""
+        certificates = [Path(os.environ[name]) for name in CERTIFICATES if os.environ.get(name)]
+        paths = [self.engine.project, *self.plan.named_paths(), *certificates]
+        credentials = [name for one in self.plan.sources for name in find(one).credentials]
+        bound = existing_outside([path.absolute() for path in paths], self.folder)
+        handed_on = [*HANDED_ON, *credentials]
+        os.environ.update(container_environment(bound, handed_on, os.environ))
+
+    def _prepare_images(self) -> None:
+        """Build the images that are missing or outdated; raise an error if ready ones are missing.
+
+        Not by the DAG: with an image as `ancient` input, Snakemake 9.27 builds an image but skips
+        other jobs that are due (DAG.update_needrun masks all that depends on it, and does not look
+        at it again).
+        """
+        containers = self.plan.config.containers
+        if not self.engine.uses_containers or "://" in containers:
+            return
+        for kind in KINDS:
+            image = self.plan.container(kind)
+            if containers == "build":
+                self._build_image(kind, image)
+            elif not Path(image).is_file():
+                raise ProbunetError(
+                    f"{image}: no such image. Build it there, correct `containers` in "
+                    "config.yaml, or set `containers: build`."
+                )
+
+    def _build_image(self, kind: str, image: str) -> None:
+        """Build an image, or take it from the cache, as the rule `image` does."""
+        log = Path("logs/image") / f"{kind}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.engine.inform(f"Image {image}: building it if necessary, in minutes; log: {log}")
+        probunet = Path(sys.executable).with_name("probunet")
+        command = [str(probunet), "image", kind, "--project", str(self.engine.project)]
+        command += [*self.image_options(), "--output", image]
+        with log.open("w") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            end = "".join(log.read_text().splitlines(keepends=True)[-20:])
+            raise ProbunetError(f"{image}: could not be built; the end of {log}:\n{end}")
+
+    def image_folder(self, wildcards: Wildcards) -> str:
+        """Return the folder of the images and of the records of how they were built."""
+        return os.path.dirname(self.plan.container("data"))  # noqa: PTH120
+
+    def workflow_folder(self, wildcards: Wildcards) -> str:
+        """Return the folder of the Snakefile, relative to the working directory."""
+        return os.path.relpath(self.engine.project)
+
+    def image_options(self, wildcards: Wildcards | None = None) -> list[str]:
+        """Return the options of `probunet image` that say how this site builds."""
+        build = self.plan.config.container_build
+        arguments = [f"{name}={value}" for name, value in build.arguments.items()]
+        return [
+            *options("--argument", arguments),
+            *options("--bind", build.bind),
+            *options("--cache", [build.cache]),
+        ]
+
+    def image_recipe(self, wildcards: Wildcards) -> list[str]:
+        """Return an image's definition and locks."""
+        return [str(file) for file in recipe_files(wildcards["kind"], self.engine.project)]
+
+    def image_source(self, wildcards: Wildcards) -> str:
+        """Return one hash over the package's files: with another hash the image is built again."""
+        return source_digest(self.engine.project)
+
+
+def has_apptainer() -> bool:
+    """Return whether a program that runs containers is on this machine's PATH."""
+    return any(shutil.which(program) for program in PROGRAMS)
+
+
+def check_apptainer() -> None:
+    """Raise ProbunetError if nothing on this machine can run containers."""
+    if not has_apptainer():
+        raise ProbunetError(
+            "neither `apptainer` nor `singularity` is on the PATH of this machine "
+            f"({os.uname().nodename}), and the steps run in containers. Load its module, or "
+            "remove `software-deployment-method: apptainer` from slurm/config.yaml to use this "
+            "machine's own Python environment."
+        )
+
+
+def existing_outside(paths: Iterable[Path], folder: Path) -> list[Path]:
+    """Return the paths that lie outside a folder, each as far as it exists yet."""
+    outside = [
+        next(part for part in (path, *path.parents) if part.exists())
+        for path in paths
+        if not path.is_relative_to(folder)
+    ]
+    return [path for path in outside if path.name]  # not the root of all
+
+
+def container_environment(
+    bound: Iterable[Path], variables: Iterable[str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables with which Apptainer binds paths and hands on variables.
+
+    >>> container_environment([Path("/a")], ["no_proxy"], {"no_proxy": "b", "APPTAINER_BIND": "/c"})
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'APPTAINER_BIND': '/c,/a', 'APPTAINERENV_no_proxy': 'b',
+     'SINGULARITY_BIND': '/a', 'SINGULARITYENV_no_proxy': 'b'}
+    """
+    found = {}
+    paths = [str(path) for path in bound]
+    for program in map(str.upper, PROGRAMS):
+        binds = [environment.get(f"{program}_BIND", ""), *paths]
+        found[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, binds)))
+        for name in variables:
+            if name in environment:
+                found[f"{program}ENV_{name}"] = environment[name]
+    return found

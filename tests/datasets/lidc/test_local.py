@@ -1,0 +1,249 @@
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import JPEGLossless
+
+from probunet.datasets.lidc import tree as tree_module
+from probunet.datasets.lidc.local import fetch_local
+from probunet.datasets.lidc.manifest import LeftOut, Manifest, Reason
+from probunet.datasets.lidc.outlines import read_lesions, read_scans
+from probunet.errors import ProbunetError
+from probunet.files import sha256
+from support.slices import OTHER, PATIENT, SERIES, ZS, write_slice
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree with one whole series, its files numbered from z -130 on."""
+    for number in range(12):
+        write_slice(tmp_path / f"tree/ct/1-{number:03}.dcm", -130 + 2.5 * number)
+    return tmp_path / "tree"
+
+
+def slice_at(tree: Path, z: float) -> Path:
+    return tree / f"ct/1-{round((z + 130) / 2.5):03}.dcm"
+
+
+def fetch(tree: Path, **options: Any) -> Manifest:
+    return fetch_local(tree, tree.parent / "raw.json", workers=1, **options)
+
+
+def only(manifest: Manifest) -> LeftOut:
+    """The one slice that was left out; the others are all there."""
+    assert len(manifest.left_out) == 1
+    left_out = manifest.left_out[0]
+    assert (left_out.patient, left_out.series) == (PATIENT, SERIES)
+    assert [file.z for file in manifest.series[0].slices] == [z for z in ZS if z != left_out.z]
+    return left_out
+
+
+def test_constants_are_what_the_database_says():
+    assert sorted({lesion.z for lesion in read_lesions([SERIES])[SERIES]}) == ZS
+    assert read_scans()[SERIES].patient == PATIENT
+
+
+def test_whole_series(tree):
+    manifest = fetch(tree)
+    assert (manifest.source, manifest.synthetic, manifest.left_out) == ("local", False, ())
+    assert Path(manifest.root) == tree.resolve()
+    assert manifest.absent_patients == 874
+    [series] = manifest.series
+    assert (series.patient, series.series, series.outlines_of) == (PATIENT, SERIES, SERIES)
+    assert [file.z for file in series.slices] == ZS
+    for file in series.slices:
+        path = tree / file.path
+        assert path == slice_at(tree, file.z)
+        assert (path.stat().st_size, sha256(path)) == (file.bytes, file.sha256)
+
+
+def test_names_do_not_matter(tree):
+    for number, path in enumerate(sorted((tree / "ct").iterdir())):
+        suffix = ["", ".DCM", ".6001"][number % 3]
+        path.rename(tree / "ct" / f"{number}{suffix}")
+    (tree / "ct" / "LICENSE").write_text("CC BY 3.0")
+    (tree / "ct" / "071.xml").write_text("<xml/>")
+    assert fetch(tree).left_out == ()
+
+
+def test_series_mixed_in_one_folder(tree):
+    zs = sorted({lesion.z for lesion in read_lesions([OTHER])[OTHER]})
+    for number, z in enumerate(zs):
+        write_slice(tree / f"ct/0-{number:03}.dcm", z, OTHER, PixelSpacing=[0.681641] * 2)
+    for number in range(40):
+        write_slice(tree / f"ct/2-{number:03}.dcm", -300.0 + number, "1.2.3")
+    manifest = fetch(tree)
+    assert manifest.left_out == ()
+    assert [len(series.slices) for series in manifest.series] == [len(ZS), len(zs)]
+
+
+def test_first_patients_only(tree, monkeypatch):
+    for number in range(6):
+        write_slice(tree / f"second/{number}.dcm", -90.0 + number, OTHER)
+    looked: list[Path] = []
+    look = tree_module.look
+    monkeypatch.setattr(tree_module, "look", lambda path: looked.append(path) or look(path))
+    manifest = fetch(tree, patients=1)
+    assert [series.patient for series in manifest.series] == [PATIENT]
+    assert manifest.absent_patients == 873
+    assert sum(path.parent.name == "second" for path in looked) == 3
+    assert len(looked) == len(set(looked))
+
+
+def test_links_in_a_circle(tree):
+    (tree / "ct" / "loop").symlink_to(tree, target_is_directory=True)
+    assert fetch(tree).left_out == ()
+
+
+def test_missing(tree):
+    slice_at(tree, -115.0).unlink()
+    left_out = only(fetch(tree))
+    assert (left_out.z, left_out.reason, left_out.path) == (-115.0, Reason.MISSING, None)
+
+
+def test_two_slices_at_one_z(tree):
+    write_slice(tree / "ct/twin.dcm", -115.02)
+    left_out = only(fetch(tree))
+    assert (left_out.z, left_out.reason) == (-115.0, Reason.DUPLICATE_Z)
+    assert "twin.dcm" in left_out.detail
+    assert slice_at(tree, -115.0).name in left_out.detail
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+# what happens to the slice at -115, and the reason that is to be told
+DAMAGE = {
+    "empty": (lambda path: cut(path, 0), Reason.EMPTY),
+    "text": (lambda path: path.write_text("no DICOM\n" * 50), Reason.NOT_DICOM),
+    "cut preamble": (lambda path: cut(path, 100), Reason.NOT_DICOM),
+    "cut header": (lambda path: cut(path, 350), Reason.TRUNCATED),
+    "cut pixels": (lambda path: cut(path, path.stat().st_size - 100), Reason.TRUNCATED),
+    "no pixels": (lambda path: write_slice(path, -115.0, PixelData=None), Reason.NO_PIXELS),
+    "location": (
+        lambda path: write_slice(path, -115.0, SliceLocation=115.9),
+        Reason.SLICE_LOCATION,
+    ),
+    "spacing": (lambda path: write_slice(path, -115.0, PixelSpacing=None), Reason.GEOMETRY),
+    "position": (
+        lambda path: write_slice(path, -115.0, ImagePositionPatient=None),
+        Reason.GEOMETRY,
+    ),
+    "sagittal": (
+        lambda path: write_slice(path, -115.0, ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
+        Reason.GEOMETRY,
+    ),
+    "other series": (lambda path: write_slice(path, -115.0, OTHER), Reason.WRONG_SERIES),
+    "unknown series": (lambda path: write_slice(path, -115.0, "1.2.3"), Reason.WRONG_SERIES),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_bad_slice_is_left_out_with_its_reason_and_file(tree, kind):
+    damage, reason = DAMAGE[kind]
+    path = slice_at(tree, -115.0)
+    damage(path)
+    manifest = fetch(tree)
+    left_out = next(out for out in manifest.left_out if out.series == SERIES)
+    assert (left_out.z, left_out.reason) == (-115.0, reason)
+    assert left_out.path == str(path.relative_to(tree))
+    listed = {file.z for series in manifest.series for file in series.slices}
+    assert listed == set(ZS) - {-115.0}
+
+
+# with pixels that are bad behind a good header there would be two slices at one z
+@pytest.mark.parametrize("kind", sorted(DAMAGE.keys() - {"cut pixels", "no pixels"}))
+def test_a_bad_file_beside_a_good_slice_does_no_harm(tree, kind):
+    damage, _ = DAMAGE[kind]
+    shutil.copy(slice_at(tree, -115.0), tree / "ct/kept.dcm")
+    damage(slice_at(tree, -115.0))
+    assert [file.z for file in fetch(tree).series[0].slices] == ZS
+
+
+def test_compressed_slice_that_no_decoder_reads(tree):
+    path = slice_at(tree, -115.0)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8 no picture \xff\xd9"])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGLossless
+    dataset.save_as(path, enforce_file_format=True)
+    left_out = only(fetch(tree))
+    # which one depends on the decoders that are installed
+    assert left_out.reason in (Reason.CANNOT_DECODE, Reason.TRUNCATED)
+    assert left_out.detail
+
+
+def test_what_lies_beside_missing_slices_is_named_not_guessed(tree):
+    slice_at(tree, -115.0).write_bytes(b"")
+    slice_at(tree, -110.0).write_text("text")
+    manifest = fetch(tree)
+    assert [(out.z, out.reason) for out in manifest.left_out] == [
+        (-115.0, Reason.MISSING),
+        (-110.0, Reason.MISSING),
+    ]
+    for out in manifest.left_out:
+        assert f"{slice_at(tree, -115.0).name}: empty file" in out.detail
+        assert f"{slice_at(tree, -110.0).name}: not a DICOM file" in out.detail
+
+
+@pytest.mark.parametrize("name", [SERIES, PATIENT])
+def test_a_patient_without_one_readable_file_is_not_forgotten(tree, name):
+    (tree / "ct").rename(tree / name)
+    for path in (tree / name).iterdir():
+        path.write_bytes(b"")
+    write_slice(tree / "good.dcm", -90.0, OTHER)
+    manifest = fetch(tree)
+    lost = next(series for series in manifest.series if series.series == SERIES)
+    assert lost.slices == ()
+    told = [out for out in manifest.left_out if out.series == SERIES]
+    assert [out.z for out in told] == ZS
+    assert all("empty file" in out.detail for out in told)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda tree: tree.mkdir(), "no DICOM file in it"),
+        (lambda tree: write_slice(tree / "a/b.dcm", 1.0, "1.2.3"), r"1 series \(1\.2\.3"),
+        (lambda tree: (tree.mkdir(), (tree / "b.dcm").touch()), "1 files: empty file"),
+    ],
+)
+def test_a_tree_that_will_not_do(tmp_path, make, message):
+    make(tmp_path / "tree")
+    with pytest.raises(ProbunetError, match=message) as error:
+        fetch(tmp_path / "tree")
+    assert str(tmp_path / "tree") in str(error.value)
+    assert not (tmp_path / "raw.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read(tree):
+    (tree / "ct").chmod(0)
+    try:
+        with pytest.raises(ProbunetError, match="cannot be read"):
+            fetch(tree)
+    finally:
+        (tree / "ct").chmod(0o755)
+
+
+def test_any_number_of_processes_lists_the_same(tree, monkeypatch):
+    alone = fetch(tree)
+    monkeypatch.setattr(tree_module, "_FILES_PER_PROCESS", 4)
+    assert fetch_local(tree, tree.parent / "raw.json", workers=2) == alone
+
+
+def test_the_real_sample(sample, tmp_path):
+    manifest = fetch_local(sample, tmp_path / "raw.json")
+    assert [series.patient for series in manifest.series] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
+    assert [len(series.slices) for series in manifest.series] == [9, 7]
+    assert len(manifest.left_out) == 21
+    assert {(out.patient, out.reason) for out in manifest.left_out} == {
+        ("LIDC-IDRI-0002", Reason.MISSING)
+    }
+    assert manifest.absent_patients == 873
+    assert manifest == Manifest.read(tmp_path / "raw.json")

@@ -1,0 +1,1 @@
+"""Servers on this machine that answer as the publishers' do, and as broken networks do."""

@@ -1,0 +1,33 @@
+"""Settings of networks that train in a second."""
+
+from typing import Any
+
+from probunet.config import Settings, check
+
+
+def tiny_settings(**training: Any) -> Settings:
+    """Return settings of a tiny network, with other values of `training` where asked for."""
+    usual = {
+        "steps": 6,
+        "batch": 2,
+        "crop": 32,
+        "learning_rates": [1e-3, 1e-4],
+        "validation_every": 3,
+        "validation_images": 3,
+        "validation_samples": 2,
+        "checkpoint_every": 2,
+        "log_every": 2,
+    }
+    keys = {
+        "architecture": {"channels": [4, 8], "convolutions": 1, "latent_dim": 2},
+        "training": usual | training,
+        "evaluation": {"crop": 32, "samples": 4, "n": [1, 4]},
+    }
+    return check(Settings, keys, "test")
+
+
+def with_one_latent_scale(settings: Settings) -> Settings:
+    """Return settings whose Hierarchical Probabilistic U-Net fits a network of two scales."""
+    name = "hierarchical_probabilistic_unet"
+    own = dict(settings)[name].model_copy(update={"latent_scales": 1})
+    return settings.model_copy(update={name: own})

@@ -1,0 +1,271 @@
+"""A second Snakemake in a folder, jobs that a killed one left in SLURM, and what SLURM refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probunet.errors import ProbunetError
+from probunet.workflow import driver
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from probunet.workflow.driver import claim, sign
+claim(Path(sys.argv[1]))
+sign(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+ALONE = driver.Claim(True, "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").write_text("results/report.html\n")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_held", [])
+
+
+def locks(folder: Path) -> list[Path]:
+    return list((folder / ".snakemake/locks").iterdir())
+
+
+def hold(folder: Path) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-c", HOLD, str(folder)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_running_one_is_named_and_keeps_its_lock(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hold(folder) as other:
+        (folder / ".snakemake/locks/0.output.lock").touch()
+        claimed = driver.claim(folder)
+        with pytest.raises(ProbunetError, match="another Snakemake runs here: process"):
+            driver.refuse_beside_another(folder, claimed)
+        other.kill()
+    assert f"process {other.pid} on {socket.gethostname()}, since 20" in caplog.text
+    assert len(locks(folder)) == 1
+
+
+def test_the_lock_of_a_killed_one_is_removed(folder: Path) -> None:
+    with hold(folder) as other:
+        other.kill()
+    (folder / ".snakemake/locks/0.output.lock").touch()
+    assert driver.claim(folder).alone
+    assert locks(folder) == []
+
+
+def test_a_lock_from_another_machine_is_kept(folder: Path) -> None:
+    signature = {"host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
+    (folder / ".snakemake/driver.json").write_text(json.dumps(signature))
+    claimed = driver.claim(folder)
+    assert claimed.alone is None
+    driver.refuse_beside_another(folder, claimed)  # Snakemake's own lock decides
+    assert len(locks(folder)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_lock_of_unknown_origin_is_kept(folder: Path, text: str) -> None:
+    (folder / ".snakemake/driver.json").write_text(text)
+    driver.claim(folder)
+    assert len(locks(folder)) == 1
+
+
+def test_a_dry_run_does_not_sign(folder: Path) -> None:
+    driver.claim(folder)
+    assert (folder / ".snakemake/driver.json").read_text() == ""
+    driver.sign(folder)
+    signed = json.loads((folder / ".snakemake/driver.json").read_text())
+    assert signed["pid"] == os.getpid()
+
+
+def slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool, ended: str = ""
+) -> Path:
+    """Make stand-ins for SLURM's programs; return the file that lists what was cancelled."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    queue, cancelled = programs / "queue", programs / "cancelled"
+    queue.write_text(rows)
+    (programs / "ended").write_text(ended)
+    (programs / "squeue").write_text(
+        f'#!/bin/sh\ncase "$*" in *--states*) cat {programs}/ended;; *) cat {queue};; esac\n'
+    )
+    clear = f": > {queue}" if cancels else ":"
+    (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" > {cancelled}\n{clear}\n')
+    for name in ("squeue", "scancel"):
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return cancelled
+
+
+def test_only_jobs_that_snakemake_sent_from_this_folder_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (
+        f"7|rule_train_wildcards_lidc|{tmp_path}\n8|(null)|{tmp_path}\n"
+        f"9|rule_train|{tmp_path}/other\n11_2|rule_sample|{tmp_path}\n"
+    )
+    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True, ended="7||CANCELLED\n")
+    seen = driver.jobs_left(tmp_path)
+    driver.cancel_orphans(tmp_path, ALONE, seen)
+    assert cancelled.read_text().split() == seen == ["7", "11_2"]
+
+
+def test_a_job_that_finishes_after_snakemake_has_looked_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(tmp_path, monkeypatch, "", cancels=True, ended="7||COMPLETED\n8||FAILED\n")
+    with pytest.raises(
+        ProbunetError, match=r"SLURM jobs 7 of the interrupted run just finished; run"
+    ):
+        driver.cancel_orphans(tmp_path, ALONE, ["7", "8"])
+
+
+@pytest.mark.parametrize("alone", [False, None])
+def test_jobs_of_one_that_may_be_running_are_not_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool | None
+) -> None:
+    cancelled = slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=True)
+    claimed = driver.Claim(alone, "process 3 on elsewhere, since yesterday")
+    with pytest.raises(ProbunetError, match=r"jobs 7 of another .*process 3 on .*scancel 7"):
+        driver.cancel_orphans(tmp_path, claimed, ["7"])
+    assert not cancelled.exists()
+
+
+def test_jobs_that_do_not_end_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=False)
+    with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of an earlier Snakemake .*scancel 7"):
+        driver.cancel_orphans(tmp_path, ALONE, ["7"], wait=0)
+
+
+def test_without_slurm_there_are_no_orphans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert driver.jobs_left(tmp_path) == []
+    driver.cancel_orphans(tmp_path, ALONE, [])
+
+
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:
+    """Make a stand-in that refuses jobs with GPUs; return the file that lists its calls."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    calls = programs / "calls"
+    (programs / "sbatch").write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n'
+        f'case "$*" in *--gpus*) echo "sbatch: error: {says}" >&2; exit 1;; esac\n'
+    )
+    (programs / "sinfo").write_text("#!/bin/sh\n")
+    for name in ("sbatch", "sinfo"):
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return calls
+
+
+TRAIN = {"_cores": 4, "_nodes": 1, "mem_mb": 16000, "runtime": 1440, "gpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("says", "advice"),
+    [
+        ("Batch job submission failed: Invalid account or account/partition", "slurm_account"),
+        ("invalid partition specified: nowhere", "slurm_partition"),
+        ("Requested node configuration is not available", "for the GPUs"),
+        ("Requested time limit is invalid (missing or exceeds some limit)", "Lower `runtime`"),
+    ],
+)
+def test_an_error_says_what_slurm_would_refuse_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, advice: str
+) -> None:
+    calls = sbatch(tmp_path, monkeypatch, says)
+    requests = {"train": TRAIN, "sample": {"_cores": 4, "mem_mb": 8000, "gpu": 0}}
+    with pytest.raises(ProbunetError) as caught:
+        driver.check_requests(requests)
+    message = str(caught.value)
+    assert says in message
+    assert advice in message
+    assert "not run train:" in message
+    assert "--cpus-per-task=4 --mem=16000 --time=1440 --gpus=1" in message
+    assert all(line.startswith("--test-only ") for line in calls.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("limit", "partition", "refused"),
+    [
+        ("main*|23:59:59", {}, True),
+        ("main*|1-00:00:00", {}, False),
+        ("main*|30:00", {}, True),
+        ("main*|infinite", {}, False),
+        ("main*|n/a", {}, False),
+        ("main*|30:00\ngpu|2-00:00:00", {"slurm_partition": "gpu"}, False),
+        ("main*|2-00:00:00\ngpu|1:00:00", {"slurm_partition": "gpu"}, True),
+    ],
+)
+def test_a_time_limit_beyond_the_partition_s(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    partition: dict[str, str],
+    refused: bool,
+) -> None:
+    calls = sbatch(tmp_path, monkeypatch, "no")
+    (calls.parent / "sinfo").write_text(f"#!/bin/sh\necho '{limit}'\n")
+    (calls.parent / "sinfo").chmod(0o755)
+    requests = {"train": TRAIN | partition | {"gpu": 0}}
+    if refused:
+        with pytest.raises(
+            ProbunetError, match="not run train: the time limit is beyond"
+        ) as caught:
+            driver.check_requests(requests)
+        assert "Lower `runtime` (minutes)" in str(caught.value)
+    else:
+        driver.check_requests(requests)
+
+
+@pytest.mark.parametrize("order", [("train", "sample"), ("sample", "train")])
+def test_rules_are_named_in_one_order_whatever_snakemake_s_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    sbatch(tmp_path, monkeypatch, "invalid partition specified: nowhere")
+    with pytest.raises(ProbunetError, match="not run sample, train: "):
+        driver.check_requests({rule: TRAIN for rule in order})
+
+
+def test_an_unknown_refusal_is_only_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sbatch(tmp_path, monkeypatch, "the site's own plugin is in a bad mood")
+    driver.check_requests({"train": TRAIN})
+    assert "SLURM may refuse jobs of train: sbatch: error: the site's own" in caplog.text
+
+
+def test_a_site_s_names_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = sbatch(tmp_path, monkeypatch, "no")
+    site = {"slurm_account": "a", "slurm_partition": "p", "gpu": 0, "gres": "gpu:x:1"}
+    driver.check_requests({"train": site})
+    assert "--account=a --partition=p --gres=gpu:x:1 --wrap true" in calls.read_text()
+
+
+def test_without_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProbunetError, match="start the workflow on a login node"):
+        driver.check_requests({"train": TRAIN})

@@ -1,0 +1,245 @@
+"""What is checked before the first job, and what containers see of a machine."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probunet.config import Fetch, check
+from probunet.datasets.cityscapes import Cityscapes
+from probunet.errors import ProbunetError
+from probunet.study import Config
+from probunet.workflow import driver, site
+from probunet.workflow.engine import DueJob, Engine, WorkflowError
+from probunet.workflow.plan import Plan
+from support.studies import PHANTOM
+
+NOWHERE = "http://127.0.0.1:9"  # the port of discard: nothing listens
+IDC = {"lidc": {"source": "idc", "endpoint_url": NOWHERE}}
+STREETS = {"cityscapes": {"source": "official", "endpoint_url": NOWHERE}}
+FETCH_STREETS = DueJob("download", "cityscapes", in_container=False)
+
+
+class Stand(Engine):
+    """An engine without Snakemake behind it, which remembers what was printed."""
+
+    project = Path("/project")
+    is_driver = True
+    is_dry_run = False
+    uses_containers = False
+    uses_slurm = False
+    chooses_partitions = False
+
+    def __init__(self, *jobs: DueJob) -> None:
+        self.jobs = list(jobs)
+        self.informed: list[str] = []
+        self.warned: list[str] = []
+
+    def due_jobs(self) -> list[DueJob]:
+        return self.jobs
+
+    def requests(self) -> dict[str, dict[str, object]]:
+        return {"train": {"gpu": 1}}
+
+    def plan_without_containers(self) -> None:
+        self.uses_containers = False
+
+    def inform(self, text: str) -> None:
+        self.informed.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder, and an environment that tests may change, without programs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ["PATH"] = str(tmp_path / "bin")
+    for name in site.CERTIFICATES:
+        os.environ.pop(name, None)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def put_apptainer_on_the_path(folder: Path) -> None:
+    (folder / "bin/apptainer").write_text("#!/bin/sh\n")
+    (folder / "bin/apptainer").chmod(0o755)
+
+
+def site_of(engine: Stand, datasets: object = PHANTOM, **keys: object) -> site.Site:
+    driver._held.clear()  # claims of the folder by this process
+    config = check(Config, {"datasets": datasets} | keys, "mine.yaml")
+    return site.Site(engine, Plan(config))
+
+
+def test_a_dry_run_describes_downloads_that_are_not_made_yet(elsewhere: Path) -> None:
+    engine = Stand()
+    engine.is_dry_run = True
+    site_of(engine, IDC | STREETS).enter()
+    assert f"LIDC-IDRI from {NOWHERE}/idc-open-data: 883 series of" in engine.informed[0]
+    assert "slices to get: 14,627 of 14,627" in engine.informed[0]
+    assert engine.informed[1].startswith("Cityscapes, source: official: the amount")
+    assert not (elsewhere / "data").exists()
+
+    (elsewhere / "data/raw").mkdir(parents=True)
+    (elsewhere / "data/raw/lidc.manifest.json").touch()
+    engine.informed.clear()
+    site_of(engine, IDC).enter()
+    site_of(engine, PHANTOM).enter()
+    assert engine.informed == []
+
+
+def test_a_dry_run_warns_of_missing_credentials() -> None:
+    engine = Stand()
+    engine.is_dry_run = True
+    os.environ["CITYSCAPES_USERNAME"] = "me"
+    os.environ.pop("CITYSCAPES_PASSWORD", None)
+    site_of(engine, STREETS).enter()
+    [warning] = engine.warned
+    assert warning == (
+        "Cityscapes is downloaded with your account: set CITYSCAPES_PASSWORD in the environment "
+        "before the run."
+    )
+    os.environ["CITYSCAPES_PASSWORD"] = "secret"
+    site_of(engine, STREETS).enter()
+    assert engine.warned == [warning]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "jobs", "asked"),
+    [
+        (STREETS, [FETCH_STREETS], 1),
+        (STREETS, [DueJob("prepare", "cityscapes", in_container=False)], 0),
+        ({"cityscapes": {"source": "phantom"}}, [FETCH_STREETS], 0),
+    ],
+)
+def test_access_is_checked_where_a_download_is_due(
+    monkeypatch: pytest.MonkeyPatch, datasets: object, jobs: list[DueJob], asked: int
+) -> None:
+    calls = []
+
+    def refuse(self: Cityscapes, source: Any, how: Fetch) -> None:
+        calls.append(how.retries)
+        raise ProbunetError("the login is refused")
+
+    monkeypatch.setattr(Cityscapes, "check_access", refuse)
+    here = site_of(Stand(*jobs), datasets, fetch={"retries": 3})
+    here.enter()
+    if asked:
+        with pytest.raises(WorkflowError, match="the login is refused"):
+            here.check()
+    else:
+        here.check()
+    assert calls == [3] * asked
+
+
+def test_a_node_without_apptainer_is_an_error_and_a_dry_run_needs_none() -> None:
+    on_node = Stand()
+    on_node.uses_containers, on_node.is_driver = True, False
+    with pytest.raises(WorkflowError, match="neither `apptainer` nor `singularity`"):
+        site_of(on_node).enter()
+    engine = Stand()
+    engine.uses_containers = True
+    here = site_of(engine)
+    here.enter()
+    assert not engine.uses_containers
+    with pytest.raises(WorkflowError, match="neither `apptainer` nor `singularity`"):
+        here.check()
+
+
+def test_slurm_is_asked_unless_the_executor_chooses_partitions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(site, "check_requests", asked.append)
+    engine = Stand()
+    engine.uses_slurm = True
+    for engine.chooses_partitions in (True, False):
+        here = site_of(engine)
+        here.enter()
+        here.check()
+    assert asked == [{"train": {"gpu": 1}}]
+
+
+def test_containers_see_folders_files_and_variables_of_this_machine(elsewhere: Path) -> None:
+    put_apptainer_on_the_path(elsewhere)
+    other = elsewhere.parent / f"{elsewhere.name}-other"
+    other.mkdir()
+    (other / "certificates.pem").touch()
+    os.environ |= {
+        "SSL_CERT_FILE": str(other / "certificates.pem"),
+        "CITYSCAPES_PASSWORD": "secret",
+        "NO_PROXY": "localhost",
+        "APPTAINER_BIND": "/already",
+        "EDITOR": "vi",
+    }
+    engine = Stand()
+    engine.uses_containers, engine.project = True, elsewhere / "project"
+    site_of(engine, STREETS, paths={"data": str(other / "not/yet")}).enter()
+    bound = os.environ["APPTAINER_BIND"].split(",")
+    assert bound == ["/already", str(other), str(other / "certificates.pem")]
+    assert os.environ["APPTAINERENV_CITYSCAPES_PASSWORD"] == "secret"
+    assert os.environ["SINGULARITYENV_NO_PROXY"] == "localhost"
+    assert "APPTAINERENV_EDITOR" not in os.environ
+
+
+def test_existing_paths_outside_a_folder(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "study", tmp_path / "mnt"
+    outside.mkdir()
+    paths = [inside / "data", outside, outside / "not/yet", Path("/nothing/here")]
+    assert site.existing_outside(paths, inside) == [outside, outside]
+
+
+@pytest.fixture
+def in_containers(elsewhere: Path) -> Stand:
+    put_apptainer_on_the_path(elsewhere)
+    engine = Stand(DueJob("train", "lidc", in_container=True))
+    engine.uses_containers = True
+    return engine
+
+
+def checked(engine: Stand, containers: str, **keys: object) -> None:
+    here = site_of(engine, containers=containers, **keys)
+    here.enter()
+    here.check()
+
+
+def test_ready_images_must_be_there(elsewhere: Path, in_containers: Stand) -> None:
+    (elsewhere / "images").mkdir()
+    (elsewhere / "images/data.sif").touch()
+    with pytest.raises(WorkflowError, match=r"images/torch\.sif: no such image\. Build it"):
+        checked(in_containers, "images/")
+    checked(in_containers, "docker://host/name-{kind}:1.0")
+    in_containers.jobs = []
+    checked(in_containers, "images/")
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_images_are_built_as_the_site_needs(
+    elsewhere: Path, in_containers: Stand, monkeypatch: pytest.MonkeyPatch, ends: int
+) -> None:
+    commands = []
+
+    def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        commands.append(command)
+        options["stdout"].write("first\nno space left\n")
+        return subprocess.CompletedProcess(command, ends)
+
+    monkeypatch.setattr(site.subprocess, "run", run)
+    build = {"arguments": {"base": "here"}, "bind": ["/etc/ssl"], "cache": "../cache"}
+    if ends:
+        with pytest.raises(WorkflowError, match=r"data\.sif: could not be built(?s:.*)no space"):
+            checked(in_containers, "build", container_build=build)
+    else:
+        checked(in_containers, "build", container_build=build)
+        assert [command[2] for command in commands] == ["data", "torch"]
+    words = " ".join(commands[0][1:])
+    assert words == (
+        "image data --project /project --argument base=here --bind /etc/ssl --cache ../cache "
+        "--output containers/data.sif"
+    )
+    assert (elsewhere / "logs/image/data.log").read_text().endswith("no space left\n")
