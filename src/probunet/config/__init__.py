@@ -3,6 +3,7 @@
 from probunet.config.base import (
     Beta,
     Endpoint,
+    PathText,
     Positive,
     Section,
     Seed,
@@ -15,7 +16,7 @@ from probunet.config.base import (
 from probunet.config.evaluation import Evaluation
 from probunet.config.models import WITHOUT_KL, Architecture, ModelName
 from probunet.config.settings import Settings
-from probunet.config.site import ContainerBuild, Fetch, Paths, Prepare, Report
+from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
 from probunet.config.source import Source, Step
 from probunet.config.training import Augmentation, Intensity, Training
 
@@ -25,11 +26,13 @@ __all__ = [
     "Augmentation",
     "Beta",
     "ContainerBuild",
+    "DeviceName",
     "Endpoint",
     "Evaluation",
     "Fetch",
     "Intensity",
     "ModelName",
+    "PathText",
     "Paths",
     "Positive",
     "Prepare",
