@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from probunet.errors import ProbunetError
 from probunet.job import recorded
-from probunet.lease import lease_gpu
 
 if TYPE_CHECKING:
     from probunet.config import Fetch
@@ -86,12 +85,6 @@ def fetch(
     timeout: Annotated[
         int | None, typer.Option(help="Seconds without data before a connection counts as broken.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Largest number of worker processes; by default one per processor."
-        ),
-    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only print what would be downloaded.")
     ] = False,
@@ -101,22 +94,15 @@ def fetch(
     verify: Annotated[
         Path | None, typer.Option(help="Only print what this copy of the data set lacks.")
     ] = None,
-    details: Annotated[
-        bool, typer.Option("--details", help="With --verify: list everything that is missing.")
-    ] = False,
 ) -> None:
     """Download a data set's images, create synthetic ones, or check existing ones."""
     from probunet.datasets import find
     from probunet.study import read_source, read_study
-    from probunet.workers import use_processors
 
     data_set = find(dataset)
-    use_processors(workers)
     if verify is not None:
-        print(data_set.verify(verify, details))
+        print(data_set.verify(verify))
         return
-    if details:
-        raise ProbunetError("--details: belongs to --verify; add that option or remove this one.")
     if join:
         data_set.join(join, _needed(manifest, "--manifest"))
         return
@@ -182,12 +168,11 @@ def folds(
     """Assign a data set's patients, cities or subjects to folds."""
     from probunet.datasets import open_data
     from probunet.prepare.folds import choose_folds
-    from probunet.study import place_of, read_source, read_study
+    from probunet.study import read_source, read_study
 
     study = read_study(settings, dataset)
     source = read_source(study, dataset)
-    number, where = study.folds_of(dataset), place_of(settings)
-    choose_folds(open_data(store), source, number, seed, where).write(output)
+    choose_folds(open_data(store), source, study.folds_of(dataset), seed).write(output)
 
 
 @app.command()
@@ -213,8 +198,6 @@ def train(
     ] = None,
 ) -> None:
     """Train one model on one fold, or resume its training."""
-    lease_gpu(device)  # before torch is imported
-
     from probunet.run import Run
     from probunet.study import read_study
     from probunet.train.loop import train as train_run
@@ -238,8 +221,6 @@ def sample(
     threads: Threads = None,
 ) -> None:
     """Draw segmentation hypotheses for the fold's test images."""
-    lease_gpu(device)  # before torch is imported
-
     from probunet.run import Run
     from probunet.sample.draw import sample_run
     from probunet.study import read_study
@@ -255,14 +236,11 @@ def score_run(
     store: StorePath,
     output: Annotated[Path, typer.Option(help="The table of scores to write, Parquet.")],
     settings: SettingsText = None,
-    threads: Threads = None,
 ) -> None:
     """Compute GED and all other scores for every test image of one run."""
     from probunet.score.run import score_run as score_samples
     from probunet.study import read_study
-    from probunet.workers import use_processors
 
-    use_processors(threads)
     score_samples(samples, store, output, read_study(settings, dataset).evaluation.n)
 
 
@@ -387,11 +365,6 @@ def main() -> None:
         except ProbunetError as error:
             print(f"probunet: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        except MemoryError as error:
-            asked = f" ({error})" if str(error) else ""
-            advice = "use a machine with more memory, or give the job more (mem_mb of its rule)"
-            print(f"probunet: {command}: out of memory{asked}; {advice}.", file=sys.stderr)
-            sys.exit(1)
 
 
 def _needed(path: Path | None, option: str) -> Path:
@@ -415,7 +388,7 @@ def _how_to_fetch(
     retries: int | None,
     timeout: int | None,
 ) -> "Fetch":
-    """Return the settings of downloads; None stands for the default."""
+    """Return the settings of downloads; None stands for the default of config.yaml."""
     from probunet.config import Fetch, check
 
     options = {

@@ -84,13 +84,7 @@ class Job:
 
 @contextmanager
 def recorded(command: str) -> Iterator[None]:
-    """Write a first and a last line to stderr around a command, even if it fails.
-
-    On a terminal nothing is written: the lines are for logs.
-    """
-    if _is_on_terminal():
-        yield
-        return
+    """Write a first and a last line to stderr around a command, even if it fails."""
     job, begun = uuid.uuid4().hex, time.monotonic()
     _write("start", job, lambda: _first(command))
     code = 1
@@ -142,13 +136,6 @@ def code_commit() -> str | None:
         )
         return done.stdout.strip() or None
     return None
-
-
-def _is_on_terminal() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except ValueError:  # a closed file
-        return False
 
 
 def _first(command: str) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from probunet.config import (
     WITHOUT_KL,
     Beta,
     ContainerBuild,
-    DeviceName,
     Fetch,
     ModelName,
     Paths,
-    PathText,
     Prepare,
     Report,
     Section,
@@ -148,13 +146,7 @@ class Config(Study):
     paths: Paths = Field(Paths(), description="Folders.")
     fetch: Fetch = Field(Fetch(), description="How images are downloaded.")
     prepare: Prepare = Field(Prepare(), description="How stores are created.")
-    device: DeviceName = Field(
-        "auto",
-        description="What models are trained and sampled on: `auto` is a CUDA GPU if there is one, "
-        "else Apple's `mps` where it works, else the CPU. A job that was given a GPU that torch "
-        "cannot use stops; `cpu` does without it. A change repeats no finished step.",
-    )
-    containers: PathText = Field(
+    containers: str = Field(
         "build",
         min_length=1,
         description="Container images of the steps, used with `--software-deployment-method "
@@ -346,12 +338,11 @@ def read_study(text: str | None, dataset: str) -> Study:
     ProbunetError
         If a key is wrong, or `datasets` does not contain the data set.
     """
-    where = place_of(text)
-    if where == "--settings":
-        data = _read_json(text or "{}", where)
+    if text is None or text.lstrip().startswith("{"):
+        where, data = "--settings", _read_json(text or "{}", "--settings")
         study = check(Study, _merged(_paper_of(dataset), data), where)
     else:
-        study = read_config(Path(where))
+        where, study = text, read_config(Path(text))
     if study.datasets is not None and dataset not in study.datasets.sections:
         raise ProbunetError(
             f"{where}: `datasets` has no {dataset}, which --dataset asks for; it names "
@@ -360,28 +351,19 @@ def read_study(text: str | None, dataset: str) -> Study:
     return study.of(dataset) if isinstance(study, Config) else study
 
 
-def place_of(text: str | None) -> str:
-    """Return where settings stand, for errors: the path of their file, or the option.
-
-    >>> place_of("mine.yaml"), place_of('{"folds": 2}')
-    ('mine.yaml', '--settings')
-    """
-    return "--settings" if text is None or text.lstrip().startswith("{") else text
-
-
 def read_source(study: Study, dataset: str) -> Source:
     """Return a data set's section; raise ProbunetError if the study has no section `datasets`."""
     if study.datasets is None:
         raise ProbunetError(
-            f"--settings: has no section datasets.{dataset}; add it, or name a configuration "
-            "file that has one."
+            f"--settings: has no section datasets.{dataset}; add it, or use a config.yaml that has "
+            "one."
         )
     return study.source_of(dataset)
 
 
 def read_whole(text: str) -> dict[str, Any]:
     """Return all keys of a study, from the path of a `config.yaml` or from JSON."""
-    if place_of(text) == "--settings":
+    if text.lstrip().startswith("{"):
         return _read_json(text, "--settings")
     return read_config(Path(text)).whole()
 

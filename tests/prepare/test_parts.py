@@ -142,9 +142,9 @@ def test_each_image_is_read_once_and_joined_without_it(scenes, tmp_path, monkeyp
     read: list[str] = []
     really = scene.read_scene
 
-    def counted(root, of, *how):
+    def counted(root, of, size):
         read.append(of.frame + of.city)
-        return really(root, of, *how)
+        return really(root, of, size)
 
     monkeypatch.setattr(scene, "read_scene", counted)
     plan = plan_scenes(spoil(scenes, tmp_path, {3, 9}), SIZE)

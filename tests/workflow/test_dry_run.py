@@ -145,18 +145,3 @@ def test_rules_say_what_they_are_and_need_and_hold_no_logic(verb: str) -> None:
     helpers = (ROOT / "workflow/rules/common.smk").read_text()
     assert "def " not in helpers
     assert "lambda" not in helpers
-
-
-def test_steps_use_no_more_processors_than_their_threads(tmp_path: Path) -> None:
-    said = printed(tmp_path, {"datasets": PHANTOM}, "-p", "--set-threads", "score_run=1")
-    commands = [line for line in said.splitlines() if "Shell command: probunet " in line]
-    for verb, option in {
-        "fetch": "--workers 2",
-        "prepare": "--workers 2",
-        "train": "--threads 2",
-        "sample": "--threads 2",
-        "score run": "--threads 1",
-    }.items():
-        found = [line for line in commands if f": probunet {verb} " in line]
-        assert found, verb
-        assert all(option in line for line in found), verb

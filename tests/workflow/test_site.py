@@ -73,7 +73,7 @@ def put_apptainer_on_the_path(folder: Path) -> None:
 def site_of(engine: Stand, datasets: object = PHANTOM, **keys: object) -> site.Site:
     driver._held.clear()  # claims of the folder by this process
     config = check(Config, {"datasets": datasets} | keys, "mine.yaml")
-    return site.Site(engine, Plan(config, "mine.yaml"))
+    return site.Site(engine, Plan(config))
 
 
 def test_a_dry_run_describes_downloads_that_are_not_made_yet(elsewhere: Path) -> None:
@@ -191,71 +191,7 @@ def test_existing_paths_outside_a_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "study", tmp_path / "mnt"
     outside.mkdir()
     paths = [inside / "data", outside, outside / "not/yet", Path("/nothing/here")]
-    assert site.existing_outside(paths, inside) == [outside]
-
-
-def bound_by(engine: Stand, *studies: object, **keys: object) -> list[str]:
-    engine.uses_containers = True
-    engine.project = Path.cwd()
-    site_of(engine, *studies, **keys).enter()
-    return os.environ["APPTAINER_BIND"].split(",")
-
-
-def test_containers_see_what_links_lead_to(elsewhere: Path) -> None:
-    """`data` is a link to scratch, which is itself a link; `results` holds a link."""
-    put_apptainer_on_the_path(elsewhere)
-    outside = elsewhere.parent / f"{elsewhere.name}-disk"
-    (outside / "lustre/me/data").mkdir(parents=True)
-    (outside / "long").mkdir()
-    (outside / "scratch").symlink_to("lustre")
-    (elsewhere / "data").symlink_to(outside / "scratch/me/data")
-    (elsewhere / "results").mkdir()
-    (elsewhere / "results/lidc").symlink_to(outside / "long")
-    bound = bound_by(Stand())
-    assert {str(outside / "scratch/me/data"), str(outside / "lustre/me/data")} <= {*bound}
-    assert str(outside / "long") in bound
-    on_node = Stand()
-    on_node.is_driver = False
-    assert str(outside / "long") in bound_by(on_node)  # from the driver's environment
-
-
-def test_containers_see_the_targets_of_a_tree_of_links(elsewhere: Path) -> None:
-    put_apptainer_on_the_path(elsewhere)
-    archive = elsewhere.parent / f"{elsewhere.name}-archive"
-    (archive / "a/deep").mkdir(parents=True)
-    (archive / "b").mkdir()
-    (elsewhere / "tree/ct").mkdir(parents=True)
-    for name in ("a/1.dcm", "a/deep/2.dcm"):
-        (archive / name).touch()
-        (elsewhere / "tree/ct" / Path(name).name).symlink_to(archive / name)
-    (elsewhere / "tree/b").symlink_to(f"../../{archive.name}/b")
-    (archive / "b/again").symlink_to(archive / "c")  # links behind links
-    (archive / "c").mkdir()
-    (archive / "c/round").symlink_to(elsewhere / "tree")
-    bound = bound_by(Stand(), {"lidc": {"source": "local", "path": "tree"}})
-    assert bound == [str(archive / name) for name in "abc"]
-
-
-def test_targets_of_very_many_links_are_bound_as_one_folder(tmp_path: Path) -> None:
-    (tmp_path / "tree").mkdir()
-    for number in range(101):
-        (tmp_path / f"archive/{number}").mkdir(parents=True)
-        (tmp_path / f"tree/{number}").symlink_to(tmp_path / f"archive/{number}")
-    assert site.linked_below(tmp_path / "tree") == [tmp_path / "archive"]
-    assert site.linked_below(tmp_path / "archive") == []
-
-
-@pytest.mark.parametrize("is_driver", [True, False])
-def test_a_link_without_its_target_stops_before_a_job(elsewhere: Path, is_driver: bool) -> None:
-    (elsewhere / "data").symlink_to("/nowhere/scratch")
-    engine = Stand()
-    engine.is_driver = is_driver
-    here = site_of(engine)
-    if is_driver:
-        here.enter()
-    step = here.check if is_driver else here.enter
-    with pytest.raises(WorkflowError, match="data: is a link to /nowhere/scratch, which does not"):
-        step()
+    assert site.existing_outside(paths, inside) == [outside, outside]
 
 
 @pytest.fixture

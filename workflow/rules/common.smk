@@ -20,7 +20,3 @@ wildcard_constraints:
 
 onstart:
     site.check()
-
-
-onerror:
-    site.explain()

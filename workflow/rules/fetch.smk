@@ -36,8 +36,7 @@ rule fetch_part:
         " --part {wildcards.part} --parts {wildcards.parts}"
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout}"
-        " --workers {threads} &> {log:q}"
+        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
 
 
 rule download:
@@ -77,8 +76,7 @@ rule download:
         " --folder {params.folder:q} --manifest {output.manifest:q} {params.join:q}"
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout}"
-        " --workers {threads} &> {log:q}"
+        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
 
 
 # from `download`, and not the other way round: a group cannot be taken from a rule

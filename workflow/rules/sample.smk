@@ -20,8 +20,6 @@ rule sample:
     resources:
         mem_mb=8000,
         runtime=120,
-        # no parameter: a change does not repeat the step
-        device=plan.config.device,
     params:
         weights=each("--weights", "weights"),
         settings=plan.settings(
@@ -38,5 +36,4 @@ rule sample:
     shell:
         "probunet sample --dataset {wildcards.dataset} --settings {params.settings:q}"
         " {params.weights:q} --store {input.store:q} --folds {input.folds:q}"
-        " --output {output.samples:q} --threads {threads}"
-        " --device {resources.device} &> {log:q}"
+        " --output {output.samples:q} --threads {threads} &> {log:q}"

@@ -3,7 +3,6 @@
 from probunet.config.base import (
     Beta,
     Endpoint,
-    PathText,
     Positive,
     Section,
     Seed,
@@ -16,7 +15,7 @@ from probunet.config.base import (
 from probunet.config.evaluation import Evaluation
 from probunet.config.models import WITHOUT_KL, Architecture, ModelName
 from probunet.config.settings import Settings
-from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
+from probunet.config.site import ContainerBuild, Fetch, Paths, Prepare, Report
 from probunet.config.source import Source, Step
 from probunet.config.training import Augmentation, Intensity, Training
 
@@ -26,13 +25,11 @@ __all__ = [
     "Augmentation",
     "Beta",
     "ContainerBuild",
-    "DeviceName",
     "Endpoint",
     "Evaluation",
     "Fetch",
     "Intensity",
     "ModelName",
-    "PathText",
     "Paths",
     "Positive",
     "Prepare",

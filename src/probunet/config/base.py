@@ -1,11 +1,9 @@
 """The base class of all sections of `config.yaml`, and readable messages for all wrong keys."""
 
 import json
-import os
 import re
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from probunet.errors import ProbunetError
@@ -15,8 +13,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive]  # height and width, pixels
 _ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")
-_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
-_NUMBERS = ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -44,41 +40,8 @@ def check_endpoint(url: str) -> str:
     return url
 
 
-def expand_path(path: str) -> str:
-    """Return a path with `~`, `$NAME` and `${NAME}` replaced, as a shell does.
-
-    Raises
-    ------
-    ValueError
-        If it contains NUL, names a variable that is not set, or a user who is not known.
-
-    >>> expand_path("data/raw")
-    'data/raw'
-    """
-    if "\0" in path:
-        raise ValueError(
-            f"{path!r} contains the character NUL, which no path can have; in YAML, write a path "
-            "with a backslash in single quotes, or without quotes"
-        )
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        if name not in os.environ:
-            raise ValueError(
-                f"{path} names the variable {name}, which is not set in the environment; set it, "
-                "or write the folder itself"
-            )
-        return os.environ[name]
-
-    expanded = os.path.expanduser(_VARIABLE.sub(value, path))  # noqa: PTH111
-    if path.startswith("~") and expanded.startswith("~"):
-        raise ValueError(f"{path} names a home folder that is not known; write the folder itself")
-    return expanded
-
-
 Window = Annotated[tuple[float, float], AfterValidator(check_window)]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
-PathText = Annotated[str, AfterValidator(expand_path)]  # `~` and variables are replaced
 
 
 def check(model: type[M], data: object, where: str) -> M:
@@ -106,22 +69,4 @@ def advice(error: Any) -> str:
     # values refused by our own validators can contain a secret: do not print them
     is_printable = isinstance(value, str | int | float | bool) and error["type"] != "value_error"
     shown = f" (found: {value!r})" if is_printable else ""
-    cause = _read_by_yaml(error["type"], value) if is_printable else ""
-    return f"{key}: {message}{shown}.{cause}" if key else f"{message}."
-
-
-def _read_by_yaml(kind: str, value: object) -> str:
-    """Return what YAML made of a value of a wrong type, and how to write it; else nothing."""
-    if kind in _NUMBERS and isinstance(value, bool):
-        return " YAML reads yes, no, on, off, true and false as true or false, not as a number."
-    if kind in _NUMBERS and isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return ""
-        whole = kind.startswith("int") and number.is_integer()
-        written = yaml.safe_dump(int(number) if whole else number).split("\n")[0]
-        return f" YAML reads it as text, not as a number: write {written} without quotes."
-    if kind == "string_type" and isinstance(value, int | float):
-        return " YAML reads it as a number, or as true or false: write it in quotes."
-    return ""
+    return f"{key}: {message}{shown}." if key else f"{message}."

@@ -1,21 +1,17 @@
 """Folders, downloads, jobs and container builds: settings that do not change any result."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from probunet.config.base import PathText, Positive, Section
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+from probunet.config.base import Positive, Section
 
 
 class Paths(Section):
-    """Folders, relative to the working directory; `~` and `$NAME` are replaced."""
+    """Folders, relative to the working directory."""
 
-    data: PathText = Field(
+    data: str = Field(
         "data", description="Raw data and stores; several studies can share one such folder."
     )
-    results: PathText = Field("results", description="Runs, tables and the report of this study.")
+    results: str = Field("results", description="Runs, tables and the report of this study.")
 
 
 class Fetch(Section):
@@ -57,17 +53,16 @@ class Prepare(Section):
 class ContainerBuild(Section):
     """Options of Apptainer to build the container images."""
 
-    arguments: dict[str, PathText] = Field(
+    arguments: dict[str, str] = Field(
         {},
         description="Arguments of containers/*.def that differ from their defaults: `base` and "
-        "`bootstrap` (where the base image comes from), `accelerator` (`cuda`, `cpu`, or another "
-        "CUDA such as `cu126` with `wheels`, its index of wheels).",
+        "`bootstrap` (where the base image comes from), `accelerator` (`cuda` or `cpu`).",
     )
-    cache: PathText = Field(
+    cache: str = Field(
         "containers/cache",
         description="Keeps the last container image of each kind; several studies can share it.",
     )
-    bind: tuple[PathText, ...] = Field(
+    bind: tuple[str, ...] = Field(
         (),
         description="Paths of this machine that the build can read, as `apptainer build --bind` "
         "takes them; for instance the folder of a proxy's certificates.",

@@ -75,7 +75,5 @@ class Training(Section):
         "float32.",
     )
     compile: bool | Literal["auto"] = Field(
-        "auto",
-        description="Use torch.compile, which needs a C compiler; `auto`: on a CUDA GPU, unless "
-        "compiling fails there.",
+        "auto", description="Use torch.compile; `auto`: on an accelerator only."
     )

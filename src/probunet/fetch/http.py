@@ -26,7 +26,6 @@ from urllib3.util import Retry
 
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
-from probunet.files import flush
 
 CHUNK = 2**18  # bytes per read
 FIRST_WAIT = 0.5  # seconds, the longest wait before the second try; doubles with each try
@@ -185,7 +184,7 @@ class Client:
                             on_bytes(len(piece))
                         yield len(piece)
                     file.flush()
-                    flush(file, part)
+                    os.fsync(file.fileno())
 
         try:
             part.parent.mkdir(parents=True, exist_ok=True)

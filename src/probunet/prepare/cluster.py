@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from probunet.workers import lost_worker
+from probunet.errors import ProbunetError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,15 +67,13 @@ def run_tasks(
 
     Raises
     ------
-    OutOfMemoryError
-        If a worker is killed repeatedly, or a task lacks memory. Other errors of a task are raised
-        as they are.
+    ProbunetError
+        If a worker is killed repeatedly. Errors of a task are raised as they are.
     """
     from distributed import KilledWorker, as_completed
 
     waiting = iter(tasks)
-    workers = len(client.scheduler_info()["workers"])
-    first = islice(waiting, 3 * workers)
+    first = islice(waiting, 3 * len(client.scheduler_info()["workers"]))
     running = as_completed(  # type: ignore[no-untyped-call]
         [client.submit(function, task, pure=False) for task in first]
     )
@@ -84,8 +82,11 @@ def run_tasks(
         for done, future in enumerate(running, start=1):
             try:
                 yield future.result()
-            except (KilledWorker, MemoryError):
-                raise lost_worker(label, workers) from None
+            except KilledWorker:
+                raise ProbunetError(
+                    f"{label}: a worker process was killed repeatedly, probably for lack of "
+                    "memory; use fewer workers or more memory."
+                ) from None
             for task in islice(waiting, 1):
                 running.add(client.submit(function, task, pure=False))  # type: ignore[no-untyped-call]
             bar.update()

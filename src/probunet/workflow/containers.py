@@ -146,22 +146,11 @@ def _build(
     if program is None:
         raise ProbunetError(
             "neither `apptainer` nor `singularity` is on this machine's PATH; load its module or "
-            "install it, or set `containers` in the configuration to a folder of ready images."
+            "install it, or set `containers` in config.yaml to a folder of ready images."
         )
-    version = str(run_command([program, "--version"], quiet=True)["message"][0]).strip()
-    known = "".join(run_command([program, "build", "--help"], quiet=True)["message"])
-    if "--build-arg" not in known:
-        raise ProbunetError(
-            f"{version}: is too old to build container images, because `build` has no "
-            "`--build-arg`; use Apptainer 1.2 or newer, or build them on another machine and set "
-            "`containers` in the configuration to their folder."
-        )
-    command = [program, "build", "--fakeroot"]
-    if "--warn-unused-build-args" in known:
-        command += ["--warn-unused-build-args"]
-    if "--mksquashfs-args" in known:  # since Apptainer 1.4
-        # gzip's lowest level is much faster, and the image hardly larger
-        command += ["--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
+    # gzip's lowest level is much faster, and the image hardly larger
+    command = [program, "build", "--fakeroot", "--warn-unused-build-args"]
+    command += ["--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
     command += [word for item in bind for word in ("--bind", item)]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
@@ -178,15 +167,12 @@ def _build(
             done = run_command(command, capture=False, quiet=True)
     print(*done["message"], sep="\n")
     if done["return_code"] or not image.exists():
-        said = "".join(done["message"]).lower()
-        about_users = any(word in said for word in ("subuid", "fakeroot", "user namespace"))
-        cause = "You may need an entry in /etc/subuid. " if about_users else ""
         raise ProbunetError(
-            f"containers/{kind}.def: {version} could not build it; the lines above say why. {cause}"
-            "If it cannot be built on this machine, for instance without network, build it on "
-            "another one and set `containers` in the configuration to its folder."
+            f"containers/{kind}.def: Apptainer could not build it; the lines above say why. "
+            "Without an entry in /etc/subuid, or without network, build it on another machine and "
+            "set `containers` in config.yaml to its folder."
         )
-    return version
+    return str(run_command([program, "--version"], quiet=True)["message"][0]).strip()
 
 
 def _copy(file: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """Snakemake as the workflow sees it: the only module that touches Snakemake's own objects."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -56,8 +55,8 @@ class Engine:
     @plain_errors
     def read_plan(self, config: Mapping[str, Any]) -> Plan:
         """Return the plan of the merged configuration files; a mistake ends Snakemake."""
-        where = " + ".join(map(str, self._workflow.configfiles)) or "--config"
-        return Plan(check(Config, config, where), where)
+        where = " + ".join(map(str, self._workflow.configfiles))
+        return Plan(check(Config, config, where))
 
     @property
     def project(self) -> Path:
@@ -110,18 +109,6 @@ class Engine:
             for job in jobs
             if not self._workflow.is_local(job.rule)
         }
-
-    def failed_jobs(self) -> list[tuple[str, Path]]:
-        """Return rule and log of the jobs that failed, and of all jobs of a group that failed."""
-        failed = self._workflow.scheduler.failed
-        jobs = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
-        return sorted((job.rule.name, Path(log)) for job in jobs for log in job.log)
-
-    def end_with(self, text: str) -> None:
-        """End Snakemake after a failure, with a text as the last of what it prints."""
-        self._workflow.logger_manager.logfile_hint()
-        logger.error(text)
-        sys.exit(1)
 
     def inform(self, text: str) -> None:
         """Print a message among Snakemake's own."""

@@ -33,22 +33,14 @@ class Figure(NamedTuple):
 class Plan:
     """What a configuration asks for, in the words of the rules.
 
-    Parameters
-    ----------
-    config
-        The merged configuration.
-    where
-        The names of its files, for errors.
-
     Raises
     ------
     ProbunetError
         If Snakemake would take a part of a file's path for a wildcard.
     """
 
-    def __init__(self, config: Config, where: str) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
-        self.where = where
         self.sources: dict[str, Source] = config.datasets.sections
         self.studies: dict[str, Study] = {name: config.of(name) for name in self.sources}
         self.runs = [run for name in self.sources for run in self._runs_on(name)]
@@ -152,7 +144,7 @@ class Plan:
         for key, path in paths.items():
             if "{" in path:
                 raise ProbunetError(
-                    f"{self.where}: {key}: {path} contains a brace, which Snakemake reads as the "
+                    f"config.yaml: {key}: {path} contains a brace, which Snakemake reads as the "
                     "beginning of a wildcard; rename the folder or file."
                 )
 

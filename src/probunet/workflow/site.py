@@ -11,7 +11,6 @@ from pathlib import Path
 
 from probunet.datasets import find
 from probunet.errors import ProbunetError
-from probunet.files import check_links
 from probunet.workflow.containers import KINDS, recipe_files, source_digest
 from probunet.workflow.driver import (
     cancel_orphans,
@@ -22,10 +21,8 @@ from probunet.workflow.driver import (
     sign,
 )
 from probunet.workflow.engine import Engine, plain_errors
-from probunet.workflow.failures import describe_failures
 from probunet.workflow.plan import Plan, Wildcards, options
 
-_TARGETS = 100  # of links, which are bound into containers one by one
 FETCHING = ("fetch", "fetch_part", "download")  # rules
 PROGRAMS = ("apptainer", "singularity")  # the latter is an older name
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # variables that name files
@@ -61,16 +58,13 @@ class Site:
     def enter(self) -> None:
         """Prepare this process, before Snakemake plans any job."""
         os.environ["PROBUNET_PROJECT"] = str(self.engine.project)  # for envs/*.post-deploy.sh
-        put_programs_first()
         if self.engine.is_driver:
             self._claim = claim(self.folder)
             self._left = jobs_left(self.folder)
             if self.engine.is_dry_run:
                 self._describe_downloads()
-        else:
-            self._check_links()
-            if self._lacks_apptainer:
-                check_apptainer()
+        elif self._lacks_apptainer:
+            check_apptainer()
         if self._lacks_apptainer:  # a dry run needs none; `check` refuses a run
             self.engine.plan_without_containers()
         elif self.engine.uses_containers:
@@ -84,7 +78,6 @@ class Site:
         """
         if self._lacks_apptainer:
             check_apptainer()
-        self._check_links()
         refuse_beside_another(self.folder, self._claim)
         sign(self.folder)
         if self.engine.uses_slurm and not self.engine.chooses_partitions:
@@ -94,13 +87,6 @@ class Site:
         self._check_access({str(job.dataset) for job in jobs if job.rule in FETCHING})
         if any(job.in_container for job in jobs):
             self._prepare_images()
-
-    def explain(self) -> None:
-        """End a failed run with the errors of its jobs, which otherwise are in logs only."""
-        if not self.engine.is_driver:
-            return
-        if errors := describe_failures(self.engine.failed_jobs(), self.plan.where):
-            self.engine.end_with(errors)
 
     def _describe_downloads(self) -> None:
         """Print what would be downloaded, without asking the network; warn of missing logins."""
@@ -120,11 +106,6 @@ class Site:
                     f"{' and '.join(missing)} in the environment before the run."
                 )
 
-    def _check_links(self) -> None:
-        """Raise ProbunetError if a folder of the configuration is a link without its target."""
-        for path in self.plan.named_paths():
-            check_links(path)
-
     def _check_access(self, due: set[str]) -> None:
         """Raise ProbunetError if a publisher refuses a download that is due."""
         for name in sorted(due):
@@ -134,17 +115,11 @@ class Site:
     # ------------------------------------------------------------------ containers
 
     def _let_containers_see(self) -> None:
-        """Bind folders and files outside the working directory, and hand on variables.
-
-        The driver looks for links below these folders; jobs on nodes have its environment.
-        """
+        """Bind folders and files outside the working directory, and hand on variables."""
         certificates = [Path(os.environ[name]) for name in CERTIFICATES if os.environ.get(name)]
         paths = [self.engine.project, *self.plan.named_paths(), *certificates]
         credentials = [name for one in self.plan.sources for name in find(one).credentials]
-        whole = [path.absolute() for path in paths]
-        if self.engine.is_driver:
-            whole += [target for path in self.plan.named_paths() for target in linked_below(path)]
-        bound = existing_outside([hop for path in whole for hop in hops(path)], self.folder)
+        bound = existing_outside([path.absolute() for path in paths], self.folder)
         handed_on = [*HANDED_ON, *credentials]
         os.environ.update(container_environment(bound, handed_on, os.environ))
 
@@ -165,7 +140,7 @@ class Site:
             elif not Path(image).is_file():
                 raise ProbunetError(
                     f"{image}: no such image. Build it there, correct `containers` in "
-                    "the configuration, or set `containers: build`."
+                    "config.yaml, or set `containers: build`."
                 )
 
     def _build_image(self, kind: str, image: str) -> None:
@@ -209,14 +184,6 @@ class Site:
         return source_digest(self.engine.project)
 
 
-def put_programs_first() -> None:
-    """Let jobs find `probunet` beside this Python, though its environment is not activated."""
-    programs = Path(sys.executable).parent
-    path = os.environ.get("PATH", os.defpath)
-    if (programs / "probunet").exists() and path.split(os.pathsep)[0] != str(programs):
-        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
-
-
 def has_apptainer() -> bool:
     """Return whether a program that runs containers is on this machine's PATH."""
     return any(shutil.which(program) for program in PROGRAMS)
@@ -234,54 +201,13 @@ def check_apptainer() -> None:
 
 
 def existing_outside(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Return the paths that lie outside a folder, each once and as far as it exists yet."""
+    """Return the paths that lie outside a folder, each as far as it exists yet."""
     outside = [
         next(part for part in (path, *path.parents) if part.exists())
         for path in paths
         if not path.is_relative_to(folder)
     ]
-    return [path for path in dict.fromkeys(outside) if path.name]  # not the root of all
-
-
-def hops(path: Path) -> list[Path]:
-    """Return an absolute path and, if links are on its way, every path that they lead to.
-
-    A container needs all of them: a link leads to a path that must be there as well.
-    """
-    found = [path]
-    for _ in range(40):  # as many links as Linux follows
-        links = [part for part in (*reversed(found[-1].parents), found[-1]) if part.is_symlink()]
-        if not links:
-            break
-        target = links[0].parent / links[0].readlink()
-        found.append(Path(os.path.normpath(target / found[-1].relative_to(links[0]))))
-    return found
-
-
-def linked_below(folder: Path) -> list[Path]:
-    """Return the folders that links below a folder lead to, without those inside of others.
-
-    Links in these folders are followed in turn; the files of stores are no links. Of very many
-    targets, the folder that holds all of them is returned.
-    """
-    targets: set[Path] = set()
-    waiting, seen = [folder], {folder.resolve()}
-    while waiting:
-        for where, folders, files in os.walk(waiting.pop()):
-            for name in (*folders, *files):
-                entry = Path(where, name)
-                if not entry.is_symlink():
-                    continue
-                targets |= {
-                    path if name in folders else path.parent for path in hops(entry.absolute())[1:]
-                }
-                if name in folders and (real := entry.resolve()) not in seen:
-                    seen.add(real)
-                    waiting.append(real)
-            folders[:] = [name for name in folders if not name.endswith(".zarr")]
-    outer = sorted(one for one in targets if targets.isdisjoint(one.parents))
-    common = Path(os.path.commonpath(outer)) if outer else Path("/")
-    return [common] if len(outer) > _TARGETS and common.name else outer
+    return [path for path in outside if path.name]  # not the root of all
 
 
 def container_environment(

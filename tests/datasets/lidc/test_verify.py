@@ -45,7 +45,7 @@ def test_a_whole_series_lacks_nothing_and_all_others_are_missing(tree):
     assert all(state.absent == state.slices for state in others)
     assert {fault.reason for state in others for fault in state.faults} == {Reason.MISSING}
 
-    told = describe_states(tree, states, details=True)
+    told = describe_states(tree, states)
     assert f"{len(ZS)} of 14,627; complete are 1 of 883 series, 1 of 875 patients" in told
     assert "133 of 243,958; complete are 1 of 1,018 series, 1 of 1,010 patients" in told
     assert f"  {PATIENT}" not in told
@@ -54,14 +54,6 @@ def test_a_whole_series_lacks_nothing_and_all_others_are_missing(tree):
     assert f"{named}: {other.outlined} slices with outlines, {other.slices} of all" in told
     assert f"{named}  {OTHER}  all {other.outlined}: no slice at the outline's z" in told
     assert f"{named}  {OTHER}  {other.slices} of {other.slices}\n" in told
-
-    short = describe_states(tree, states).splitlines()
-    assert len(short) < 50
-    assert "  and 1,007 more; --details lists all" in short
-    *_, before, last = short
-    assert before.startswith("  of all CT slices: 133 of 243,958")
-    assert last.startswith("  of the slices with outlines, the only ones used: ")
-    assert told.endswith("\n".join(short[-3:]))
 
 
 def test_missing_slices_are_listed_neighbours_in_one(tree):
@@ -97,7 +89,7 @@ def test_a_second_copy_hides_no_gap(tree):
         slice_at(copy, -340.0).unlink()
     state = state_of(tree)
     assert (state.absent, state.absent_z) == (1, [-340.0])
-    assert state.faults == []  # equal files count once
+    assert {fault.reason for fault in state.faults} == {Reason.DUPLICATE_Z}
 
 
 def test_instances_at_one_z_are_counted():

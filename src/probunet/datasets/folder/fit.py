@@ -34,19 +34,14 @@ def fit_image(image: NDArray[Any], size: Size, padding: float) -> NDArray[Any]:
     return np.rint(filled).clip(bounds.min, bounds.max).astype(image.dtype)
 
 
-def fit_masks(masks: NDArray[Any], size: Size) -> NDArray[Any]:
+def fit_masks(masks: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """Return bit-packed masks (H, W) at `size`."""
     if masks.shape == size:
         return masks
     height, width = _inner(masks.shape, size)
-    parts = np.ascontiguousarray(masks).view(np.uint8).reshape(*masks.shape, -1)  # bytes
-    scaled = [
-        Image.fromarray(part).resize((width, height), Image.Resampling.NEAREST)
-        for part in np.moveaxis(parts, -1, 0)
-    ]
-    together = np.stack([np.asarray(part) for part in scaled], axis=-1).view(masks.dtype)
-    filled = np.zeros(size, masks.dtype)
-    filled[_place((height, width), size)] = together[..., 0]
+    scaled = Image.fromarray(masks).resize((width, height), Image.Resampling.NEAREST)
+    filled = np.zeros(size, np.uint8)
+    filled[_place((height, width), size)] = np.asarray(scaled)
     return filled
 
 

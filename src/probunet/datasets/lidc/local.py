@@ -35,7 +35,6 @@ def fetch_local(
         series = sorted(found.files, key=lambda uid: (scans[uid].patient, uid))
         entries = check_series(root, found.files, map(scans.__getitem__, series), lesions, workers)
         absent = len({scans[series].patient for series in lesions}) - found.patients
-        _warn_fewer(tree, patients, found.patients)
         listed = manifest_of(entries, "local", str(root), absent)
         listed.write(manifest)
     _log.info(
@@ -48,17 +47,3 @@ def fetch_local(
     )
     log_left_out(tree, listed.left_out)
     return Manifest.read(manifest)
-
-
-def _warn_fewer(tree: Path, asked: int | None, found: int) -> None:
-    """Log that the tree has fewer patients than the configuration asks for."""
-    if asked is not None and found < asked:
-        _log.warning(
-            "%s: datasets.lidc.patients: %d, but the tree has %d patient%s with outlines; all that "
-            "it has are used, and `folds` can be at most %d",
-            tree,
-            asked,
-            found,
-            "s" if found > 1 else "",
-            found,
-        )

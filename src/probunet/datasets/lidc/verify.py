@@ -19,8 +19,6 @@ from probunet.datasets.lidc.tree import ADVICE, DicomFile, read_tree
 from probunet.datasets.raw_file import check_folder
 from probunet.errors import ProbunetError
 
-_SHOWN = 10  # lines of each list, unless all details are asked for
-
 
 @dataclass(frozen=True)
 class SeriesState:
@@ -34,8 +32,8 @@ class SeriesState:
     faults: list[LeftOut]  # of them
 
 
-def check_tree(tree: Path, details: bool = False) -> str:
-    """Return a description of what a tree lacks; with `details` every missing slice is listed.
+def check_tree(tree: Path) -> str:
+    """Return a description of what a tree lacks.
 
     Raises
     ------
@@ -43,7 +41,7 @@ def check_tree(tree: Path, details: bool = False) -> str:
         If it lacks slices with outlines; the message starts with the description.
     """
     states = verify_tree(tree)
-    described = describe_states(tree, states, details)
+    described = describe_states(tree, states)
     if absent := sum(len(state.faults) for state in states):
         outlined = sum(state.outlined for state in states)
         raise ProbunetError(
@@ -89,48 +87,28 @@ def verify_tree(tree: Path, workers: int | None = None) -> list[SeriesState]:
     return states
 
 
-def describe_states(tree: Path, states: list[SeriesState], details: bool = False) -> str:
-    """Return what is missing, slice by slice and by patient, and in the last lines the totals.
-
-    Without `details` each list has a few lines, and the number of further ones.
-    """
+def describe_states(tree: Path, states: list[SeriesState]) -> str:
+    """Return what exists and what is missing: in total, by patient, and slice by slice."""
     outlined = [state for state in states if state.outlined]
-    absent_series = [one for one in states if one.absent]
-    lists = {
-        "Missing slices, of all": [
-            f"  {_name(one)}  {one.absent} of {one.slices}{_ranges(one)}" for one in absent_series
-        ],
-        "Slices with outlines that are missing or cannot be used": [
-            line for one in states for line in _faults(one)
-        ],
-        "Missing, by patient": _by_patient(states),
-    }
-    lines = []
-    for title, items in lists.items():
-        shown = items if details else items[:_SHOWN]
-        lines += [title, *shown] if items else []
-        if len(shown) < len(items):
-            lines.append(f"  and {len(items) - len(shown):,} more; --details lists all")
-        lines += [""] if items else []
-    return "\n".join(
-        [
-            *lines,
-            f"{tree}: what exists of LIDC-IDRI",
-            "  of all CT slices: " + _totals(states, [(one.slices, one.absent) for one in states]),
-            "  of the slices with outlines, the only ones used: "
-            + _totals(outlined, [(one.outlined, len(one.faults)) for one in outlined]),
-        ]
-    )
-
-
-def _by_patient(states: list[SeriesState]) -> list[str]:
-    lacking = [one for one in states if one.faults or one.absent]
-    lines = []
-    for patient, group in groupby(lacking, key=lambda one: one.scan.patient):
-        series = list(group)
-        faults, absent = (sum(len(s.faults) for s in series), sum(s.absent for s in series))
-        lines.append(f"  {patient}: {faults:,} slices with outlines, {absent:,} of all")
-    return lines
+    lines = [
+        f"{tree}: what exists of LIDC-IDRI",
+        "  of the slices with outlines, the only ones used: "
+        + _totals(outlined, [(one.outlined, len(one.faults)) for one in outlined]),
+        "  of all CT slices: " + _totals(states, [(one.slices, one.absent) for one in states]),
+    ]
+    if lacking := [one for one in states if one.faults or one.absent]:
+        lines += ["", "Missing, by patient"]
+        for patient, group in groupby(lacking, key=lambda one: one.scan.patient):
+            series = list(group)
+            faults, absent = (sum(len(s.faults) for s in series), sum(s.absent for s in series))
+            lines.append(f"  {patient}: {faults:,} slices with outlines, {absent:,} of all")
+    if any(one.faults for one in states):
+        lines += ["", "Slices with outlines that are missing or cannot be used"]
+        lines += [line for one in states for line in _faults(one)]
+    if absent_series := [one for one in states if one.absent]:
+        lines += ["", "Missing slices, of all"]
+        lines += [f"  {_name(s)}  {s.absent} of {s.slices}{_ranges(s)}" for s in absent_series]
+    return "\n".join(lines)
 
 
 def _is_slice(file: DicomFile, series: str) -> bool:
