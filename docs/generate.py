@@ -129,7 +129,7 @@ def _type(part: dict[str, Any]) -> str:
     if "const" in part:
         return _code(part["const"])
     if "enum" in part:
-        return "one of " + ", ".join(_code(one) for one in part["enum"])
+        return "one of " + ", ".join(_code(json.dumps(one).strip('"')) for one in part["enum"])
     if part["type"] == "array":
         if "prefixItems" in part:
             return f"list of {len(part['prefixItems'])}: {_type(part['prefixItems'][0])}"

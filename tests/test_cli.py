@@ -69,6 +69,7 @@ def test_count_prints_the_acceptance_figures():
         ([*OFFICIAL, *INTO, "--check-access"], "set CITYSCAPES_USERNAME and CITYSCAPES_PASSWORD"),
         ([*FETCH[:2], "mine", *FETCH[3:]], "datasets` has no mine, which --dataset asks for; it n"),
         ([*FETCH[:4], settings_of("lidc", endpoint_url="s3.example.org")], "is not an address of"),
+        ([*FETCH, *INTO, "--details"], "--details: belongs to --verify; add that option or"),
         (FOLDS, "absent: no such store"),
         (REPORT, "s: no such table; run `probunet score table` first"),
         ([*REPORT, "--settings", "{folds: 4"], "--settings: not JSON"),
@@ -142,6 +143,32 @@ def test_settings_can_be_a_whole_configuration(tmp_path):
 def test_verify_says_what_is_missing_and_fails():
     done = probunet("fetch", "--dataset", "lidc", "--verify", SAMPLE / "LIDC-IDRI-0001")
     assert done.returncode == 1
+    _, *lines, last, _ = done.stderr.splitlines()
+    assert len(lines) < 50
+    assert last.endswith("14,618 of 14,627 slices with outlines are missing or not usable.")
     for words in ("14,618 of 14,627 slices with outlines are missing or not usable.",
                   "9 of 14,627; complete are 1 of 883 series, 1 of 875 patients"):  # fmt: skip
         assert words in done.stdout + done.stderr
+
+
+def test_a_fetch_starts_no_more_processes_than_it_may(tmp_path, monkeypatch):
+    """As the rule's threads say, whatever the machine has."""
+    from probunet import cli, workers
+    from probunet.datasets import DataSet
+
+    found = []
+    monkeypatch.setattr(DataSet, "verify", lambda *_: found.append(workers.usable_processors()))
+    monkeypatch.setattr(workers, "_most", None)
+    cli.fetch("mine", workers=2, verify=tmp_path)
+    assert found == [2]
+
+
+def test_a_score_uses_no_more_threads_than_it_may(tmp_path, monkeypatch):
+    from probunet import cli, workers
+    from probunet.score import run
+
+    found = []
+    monkeypatch.setattr(run, "score_run", lambda *_: found.append(workers.usable_processors()))
+    monkeypatch.setattr(workers, "_most", None)
+    cli.score_run("lidc", tmp_path, tmp_path, tmp_path, threads=3)
+    assert found == [3]

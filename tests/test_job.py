@@ -144,6 +144,17 @@ def test_a_record_that_cannot_be_written_does_not_hurt_the_job(monkeypatch, tmp_
     assert done
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")
+def test_nothing_is_written_on_a_terminal():
+    terminal, behind = os.openpty()
+    command = [sys.executable, "-c", RUN, "print('said', file=sys.stderr); sys.exit(3)"]
+    done = subprocess.run(command, stderr=behind)
+    os.close(behind)
+    assert done.returncode == 3
+    assert os.read(terminal, 10_000).decode().split() == ["said"]
+    os.close(terminal)
+
+
 def test_a_record_costs_next_to_nothing(capsys):
     begun = time.perf_counter()
     with recorded("train"):

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from probunet.errors import ProbunetError
 from probunet.job import recorded
+from probunet.lease import lease_gpu
 
 if TYPE_CHECKING:
     from probunet.config import Fetch
@@ -85,6 +86,12 @@ def fetch(
     timeout: Annotated[
         int | None, typer.Option(help="Seconds without data before a connection counts as broken.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Largest number of worker processes; by default one per processor."
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only print what would be downloaded.")
     ] = False,
@@ -94,15 +101,22 @@ def fetch(
     verify: Annotated[
         Path | None, typer.Option(help="Only print what this copy of the data set lacks.")
     ] = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="With --verify: list everything that is missing.")
+    ] = False,
 ) -> None:
     """Download a data set's images, create synthetic ones, or check existing ones."""
     from probunet.datasets import find
     from probunet.study import read_source, read_study
+    from probunet.workers import use_processors
 
     data_set = find(dataset)
+    use_processors(workers)
     if verify is not None:
-        print(data_set.verify(verify))
+        print(data_set.verify(verify, details))
         return
+    if details:
+        raise ProbunetError("--details: belongs to --verify; add that option or remove this one.")
     if join:
         data_set.join(join, _needed(manifest, "--manifest"))
         return
@@ -168,11 +182,12 @@ def folds(
     """Assign a data set's patients, cities or subjects to folds."""
     from probunet.datasets import open_data
     from probunet.prepare.folds import choose_folds
-    from probunet.study import read_source, read_study
+    from probunet.study import place_of, read_source, read_study
 
     study = read_study(settings, dataset)
     source = read_source(study, dataset)
-    choose_folds(open_data(store), source, study.folds_of(dataset), seed).write(output)
+    number, where = study.folds_of(dataset), place_of(settings)
+    choose_folds(open_data(store), source, number, seed, where).write(output)
 
 
 @app.command()
@@ -198,6 +213,8 @@ def train(
     ] = None,
 ) -> None:
     """Train one model on one fold, or resume its training."""
+    lease_gpu(device)  # before torch is imported
+
     from probunet.run import Run
     from probunet.study import read_study
     from probunet.train.loop import train as train_run
@@ -221,6 +238,8 @@ def sample(
     threads: Threads = None,
 ) -> None:
     """Draw segmentation hypotheses for the fold's test images."""
+    lease_gpu(device)  # before torch is imported
+
     from probunet.run import Run
     from probunet.sample.draw import sample_run
     from probunet.study import read_study
@@ -236,11 +255,14 @@ def score_run(
     store: StorePath,
     output: Annotated[Path, typer.Option(help="The table of scores to write, Parquet.")],
     settings: SettingsText = None,
+    threads: Threads = None,
 ) -> None:
     """Compute GED and all other scores for every test image of one run."""
     from probunet.score.run import score_run as score_samples
     from probunet.study import read_study
+    from probunet.workers import use_processors
 
+    use_processors(threads)
     score_samples(samples, store, output, read_study(settings, dataset).evaluation.n)
 
 
@@ -365,6 +387,11 @@ def main() -> None:
         except ProbunetError as error:
             print(f"probunet: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
+        except MemoryError as error:
+            asked = f" ({error})" if str(error) else ""
+            advice = "use a machine with more memory, or give the job more (mem_mb of its rule)"
+            print(f"probunet: {command}: out of memory{asked}; {advice}.", file=sys.stderr)
+            sys.exit(1)
 
 
 def _needed(path: Path | None, option: str) -> Path:
@@ -388,7 +415,7 @@ def _how_to_fetch(
     retries: int | None,
     timeout: int | None,
 ) -> "Fetch":
-    """Return the settings of downloads; None stands for the default of config.yaml."""
+    """Return the settings of downloads; None stands for the default."""
     from probunet.config import Fetch, check
 
     options = {
@@ -397,7 +424,7 @@ def _how_to_fetch(
         "retries": retries,
         "timeout": timeout,
     }
-    return check(Fetch, {k: v for k, v in options.items() if v is not None}, "fetch")
+    return check(Fetch, {k: v for k, v in options.items() if v is not None}, "options of fetch")
 
 
 def _command(arguments: list[str]) -> str | None:

@@ -13,6 +13,10 @@ class TimeLimitError(ProbunetError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
+class OutOfMemoryError(ProbunetError):
+    """The machine or the device lacks memory for what was asked; another try needs it, too."""
+
+
 def few(names: list[str], most: int = 5) -> str:
     """Return the first names, and the number of further ones.
 

@@ -3,13 +3,31 @@
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import parent_process
 from pathlib import Path
+from typing import IO, Any
 
 from probunet.errors import ProbunetError
+
+logger = logging.getLogger(__name__)
+
+# what a file system answers that does not have a function at all
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+# of a folder, some file systems refuse it with these
+_NO_FOLDER_FSYNC = _NO_FSYNC | {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EBADF,
+    errno.EISDIR,
+    errno.EROFS,
+}
+_warned: set[str] = set()  # kinds of warnings that this process has given
 
 
 @contextmanager
@@ -30,6 +48,7 @@ def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
     ProbunetError
         If the disk is full or the folder cannot be written.
     """
+    check_links(path.parent)
     aside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +56,12 @@ def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
         yield aside
         if lasting:
             for entry in (aside, *aside.rglob("*")) if aside.is_dir() else (aside,):
-                _flush(entry)
+                _flush_path(entry)
         if aside.is_dir():
             remove(path)  # a folder cannot be renamed to an existing one
         aside.replace(path)
         if lasting:
-            _flush(path.parent)
+            _flush_path(path.parent)
     except BaseException as error:
         remove(aside)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -59,11 +78,14 @@ def written_whole(path: Path, lasting: bool = True) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock for writing `path`; it ends with the process.
 
+    On a file system without locks nothing is held, and a warning says so.
+
     Raises
     ------
     ProbunetError
         If another process holds the lock, or the folder cannot be written.
     """
+    check_links(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +94,95 @@ def locked(path: Path) -> Iterator[None]:
         raise ProbunetError(f"{path}: cannot be written ({error.strerror}).") from None
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held = try_lock(handle)
+        except OSError as error:
+            raise ProbunetError(f"{path}: cannot be locked ({error.strerror}).") from None
+        if held is False:
             raise ProbunetError(
                 f"{path}: another process is writing here; wait for it to end or stop it."
-            ) from None
+            )
         yield
+
+
+def try_lock(handle: IO[Any]) -> bool | None:
+    """Lock an open file until it is closed, and return whether that succeeded.
+
+    False means that another process holds the lock; None that the file system has no locks, of
+    which the first call warns.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _warn_once(
+            "locks",
+            f"{Path(handle.name).parent}: this file system has no locks ({error.strerror}), so "
+            "nothing refuses a second process that writes the same files; start only one.",
+        )
+        return None
+    return True
+
+
+def flush(handle: int | IO[Any], path: Path) -> None:
+    """Flush an open file, `path`, to disk; warn once if its file system cannot."""
+    with _flushing(path, _NO_FSYNC):
+        os.fsync(handle)
+
+
+def check_links(path: Path) -> None:
+    """Raise ProbunetError if `path`, or a folder on the way to it, is a link without its target."""
+    if problem := dangling_link(path):
+        raise ProbunetError(problem)
+
+
+def dangling_link(path: Path) -> str | None:
+    """Return a sentence about the link without its target on the way to `path`; None without."""
+    for part in (*reversed(path.parents), path):
+        if is_link(part) and not exists(part):
+            return (
+                f"{part}: is a link to {part.readlink()}, which does not exist or cannot be seen "
+                "from here. Create it or correct the link; for a step in a container, add the "
+                "folder to APPTAINER_BIND."
+            )
+    return None
+
+
+def dangling_links(folder: Path) -> list[Path]:
+    """Return the links in a folder, at any depth, whose target does not exist."""
+    return sorted(link for link in links_below(folder) if not exists(link))
+
+
+def links_below(folder: Path) -> Iterator[Path]:
+    """Yield the links in a folder, at any depth; links to folders are followed.
+
+    Folders that cannot be listed are passed over, and so are stores: they hold no links.
+    """
+    waiting, seen = [str(folder)], {os.path.realpath(folder)}
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                path, real = Path(entry.path), entry.path
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.is_symlink():
+                    yield path
+                    real = os.path.realpath(path)
+                    is_folder = exists(path) and path.is_dir()
+                if is_folder and real not in seen and path.suffix != ".zarr":
+                    seen.add(real)
+                    waiting.append(entry.path)
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists and can be seen from here; `Path.exists` can raise an error."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_link(path: Path) -> bool:
+    """Return whether a path is a link that can be seen; `Path.is_symlink` can raise an error."""
+    return os.path.islink(path)  # noqa: PTH114
 
 
 def remove(path: Path) -> None:
@@ -94,9 +199,32 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _warn_once(kind: str, text: str) -> None:
+    """Log the first warning of a kind in this process; a process that starts workers speaks."""
+    if kind not in _warned and parent_process() is None:
+        _warned.add(kind)
+        logger.warning("%s", text)
+
+
+def _flush_path(path: Path) -> None:
+    with _flushing(path, _NO_FOLDER_FSYNC if path.is_dir() else _NO_FSYNC):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _flushing(path: Path, codes: frozenset[int]) -> Iterator[None]:
+    """Warn once if the code inside fails with an error that means: no flush on this file system."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        if error.errno not in codes:
+            raise
+        _warn_once(
+            "flush",
+            f"{path}: this file system cannot flush files or folders to disk ({error.strerror}): "
+            "what was written last can be lost in a power failure.",
+        )

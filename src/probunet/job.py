@@ -84,7 +84,13 @@ class Job:
 
 @contextmanager
 def recorded(command: str) -> Iterator[None]:
-    """Write a first and a last line to stderr around a command, even if it fails."""
+    """Write a first and a last line to stderr around a command, even if it fails.
+
+    On a terminal nothing is written: the lines are for logs.
+    """
+    if _is_on_terminal():
+        yield
+        return
     job, begun = uuid.uuid4().hex, time.monotonic()
     _write("start", job, lambda: _first(command))
     code = 1
@@ -104,7 +110,7 @@ def read_jobs(log: Path) -> list[Job]:
     for file in (log.with_suffix(TRIES), log):
         with suppress(OSError):
             for line in file.read_text(errors="replace").splitlines():
-                record = _parse(line)
+                record = parse_line(line)
                 found.setdefault(str(record.get("id")), {}).update(record)
     known = {item.name for item in fields(Job)}
     jobs = []
@@ -136,6 +142,13 @@ def code_commit() -> str | None:
         )
         return done.stdout.strip() or None
     return None
+
+
+def _is_on_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except ValueError:  # a closed file
+        return False
 
 
 def _first(command: str) -> dict[str, Any]:
@@ -178,7 +191,8 @@ def _write(event: str, job: str, content: Any) -> None:
             traceback.print_exc()
 
 
-def _parse(line: str) -> dict[str, Any]:
+def parse_line(line: str) -> dict[str, Any]:
+    """Return the record in a log's line; an empty one if there is none."""
     if not line.startswith(PREFIX + "{"):
         return {}
     try:

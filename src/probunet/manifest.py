@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from probunet.errors import ProbunetError
-from probunet.files import written_whole
+from probunet.files import check_links, written_whole
 
 
 class Entry(BaseModel):
@@ -62,6 +62,7 @@ class RawManifest(Entry):
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
+            check_links(path)
             raise ProbunetError(f"{path}: no such manifest; run `probunet fetch` first.") from None
         except ValidationError as error:
             raise ProbunetError(

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
-import yaml
 from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 
 from probunet.config import (
     WITHOUT_KL,
     Beta,
     ContainerBuild,
+    DeviceName,
     Fetch,
     ModelName,
     Paths,
+    PathText,
     Prepare,
     Report,
     Section,
@@ -24,13 +25,15 @@ from probunet.config import (
     Source,
     advice,
     check,
+    read_yaml,
 )
 from probunet.datasets.cityscapes.config import CityscapesSource
 from probunet.datasets.folder.config import FolderSource
 from probunet.datasets.lidc.config import LidcSource
 from probunet.errors import ProbunetError
 
-FREE_NAME = r"[a-z][a-z0-9_]*"  # name of a data set that is not built in
+# name of a data set that is not built in; files are named after it, whose names have limits
+FREE_NAME = r"[a-z][a-z0-9_]{0,99}"
 TAKEN = ("figures", "provenance")  # folders below results/ that are not data sets
 S = TypeVar("S", bound=Section)
 
@@ -65,7 +68,7 @@ class Datasets(ByDataset[Source]):
             if not re.fullmatch(FREE_NAME, name) or name in TAKEN:
                 raise ValueError(
                     f"{name}: not a valid name of a data set; use lower-case letters, digits and "
-                    f"_, begin with a letter, and do not use {' or '.join(TAKEN)}"
+                    f"_, at most 100, begin with a letter, and do not use {' or '.join(TAKEN)}"
                 )
         if not self.sections:
             raise ValueError(
@@ -146,7 +149,13 @@ class Config(Study):
     paths: Paths = Field(Paths(), description="Folders.")
     fetch: Fetch = Field(Fetch(), description="How images are downloaded.")
     prepare: Prepare = Field(Prepare(), description="How stores are created.")
-    containers: str = Field(
+    device: DeviceName = Field(
+        "auto",
+        description="What models are trained and sampled on: `auto` is a CUDA GPU if there is one, "
+        "else Apple's `mps` where it works, else the CPU. A job that was given a GPU that torch "
+        "cannot use stops; `cpu` does without it. A change repeats no finished step.",
+    )
+    containers: PathText = Field(
         "build",
         min_length=1,
         description="Container images of the steps, used with `--software-deployment-method "
@@ -318,13 +327,7 @@ def _different(other: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
 
 def read_config(path: Path) -> Config:
     """Return the configuration in a YAML file; raise ProbunetError if it is wrong."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ProbunetError(f"{path}: no such file.") from None
-    except yaml.YAMLError as error:
-        raise ProbunetError(f"{path}: not YAML: {error}") from None
-    return check(Config, content, str(path))
+    return check(Config, read_yaml(path), str(path))
 
 
 def read_study(text: str | None, dataset: str) -> Study:
@@ -338,11 +341,12 @@ def read_study(text: str | None, dataset: str) -> Study:
     ProbunetError
         If a key is wrong, or `datasets` does not contain the data set.
     """
-    if text is None or text.lstrip().startswith("{"):
-        where, data = "--settings", _read_json(text or "{}", "--settings")
+    where = place_of(text)
+    if where == "--settings":
+        data = _read_json(text or "{}", where)
         study = check(Study, _merged(_paper_of(dataset), data), where)
     else:
-        where, study = text, read_config(Path(text))
+        study = read_config(Path(where))
     if study.datasets is not None and dataset not in study.datasets.sections:
         raise ProbunetError(
             f"{where}: `datasets` has no {dataset}, which --dataset asks for; it names "
@@ -351,19 +355,28 @@ def read_study(text: str | None, dataset: str) -> Study:
     return study.of(dataset) if isinstance(study, Config) else study
 
 
+def place_of(text: str | None) -> str:
+    """Return where settings stand, for errors: the path of their file, or the option.
+
+    >>> place_of("mine.yaml"), place_of('{"folds": 2}')
+    ('mine.yaml', '--settings')
+    """
+    return "--settings" if text is None or text.lstrip().startswith("{") else text
+
+
 def read_source(study: Study, dataset: str) -> Source:
     """Return a data set's section; raise ProbunetError if the study has no section `datasets`."""
     if study.datasets is None:
         raise ProbunetError(
-            f"--settings: has no section datasets.{dataset}; add it, or use a config.yaml that has "
-            "one."
+            f"--settings: has no section datasets.{dataset}; add it, or name a configuration "
+            "file that has one."
         )
     return study.source_of(dataset)
 
 
 def read_whole(text: str) -> dict[str, Any]:
     """Return all keys of a study, from the path of a `config.yaml` or from JSON."""
-    if text.lstrip().startswith("{"):
+    if place_of(text) == "--settings":
         return _read_json(text, "--settings")
     return read_config(Path(text)).whole()
 

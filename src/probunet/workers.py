@@ -3,13 +3,37 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
 from tqdm import tqdm
 
+from probunet.errors import OutOfMemoryError
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+_most: int | None = None  # processors that this process was allowed to use
+
+
+def use_processors(most: int | None) -> None:
+    """Use at most so many processors in this process from now on; None for all usable ones."""
+    global _most
+    _most = most
+
+
+def usable_processors() -> int:
+    """Return the number of processors that this process may use, at least 1.
+
+    It is the number that `use_processors` has set; else the processors that a cluster's job or
+    `taskset` leaves to the process; else, where the system does not tell (macOS), all processors.
+    """
+    if _most is not None:
+        return _most
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_processes(
@@ -28,13 +52,18 @@ def in_processes(
     items
         Its arguments.
     processes
-        The most worker processes; by default one per processor.
+        The most worker processes; by default one per usable processor.
     label
         Label of the progress bar.
     per_process
         Items that take about as long as the start of a process; each further process needs as many.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If a worker process was killed, or a call lacks memory.
     """
-    processes = min(processes or len(os.sched_getaffinity(0)), 1 + len(items) // per_process)
+    processes = min(processes or usable_processors(), 1 + len(items) // per_process)
     results = []
     with tqdm(total=len(items), desc=label, unit="file", disable=None if items else True) as bar:
         if processes == 1:
@@ -43,7 +72,19 @@ def in_processes(
                 bar.update()
             return results
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            for result in pool.map(function, items, chunksize=max(1, per_process // 20)):
-                results.append(result)
-                bar.update()
+            try:
+                for result in pool.map(function, items, chunksize=max(1, per_process // 20)):
+                    results.append(result)
+                    bar.update()
+            except (BrokenProcessPool, MemoryError):
+                raise lost_worker(label, processes) from None
     return results
+
+
+def lost_worker(label: str, processes: int) -> OutOfMemoryError:
+    """Return the error of a step whose worker process was killed or lacks memory."""
+    return OutOfMemoryError(
+        f"{label}: a worker process lacks memory or was killed, which is mostly for lack of memory "
+        f"({processes} ran at once); lower --workers (in the workflow, the rule's threads: "
+        "--set-threads), or give the job more memory (mem_mb under set-resources)."
+    )

@@ -15,8 +15,9 @@ from pathlib import Path
 PACKAGES = ("apptainer", "libc6", "libgcc-s1", "libseccomp2", "libsqlite3-0")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 PROGRAMS = ("usr/bin/apptainer", f"{LIBRARIES}/apptainer/bin/starter")
-# Python and what pip needs; docker.io/python:3.11-slim-bookworm has the same
-BASE = "python3,python3-venv,python3-pip,ca-certificates"
+# Python and what pip needs; docker.io/python:3.11-slim-bookworm has the same. And the compiler that
+# the image of torch installs where the base has none: the build may reach no mirror of Debian.
+BASE = "python3,python3-venv,python3-pip,ca-certificates,python3-dev,g++"
 
 
 class ApptainerError(Exception):
@@ -41,7 +42,7 @@ def bin_folder(cache: Path) -> Path:
 
 def base_image(cache: Path) -> Path:
     """Return a minimal Debian with Python as a folder, which stands in for a registry's image."""
-    root = cache / "base"
+    root = cache / "base-with-compiler"
     if not (root / "complete").exists():
         shutil.rmtree(root, ignore_errors=True)
         made = cache / "base.partial"

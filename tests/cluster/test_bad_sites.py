@@ -104,7 +104,7 @@ def test_image_missing(visitor: Study, bad_site: Slurm, tmp_path: Path) -> None:
     visitor.configs = (*visitor.configs, other)
     said = refused(visitor, "slurm_account=study", "slurm_partition=gpus")
     assert f"{tmp_path}/none/data.sif: no such image" in said
-    assert "correct `containers` in config.yaml" in said
+    assert "correct `containers` in the configuration" in said
     assert nothing_was_submitted(bad_site)
 
 

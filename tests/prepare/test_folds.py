@@ -82,6 +82,26 @@ def test_a_number_of_folds_that_cannot_be_drawn(data, folds, message):
         draw_folds(data, folds, 0)
 
 
+@pytest.mark.parametrize(
+    ("source", "number", "message"),
+    [
+        (LidcSource(source="phantom"), 40, "folds: 40 is more than"),
+        (LidcSource(source="phantom", patients=9), 2, "datasets.lidc.patients: 9, but"),
+        (LidcSource(source="phantom", folds_file="f.json"), 2, "folds: 2, but the folds file"),
+    ],
+)
+def test_an_error_names_the_file_or_the_option_of_the_settings(
+    source, number, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    own(FOLD).write(tmp_path / "f.json")
+    for where, begin in (({"where": "mine.yaml"}, "mine.yaml: "), ({}, "--settings: ")):
+        with pytest.raises(ProbunetError) as caught:
+            choose_folds(crops(5), source, number, **where)
+        assert str(caught.value).startswith(begin + message)
+        assert "config.yaml" not in str(caught.value)
+
+
 def own(*folds: Fold) -> Folds:
     return Folds(dataset="lidc", folds=folds)
 

@@ -142,9 +142,9 @@ def test_each_image_is_read_once_and_joined_without_it(scenes, tmp_path, monkeyp
     read: list[str] = []
     really = scene.read_scene
 
-    def counted(root, of, size):
+    def counted(root, of, *how):
         read.append(of.frame + of.city)
-        return really(root, of, size)
+        return really(root, of, *how)
 
     monkeypatch.setattr(scene, "read_scene", counted)
     plan = plan_scenes(spoil(scenes, tmp_path, {3, 9}), SIZE)

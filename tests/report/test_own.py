@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from probunet.datasets.folder.manifest import GraderCheck
 from probunet.datasets.folder.store import Images, open_images
 from probunet.metrics.bits import bits_of
+from probunet.report.build import build_report
 from probunet.report.explorer import Source, explore
 from probunet.report.labels import predictor
 from probunet.report.latent import latent_figures
 from probunet.report.runs import read_run
+from probunet.score.table import write_tables
 from support.own_images import write_store
+from support.report.page import prose
 from support.report.runs import RUN, write_run
 
 SIZE = (32, 48)
@@ -99,3 +104,56 @@ def test_the_latent_space_has_the_posteriors_of_those_who_looked(tmp_path: Path,
 def test_rows_are_named_as_for_lidc() -> None:
     assert predictor("graders", float("nan"), "mine") == "The graders themselves"
     assert predictor("empty", float("nan"), "mine") == "Always empty"
+
+
+def page(folder: Path, images: Images) -> str:
+    runs = [write_run(folder / "results", images)]
+    tables = [folder / name for name in ("scores.csv", "summary.csv", "comparison.csv")]
+    write_tables([run / "scores.parquet" for run in runs], *tables, 50)
+    build_report(
+        folder / "report.html",
+        **{table.stem: table for table in tables},
+        runs=runs,
+        stores=[images.path],
+        config={},
+        title="Mine",
+        examples=4,
+    )
+    text = prose((folder / "report.html").read_text(encoding="utf-8"))
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def test_what_the_masks_contain_is_told_with_warnings(tmp_path: Path) -> None:
+    checks = (
+        GraderCheck(grader="mask_0", values="values 0, 255", images=8, marked=0.123, overlap=0.456),
+        GraderCheck(
+            grader="mask_1", values="value 0", images=0, marked=0.0, warnings=("marks <no> pixel",)
+        ),
+    )
+    warnings = ("2 of 3 images are odd", "are the columns swapped?")
+    path = write_store(tmp_path / "mine.zarr", GIVEN, SIZE, checks=checks, warnings=warnings)
+    told = page(tmp_path, open_images(path))
+    assert "mask_0 values 0, 255 8 12.3 % 0.46 0" in told
+    assert "mask_1 value 0 0 0.0 %" in told
+    assert "Warning: mask_1 marks &lt;no&gt; pixel." in told
+    assert "Warning: 2 of 3 images are odd." in told
+    assert "Warning: are the columns swapped?" in told
+    assert "0 is background, the other value is foreground" in told
+
+
+@pytest.mark.parametrize("graders", [10, 32])
+def test_many_graders_are_scored_and_shown(tmp_path: Path, graders: int) -> None:
+    everyone = 2**graders - 1
+    path = write_store(tmp_path / "mine.zarr", [everyone, 0b11, everyone, 1], SIZE, graders=graders)
+    images = open_images(path)
+    told = page(tmp_path, images)
+    assert f"{graders}: mask_{graders - 1}" in told
+    assert "Warning" not in told
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {*re.findall(r"truth g(\d+)", html)} == {*map(str, range(8))}
+    assert "the colours repeat" in told
+    document = explored(images, tmp_path / "results" / RUN.folder)
+    shown = {item["name"]: item for item in document["images"]}["images/0.png"]
+    masks = pixels(shown["truth"]).reshape(graders, *SIZE)
+    for g, mask in enumerate(masks):
+        np.testing.assert_array_equal(mask, np.asarray(images.masks[0]) >> g & 1)

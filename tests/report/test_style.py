@@ -9,6 +9,7 @@ from probunet.metrics.bits import MOST_GRADERS
 from probunet.report import labels
 from probunet.report.style import DASHES, MODELS, OTHERS, looks
 
+LOOKS = 8  # colours and dashes of graders
 KNOWN = [(model, 1.0) for model in ModelName.__args__]
 
 
@@ -46,13 +47,16 @@ def test_a_beta_has_one_line_whatever_the_model_and_a_single_one_is_whole() -> N
     assert found["unet", 10.0].dash == DASHES[0]
 
 
-def test_as_many_graders_as_there_may_be_look_different_and_the_same_everywhere() -> None:
+def test_graders_look_the_same_everywhere_and_all_of_them_different() -> None:
     files = Path(probunet.report.__file__).parent
     sheet = re.findall(r"\.g(\d) \{\s+color: (#\w+);", (files / "report.css").read_text())
     lines = re.findall(
         r'colour: "(#\w+)", (dash: \[.*\])', (files / "explorer-drawing.js").read_text()
     )
-    assert [int(grader) for grader, _ in sheet] == list(range(MOST_GRADERS))
+    assert [int(grader) for grader, _ in sheet] == list(range(LOOKS))
     assert [colour for _, colour in sheet] == [colour for colour, _ in lines]
     for parts in zip(*lines, strict=True):
-        assert len(set(parts)) == MOST_GRADERS
+        assert len(set(parts)) == LOOKS
+    # as `lookOf` in explorer-drawing.js has them
+    both = {(g % LOOKS, (g + g // LOOKS) % LOOKS) for g in range(MOST_GRADERS)}
+    assert len(both) == MOST_GRADERS

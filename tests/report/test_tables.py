@@ -1,7 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from probunet.report.tables import OTHERS, by_ged, others, over_folds, overview, undecided
+from probunet.report.tables import (
+    OTHERS,
+    PAIR,
+    by_ged,
+    others,
+    over_folds,
+    overview,
+    read_tables,
+    undecided,
+)
 
 
 def table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
@@ -40,6 +51,17 @@ def test_models_stand_in_the_order_of_their_ged_at_the_greatest_n() -> None:
         "The 32 modes themselves",
     ]
     assert (ordered["n"].to_numpy()[:2] == [1, 16]).all()  # rows of one model keep their order
+
+
+def test_a_data_set_with_the_name_of_nothing_keeps_its_name(tmp_path: Path) -> None:
+    """Pandas reads `null` and `nan` as missing by default."""
+    row = {name: 0.5 for name in ("n", *PAIR, "ged", *OTHERS)} | {"model": "unet", "beta": np.nan}
+    frame = pd.DataFrame([row | {"dataset": name} for name in ("null", "nan")])
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    for read in read_tables(*[tmp_path / "scores.csv"] * 3):
+        assert read["dataset"].tolist() == ["null", "nan"]
+        assert read["beta"].isna().all()
+        assert read["ged"].dtype == float
 
 
 def pair(model: str, low: float, high: float) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Samples: what is stored, what they depend on, and weights that are refused."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from probunet.config import Intensity
 from probunet.datasets.lidc.store import open_crops
-from probunet.errors import ProbunetError
+from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.files import sha256
 from probunet.metrics.bits import unpack
 from probunet.models.probabilistic_unet import ProbabilisticUNet
@@ -85,6 +86,27 @@ def test_models_without_a_latent_vector_leave_it_out(
     else:
         assert stored.prior_mean is not None
         assert stored.prior_mean.shape == (6, 3)
+
+
+def test_the_log_begins_with_the_device(draw, weights, store, folds, run, settings, caplog):
+    caplog.set_level(logging.INFO, "probunet")
+    draw([weights], store, folds, run, settings)
+    first = caplog.messages[0]
+    assert first.startswith("device: cpu (1 thread), memory: ")
+    assert "precision: float32, compile: off" in first
+
+
+def test_lack_of_memory_names_the_keys_to_lower(
+    draw, weights, store, folds, run, settings, monkeypatch, tmp_path
+):
+    def lacking(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(ProbabilisticUNet, "draw", lacking)
+    keys = r"sampling: out of memory .*evaluation\.samples \(4\) or evaluation\.crop \(32\)"
+    with pytest.raises(OutOfMemoryError, match=keys):
+        draw([weights], store, folds, run, settings)
+    assert not (tmp_path / "samples.zarr").exists()
 
 
 def test_refused(tmp_path, draw, weights, store, folds, run, settings):

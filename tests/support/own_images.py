@@ -7,7 +7,9 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from probunet.datasets.folder.manifest import GraderCheck
 from probunet.datasets.folder.store import ImageAttributes, ImageColumns, create_images
+from probunet.metrics.bits import mask_dtype
 from probunet.store import seal, write_shard
 
 HEADER = ["image", "subject", "mask_anna", "mask_ben", "mask_eva"]
@@ -76,6 +78,29 @@ def write_folder(
     return write_table(folder, rows)
 
 
+def write_flawed(folder: Path, flaw: str, subjects: int = 3) -> Path:
+    """Write a folder of one picture a subject, with two graders, and a flaw; return the table.
+
+    Flaws are `near black` (masks of 3 and 253 from a palette), `inverted` (the second grader's) and
+    `swapped` (the columns of images and masks).
+    """
+    size, rows, random = (32, 48), [], np.random.default_rng(0)
+    for s in range(subjects):
+        marks = [disc(size, 8 + g + s).astype(np.uint8) for g in range(2)]
+        pixels = (60 + 100 * marks[0] + random.normal(0, 9, size)).clip(0, 255).astype(np.uint8)
+        masks = [one * 255 for one in marks]
+        kind = "gif" if flaw == "near black" else "png"
+        if flaw == "near black":
+            masks = [3 + 250 * one for one in marks]
+        if flaw == "inverted":
+            masks[1] = 255 - masks[1]
+        image = write_picture(folder / f"images/{s}.png", pixels)
+        a, b = (write_picture(folder / f"masks/{s}_{g}.{kind}", masks[g]) for g in range(2))
+        rows.append([a, f"P{s}", image] if flaw == "swapped" else [image, f"P{s}", a, b])
+    header = ["image", "subject", "mask_anna", "mask_ben"]
+    return write_table(folder, rows, header[:3] if flaw == "swapped" else header)
+
+
 def write_store(
     path: Path,
     given: list[int],
@@ -84,6 +109,8 @@ def write_store(
     values: str = "uint16",
     graders: int = 3,
     subjects: int = 4,
+    checks: tuple[GraderCheck, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Path:
     """Write and seal a store of images, `given` telling by bits who has looked at each of them.
 
@@ -93,11 +120,11 @@ def write_store(
     discs = np.stack([disc(size, 5 + 2 * g) for g in range(graders)])
     bright = discs.mean(axis=0)[None, ..., None] * 500 + 200
     image = (bright + random.normal(0, 30, (count, *size, channels))).clip(0, 1000)
-    masks = np.zeros((count, *size), np.uint8)
+    masks = np.zeros((count, *size), mask_dtype(graders))
     for row, who in enumerate(given):
         for g in range(graders):
             if who >> g & 1 and (row + g) % 5:
-                masks[row] |= discs[g].astype(np.uint8) << g
+                masks[row] |= discs[g].astype(masks.dtype) << g
     if values == "uint8":
         image = image / 4
     own = np.array([bin(who).count("1") for who in given])
@@ -117,6 +144,8 @@ def write_store(
         left_out={},
         left_out_subjects=(),
         unmarked=0,
+        checks=checks,
+        warnings=warnings,
         manifest_sha256="0",
         licence="none",
         versions={},
@@ -125,7 +154,7 @@ def write_store(
         subject=np.array([f"P{row * subjects // count}" for row in range(count)]),
         name=np.array([f"images/{row}.png" for row in range(count)]),
         slice=np.full(count, -1, np.int32),
-        given=np.array(given, np.uint8),
+        given=np.array(given, masks.dtype),
     )
     create_images(path, columns, attributes)
     write_shard(path, 0, image=image.astype(values), masks=masks)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from probunet.datasets.cityscapes.labels import TRAIN_ID_OF
 from probunet.datasets.cityscapes.manifest import SceneFile, SceneManifest
 from probunet.datasets.raw_file import RawFile
 from probunet.files import sha256
@@ -37,19 +38,37 @@ def write_scene(tree: Path, split: str, city: str, frame: str) -> None:
     write_png(label_path(tree, split, city, frame), ids)
 
 
-def write_tree(root: Path, cities: dict[str, int], left_out=()) -> Path:
-    """Write so many scenes of each city, 32 x 64 pixels, and return their manifest."""
+def to_train_ids(tree: Path) -> None:
+    """Write train ids into a tree's files of label ids."""
+    for path in tree.rglob("*_gtFine_labelIds.png"):
+        write_png(path, TRAIN_ID_OF[np.asarray(Image.open(path))])
+
+
+def write_turned(path: Path, values: Any, orientation: int) -> None:
+    """Write a PNG whose orientation tag says how it is turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.asarray(values)).save(path, exif=exif)
+
+
+def write_tree(root: Path, cities: dict[str, int], left_out=(), scale=(4, 4)) -> Path:
+    """Write so many scenes of each city, 32 x 64 pixels, and return their manifest.
+
+    `scale` is the number of rows and columns of each pixel of the prepared size.
+    """
     random, scenes = np.random.default_rng(0), []
     for city, count in cities.items():
         for i in range(count):
             frame = f"{i:06}_000019"
             picture, label = root / f"{city}_{frame}_a.png", root / f"{city}_{frame}_b.png"
-            colours = random.integers(0, 256, (32, 64, 3)).astype(np.uint8)
-            ids = np.repeat(np.repeat(random.choice([*range(34), 255], SIZE), 4, 0), 4, 1)
+            height, width = SIZE[0] * scale[0], SIZE[1] * scale[1]
+            colours = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+            small = random.choice([*range(34), 255], SIZE)
+            ids = np.repeat(np.repeat(small, scale[0], 0), scale[1], 1)
             write_png(picture, colours)
             write_png(label, ids.astype(np.uint8))
             images = {"picture": entry(picture), "label": entry(label)}
-            scenes.append(SceneFile(city=city, frame=frame, **images))
+            scenes.append(SceneFile(city=city, frame=frame, size=(height, width), **images))
     made = SceneManifest(
         dataset="cityscapes",
         source="test",

@@ -1,6 +1,7 @@
 """Training: what it leaves, and that stopping, killing and resuming change nothing."""
 
 import json
+import logging
 import math
 import os
 import signal
@@ -19,7 +20,7 @@ from torch import nn
 
 from probunet.config import Settings
 from probunet.config.models import MHeads
-from probunet.errors import ProbunetError, TimeLimitError
+from probunet.errors import OutOfMemoryError, ProbunetError, TimeLimitError
 from probunet.files import locked
 from probunet.folds import Fold, Folds
 from probunet.models import MODELS, Architecture, Loss, Model
@@ -402,6 +403,32 @@ def test_nobody_to_validate_on(trainer: Trainer, tmp_path: Path) -> None:
 def test_unusable_device(trainer: Trainer) -> None:
     with pytest.raises(ProbunetError, match="device tpu9: not usable here"):
         trainer("a", device="tpu9")
+
+
+def test_the_log_begins_with_the_device(trainer: Trainer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "probunet")
+    trainer("a")
+    first = caplog.messages[0]
+    assert first.startswith("device: cpu (1 thread), memory: ")
+    assert "precision: float32, compile: off" in first
+
+
+@pytest.mark.parametrize(
+    ("method", "keys"),
+    [
+        ("loss", r"training: out of memory .* 3\.00 GiB .*training\.batch \(2\) or training\.crop"),
+        ("draw", r"validation: out of memory .*lower training\.validation_samples \(2\)"),
+    ],
+)
+def test_lack_of_memory_names_the_keys_to_lower(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, method: str, keys: str
+) -> None:
+    def lacking(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has")
+
+    monkeypatch.setattr(ProbabilisticUNet, method, lacking)
+    with pytest.raises(OutOfMemoryError, match=keys):
+        trainer("a")
 
 
 def test_works_off_the_main_thread(trainer: Trainer) -> None:

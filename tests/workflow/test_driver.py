@@ -1,14 +1,17 @@
 """A second Snakemake in a folder, jobs that a killed one left in SLURM, and what SLURM refuses."""
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from probunet import files
 from probunet.errors import ProbunetError
 from probunet.workflow import driver
 
@@ -77,6 +80,21 @@ def test_a_lock_from_another_machine_is_kept(folder: Path) -> None:
     claimed = driver.claim(folder)
     assert claimed.alone is None
     driver.refuse_beside_another(folder, claimed)  # Snakemake's own lock decides
+    assert len(locks(folder)) == 1
+
+
+def test_a_file_system_without_locks_is_told_and_nothing_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    files._warned.clear()
+    claimed = driver.claim(folder)
+    assert claimed.alone is None
+    driver.refuse_beside_another(folder, claimed)
+    assert "this file system has no locks (No locks available)" in caplog.text
     assert len(locks(folder)) == 1
 
 
@@ -191,6 +209,29 @@ TRAIN = {"_cores": 4, "_nodes": 1, "mem_mb": 16000, "runtime": 1440, "gpu": 1}
         ("invalid partition specified: nowhere", "slurm_partition"),
         ("Requested node configuration is not available", "for the GPUs"),
         ("Requested time limit is invalid (missing or exceeds some limit)", "Lower `runtime`"),
+        ("Job violates accounting/QOS policy (job submit limit, time limit)", "sacctmgr show qos"),
+        ("Invalid generic resource (gres) specification", 'train: {gpu: 0, gres: "gpu:1"}'),
+        ("Invalid Trackable RESource (TRES) specification", 'train: {gpu: 0, gres: "gpu:1"}'),
+        ("use --gres to ask for GPUs, --gpus is disabled", 'train: {gpu: 0, gres: "gpu:1"}'),
+        ("you must specify a GPU type", "train: {gpu: 1, gpu_model: a100}"),
+        ("please name the model of the GPU, e.g. --gpus=v100:1", "{gpu: 1, gpu_model: a100}"),
+        ("Untyped GPU requests are rejected; GPU types: a100, l40", "{gpu: 1, gpu_model: a100}"),
+        ("GPU jobs must set --gres=gpu:TYPE:COUNT", 'train: {gpu: 0, gres: "gpu:a100:1"}'),
+        ("please try again with --gres=gpu:<type>:1", 'train: {gpu: 0, gres: "gpu:a100:1"}'),
+        ("--gpus is off, write --gres=gpu:a100:1", 'train: {gpu: 0, gres: "gpu:a100:1"}'),
+        ("ask for GPUs by --gres=gpu:1", 'train: {gpu: 0, gres: "gpu:1"}'),
+        ("use --mem-per-cpu instead of --mem", "train: {mem_mb_per_cpu: 4000}"),
+        ("--mem and --mem-per-cpu are not allowed", "train: {mem_mb: 0}"),
+        ("You must specify the memory of the job (--mem)", "remove `mem_mb: 0`"),
+        ("please specify --time", "or set it where it is 0"),
+        ("You must specify a QOS for this partition", "Correct `qos`"),
+        ("A quality of service is required", "Correct `qos`"),
+        ("Please give an account with -A", "slurm_account"),
+        ("--mem is not allowed on this cluster", "train: {mem_mb: 0}"),
+        ("Please do not specify memory: nodes are not shared", "train: {mem_mb: 0}"),
+        ("Memory required by task is not available", "Lower `mem_mb`"),
+        ("Invalid qos specification", "Correct `qos`"),
+        ("the site's own plugin is in a bad mood", "under `set-resources` in slurm/config.yaml"),
     ],
 )
 def test_an_error_says_what_slurm_would_refuse_and_what_to_do(
@@ -250,12 +291,55 @@ def test_rules_are_named_in_one_order_whatever_snakemake_s_is(
         driver.check_requests({rule: TRAIN for rule in order})
 
 
-def test_an_unknown_refusal_is_only_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Slurm temporarily unable to accept job, sleeping and retrying",
+        "Unable to contact slurm controller (connect failure)",
+        "Batch job submission failed: Socket timed out on send/recv operation",
+        "allocation failure: Required node not available (down, drained or reserved)",
+    ],
+)
+def test_a_refusal_that_may_be_temporary_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, says: str
 ) -> None:
-    sbatch(tmp_path, monkeypatch, "the site's own plugin is in a bad mood")
+    sbatch(tmp_path, monkeypatch, says)
     driver.check_requests({"train": TRAIN})
-    assert "SLURM may refuse jobs of train: sbatch: error: the site's own" in caplog.text
+    assert f"SLURM cannot say whether it runs train: sbatch: error: {says}" in caplog.text
+
+
+def test_the_page_has_a_recipe_for_each_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/cluster.md").read_text()
+    settings = {advice.setting for advice in driver.ADVICE.values() if advice.setting}
+    assert len(settings) == 5
+    for setting in settings:
+        assert f"train: {setting}" in page
+
+
+def test_each_refused_rule_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sbatch(tmp_path, monkeypatch, "do not use --mem\nsbatch: error: Unspecified error")
+    with pytest.raises(ProbunetError) as caught:
+        driver.check_requests({"train": TRAIN, "sample": TRAIN})
+    first, *_, sample, train = str(caught.value).splitlines()
+    assert first.endswith("error: do not use --mem error: Unspecified error")
+    assert (sample.strip(), train.strip()) == ("sample: {mem_mb: 0}", "train: {mem_mb: 0}")
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked"),
+    [
+        ({"mem_mb": 0, "gpu": 0, "gres": "gpu:1"}, "--gres=gpu:1 --wrap true"),
+        ({"mem_mb": 9, "mem_mb_per_cpu": 4}, "--mem-per-cpu=4 --wrap true"),
+        ({"gpu": 2, "gpu_model": "a100"}, "--gpus=a100:2 --wrap true"),
+    ],
+)
+def test_slurm_is_asked_for_what_the_recipes_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: dict[str, object], asked: str
+) -> None:
+    calls = sbatch(tmp_path, monkeypatch, "no")
+    with suppress(ProbunetError):
+        driver.check_requests({"train": resources})
+    assert calls.read_text() == f"--test-only {asked}\n"
 
 
 def test_a_site_s_names_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,18 @@ def test_a_mistake_in_the_configuration_stops_at_once(
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_mistake_is_named_with_its_file_or_option(tmp_path: Path) -> None:
+    words = in_folder(tmp_path, {"datasets": PHANTOM, "training": {"steps": 0}})
+    (tmp_path / "more.yaml").write_text("training: {batch: 1e3}\nreport: {examples: 1:30}\n")
+    done = snakemake("-n", *words, tmp_path / "more.yaml", "--config", "folds=x")
+    assert f"{tmp_path}/more.yaml: line 2: YAML reads 1:30 as 90" in done.stdout
+    (tmp_path / "more.yaml").write_text("training: {batch: 1e3}\n")
+    done = snakemake("-n", *words, tmp_path / "more.yaml", "--config", "folds=x")
+    assert f"\n{tmp_path}/mine.yaml: training.steps: " in done.stdout
+    assert f"\n{tmp_path}/more.yaml: training.batch: " in done.stdout
+    assert "\n--config: folds: " in done.stdout
+
+
 NEEDED = [
     *("log:", "benchmark:", "threads:", "mem_mb=", "runtime="),
     *("conda:", "container:", "message:"),
@@ -145,3 +157,18 @@ def test_rules_say_what_they_are_and_need_and_hold_no_logic(verb: str) -> None:
     helpers = (ROOT / "workflow/rules/common.smk").read_text()
     assert "def " not in helpers
     assert "lambda" not in helpers
+
+
+def test_steps_use_no_more_processors_than_their_threads(tmp_path: Path) -> None:
+    said = printed(tmp_path, {"datasets": PHANTOM}, "-p", "--set-threads", "score_run=1")
+    commands = [line for line in said.splitlines() if "Shell command: probunet " in line]
+    for verb, option in {
+        "fetch": "--workers 2",
+        "prepare": "--workers 2",
+        "train": "--threads 2",
+        "sample": "--threads 2",
+        "score run": "--threads 1",
+    }.items():
+        found = [line for line in commands if f": probunet {verb} " in line]
+        assert found, verb
+        assert all(option in line for line in found), verb

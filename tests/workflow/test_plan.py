@@ -21,7 +21,7 @@ RUN = {"model": "unet", "beta": "0.5", "fold": "1", "seed": "2"}
 
 
 def plan_of(datasets: object = PHANTOM, **keys: object) -> Plan:
-    return Plan(check(Config, {"datasets": datasets} | keys, "mine.yaml"))
+    return Plan(check(Config, {"datasets": datasets} | keys, "mine.yaml"), "mine.yaml")
 
 
 def models_of(plan: Plan) -> list[tuple[str, str, float, int, int]]:
@@ -228,7 +228,7 @@ def test_options_are_repeated_for_each_input() -> None:
 def test_a_path_that_snakemake_would_read_as_a_pattern_is_an_error(
     keys: dict[str, object], where: str
 ) -> None:
-    with pytest.raises(ProbunetError, match=re.escape(f"config.yaml: {where}")):
+    with pytest.raises(ProbunetError, match=re.escape(f"mine.yaml: {where}")):
         plan_of(**keys)  # type: ignore[arg-type]
     plan_of({"lidc": {"source": "local", "path": "{x}"}})  # no rule names this one
 
@@ -236,4 +236,4 @@ def test_a_path_that_snakemake_would_read_as_a_pattern_is_an_error(
 def test_paths_that_jobs_use_are_named() -> None:
     folder = {"source": "folder", "path": "/mnt/knees", "folds_file": "/mnt/folds/mine.json"}
     named = plan_of({"knees": folder}, paths={"data": "/mnt/data"}).named_paths()
-    assert named == list(map(Path, ("/mnt/data", "results", "/mnt/knees", "/mnt/folds")))
+    assert named == list(map(Path, ("/mnt/data", "results", "/mnt/knees", "/mnt/folds/mine.json")))

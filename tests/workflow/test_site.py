@@ -73,7 +73,7 @@ def put_apptainer_on_the_path(folder: Path) -> None:
 def site_of(engine: Stand, datasets: object = PHANTOM, **keys: object) -> site.Site:
     driver._held.clear()  # claims of the folder by this process
     config = check(Config, {"datasets": datasets} | keys, "mine.yaml")
-    return site.Site(engine, Plan(config))
+    return site.Site(engine, Plan(config, "mine.yaml"))
 
 
 def test_a_dry_run_describes_downloads_that_are_not_made_yet(elsewhere: Path) -> None:
@@ -174,6 +174,8 @@ def test_containers_see_folders_files_and_variables_of_this_machine(elsewhere: P
         "SSL_CERT_FILE": str(other / "certificates.pem"),
         "CITYSCAPES_PASSWORD": "secret",
         "NO_PROXY": "localhost",
+        "SLURM_JOB_GPUS": "0",
+        "SLURM_GPUS_ON_NODE": "1",
         "APPTAINER_BIND": "/already",
         "EDITOR": "vi",
     }
@@ -184,14 +186,122 @@ def test_containers_see_folders_files_and_variables_of_this_machine(elsewhere: P
     assert bound == ["/already", str(other), str(other / "certificates.pem")]
     assert os.environ["APPTAINERENV_CITYSCAPES_PASSWORD"] == "secret"
     assert os.environ["SINGULARITYENV_NO_PROXY"] == "localhost"
+    assert os.environ["APPTAINERENV_SLURM_JOB_GPUS"] == "0"
+    assert os.environ["APPTAINERENV_SLURM_GPUS_ON_NODE"] == "1"
     assert "APPTAINERENV_EDITOR" not in os.environ
+
+
+def test_paths_with_a_comma_or_a_colon_are_bound_whole() -> None:
+    found = site.container_environment([Path("/a,b/2026-11-30T12:00")], [], {})
+    assert found["APPTAINER_BIND"] == r"/a\,b/2026-11-30T12\:00"
 
 
 def test_existing_paths_outside_a_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "study", tmp_path / "mnt"
     outside.mkdir()
     paths = [inside / "data", outside, outside / "not/yet", Path("/nothing/here")]
-    assert site.existing_outside(paths, inside) == [outside, outside]
+    assert site.existing_outside(paths, inside) == [outside]
+
+
+def bound_by(engine: Stand, *studies: object, **keys: object) -> list[str]:
+    engine.uses_containers = True
+    engine.project = Path.cwd()
+    site_of(engine, *studies, **keys).enter()
+    return os.environ["APPTAINER_BIND"].split(",")
+
+
+def test_containers_see_what_links_lead_to(elsewhere: Path) -> None:
+    """`data` is a link to scratch, which is itself a link; `results` holds a link."""
+    put_apptainer_on_the_path(elsewhere)
+    outside = elsewhere.parent / f"{elsewhere.name}-disk"
+    (outside / "lustre/me/data").mkdir(parents=True)
+    (outside / "long").mkdir()
+    (outside / "scratch").symlink_to("lustre")
+    (elsewhere / "data").symlink_to(outside / "scratch/me/data")
+    (elsewhere / "results").mkdir()
+    (elsewhere / "results/lidc").symlink_to(outside / "long")
+    bound = bound_by(Stand())
+    assert {str(outside / "scratch/me/data"), str(outside / "lustre/me/data")} <= {*bound}
+    assert str(outside / "long") in bound
+    on_node = Stand()
+    on_node.is_driver = False
+    assert str(outside / "long") in bound_by(on_node)  # from the driver's environment
+
+
+def test_containers_see_the_targets_of_a_tree_of_links(elsewhere: Path) -> None:
+    put_apptainer_on_the_path(elsewhere)
+    archive = elsewhere.parent / f"{elsewhere.name}-archive"
+    (archive / "a/deep").mkdir(parents=True)
+    (archive / "b").mkdir()
+    (elsewhere / "tree/ct").mkdir(parents=True)
+    for name in ("a/1.dcm", "a/deep/2.dcm"):
+        (archive / name).touch()
+        (elsewhere / "tree/ct" / Path(name).name).symlink_to(archive / name)
+    (elsewhere / "tree/b").symlink_to(f"../../{archive.name}/b")
+    (archive / "b/again").symlink_to(archive / "c")  # links behind links
+    (archive / "c").mkdir()
+    (archive / "c/round").symlink_to(elsewhere / "tree")
+    bound = bound_by(Stand(), {"lidc": {"source": "local", "path": "tree"}})
+    assert bound == [str(archive / name) for name in "abc"]
+
+
+def test_links_in_a_circle_lead_nowhere(elsewhere: Path) -> None:
+    """And are named before the first job."""
+    put_apptainer_on_the_path(elsewhere)
+    (elsewhere / "data").symlink_to("data")
+    (elsewhere / "results").mkdir()
+    (elsewhere / "results/a").symlink_to("b")
+    (elsewhere / "results/b").symlink_to("a")
+    here = site_of(engine := Stand())
+    engine.uses_containers = True
+    engine.project = elsewhere
+    here = site_of(engine)
+    here.enter()
+    with pytest.raises(WorkflowError, match="data: is a link to data, which does not exist or"):
+        here.check()
+
+
+def test_a_link_beside_the_target_of_a_link(tmp_path: Path) -> None:
+    for name in ("disk/mine", "disk/other", "study"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "study/scratch").symlink_to(tmp_path / "disk/mine")
+    (tmp_path / "study/data").symlink_to("scratch/../other")
+    assert site.hops(tmp_path / "study/data/x")[-1] == tmp_path / "disk/other/x"
+    assert (tmp_path / "study/data").resolve() == tmp_path / "disk/other"
+
+
+def test_containers_keep_their_own_programs(elsewhere: Path) -> None:
+    """A folder of images that holds a Python environment, too; its `python` is a link."""
+    put_apptainer_on_the_path(elsewhere)
+    (elsewhere / "env/bin").mkdir(parents=True)
+    (elsewhere / "env/bin/python3").symlink_to("/usr/bin/python3")
+    (elsewhere / "env/lib64").symlink_to("/lib64")
+    (elsewhere / "folds.json").touch()
+    datasets = {"knees": {"source": "folder", "path": ".", "folds_file": "folds.json"}}
+    os.environ.pop("APPTAINER_BIND", None)
+    assert bound_by(Stand(), datasets) == [""]
+
+
+def test_targets_of_very_many_links_are_bound_as_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for number in range(101):
+        (tmp_path / f"archive/{number}").mkdir(parents=True)
+        (tmp_path / f"tree/{number}").symlink_to(tmp_path / f"archive/{number}")
+    assert site.linked_below(tmp_path / "tree") == [tmp_path / "archive"]
+    assert site.linked_below(tmp_path / "archive") == []
+
+
+@pytest.mark.parametrize("is_driver", [True, False])
+def test_a_link_without_its_target_stops_before_a_job(elsewhere: Path, is_driver: bool) -> None:
+    (elsewhere / "data").symlink_to("/nowhere/scratch")
+    engine = Stand()
+    engine.is_driver = is_driver
+    here = site_of(engine)
+    if is_driver:
+        here.enter()
+    step = here.check if is_driver else here.enter
+    with pytest.raises(WorkflowError, match="data: is a link to /nowhere/scratch, which does not"):
+        step()
 
 
 @pytest.fixture

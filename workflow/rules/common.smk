@@ -20,3 +20,7 @@ wildcard_constraints:
 
 onstart:
     site.check()
+
+
+onerror:
+    site.explain()

@@ -36,7 +36,8 @@ rule fetch_part:
         " --part {wildcards.part} --parts {wildcards.parts}"
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
+        " --retries {resources.retries} --timeout {resources.timeout}"
+        " --workers {threads} &> {log:q}"
 
 
 rule download:
@@ -76,7 +77,8 @@ rule download:
         " --folder {params.folder:q} --manifest {output.manifest:q} {params.join:q}"
         " --connections {resources.connections}"
         " --megabytes-per-second {resources.megabytes_per_second}"
-        " --retries {resources.retries} --timeout {resources.timeout} &> {log:q}"
+        " --retries {resources.retries} --timeout {resources.timeout}"
+        " --workers {threads} &> {log:q}"
 
 
 # from `download`, and not the other way round: a group cannot be taken from a rule

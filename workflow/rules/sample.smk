@@ -20,6 +20,8 @@ rule sample:
     resources:
         mem_mb=8000,
         runtime=120,
+        # no parameter: a change does not repeat the step
+        device=plan.config.device,
     params:
         weights=each("--weights", "weights"),
         settings=plan.settings(
@@ -36,4 +38,5 @@ rule sample:
     shell:
         "probunet sample --dataset {wildcards.dataset} --settings {params.settings:q}"
         " {params.weights:q} --store {input.store:q} --folds {input.folds:q}"
-        " --output {output.samples:q} --threads {threads} &> {log:q}"
+        " --output {output.samples:q} --threads {threads}"
+        " --device {resources.device} &> {log:q}"

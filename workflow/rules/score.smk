@@ -27,7 +27,7 @@ rule score_run:
     shell:
         "probunet score run --dataset {wildcards.dataset} --settings {params.settings:q}"
         " --samples {input.samples:q} --store {input.store:q}"
-        " --output {output.scores:q} &> {log:q}"
+        " --output {output.scores:q} --threads {threads} &> {log:q}"
 
 
 rule score_table:

@@ -3,6 +3,7 @@
 from probunet.config.base import (
     Beta,
     Endpoint,
+    PathText,
     Positive,
     Section,
     Seed,
@@ -14,8 +15,9 @@ from probunet.config.base import (
 )
 from probunet.config.evaluation import Evaluation
 from probunet.config.models import WITHOUT_KL, Architecture, ModelName
+from probunet.config.reading import Places, read_yaml, where_set
 from probunet.config.settings import Settings
-from probunet.config.site import ContainerBuild, Fetch, Paths, Prepare, Report
+from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
 from probunet.config.source import Source, Step
 from probunet.config.training import Augmentation, Intensity, Training
 
@@ -25,12 +27,15 @@ __all__ = [
     "Augmentation",
     "Beta",
     "ContainerBuild",
+    "DeviceName",
     "Endpoint",
     "Evaluation",
     "Fetch",
     "Intensity",
     "ModelName",
+    "PathText",
     "Paths",
+    "Places",
     "Positive",
     "Prepare",
     "Report",
@@ -45,4 +50,6 @@ __all__ = [
     "advice",
     "check",
     "check_endpoint",
+    "read_yaml",
+    "where_set",
 ]

@@ -1,17 +1,21 @@
 """Folders, downloads, jobs and container builds: settings that do not change any result."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from probunet.config.base import Positive, Section
+from probunet.config.base import PathText, Positive, Section
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Paths(Section):
-    """Folders, relative to the working directory."""
+    """Folders, relative to the working directory; `~` and `$NAME` are replaced."""
 
-    data: str = Field(
+    data: PathText = Field(
         "data", description="Raw data and stores; several studies can share one such folder."
     )
-    results: str = Field("results", description="Runs, tables and the report of this study.")
+    results: PathText = Field("results", description="Runs, tables and the report of this study.")
 
 
 class Fetch(Section):
@@ -53,16 +57,17 @@ class Prepare(Section):
 class ContainerBuild(Section):
     """Options of Apptainer to build the container images."""
 
-    arguments: dict[str, str] = Field(
+    arguments: dict[str, PathText] = Field(
         {},
         description="Arguments of containers/*.def that differ from their defaults: `base` and "
-        "`bootstrap` (where the base image comes from), `accelerator` (`cuda` or `cpu`).",
+        "`bootstrap` (where the base image comes from), `accelerator` (`cuda`, `cpu`, or another "
+        "CUDA such as `cu126` with `wheels`, its index of wheels).",
     )
-    cache: str = Field(
+    cache: PathText = Field(
         "containers/cache",
         description="Keeps the last container image of each kind; several studies can share it.",
     )
-    bind: tuple[str, ...] = Field(
+    bind: tuple[PathText, ...] = Field(
         (),
         description="Paths of this machine that the build can read, as `apptainer build --bind` "
         "takes them; for instance the folder of a proxy's certificates.",

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from probunet.config.base import Section
+from probunet.config.base import PathText, Section
 
 Step = Literal["fetch", "prepare", "folds"]
 
@@ -14,7 +14,7 @@ class Source(Section):
     """A data set's section under `datasets`."""
 
     source: str = Field(description="Where the images come from.")
-    path: str | None = Field(
+    path: PathText | None = Field(
         None, description="`local`: the folder that holds the files, searched in depth."
     )
     on_error: Literal["stop", "skip"] = Field(
@@ -22,7 +22,7 @@ class Source(Section):
         description="What to do when a subject (patient, city) has no usable image: `stop` with "
         "an error, or `skip` the subject. Single bad images are always left out and counted.",
     )
-    folds_file: str | None = Field(
+    folds_file: PathText | None = Field(
         None,
         description="Your own folds (JSON as in `results/<dataset>/folds.json`), used instead of "
         "drawn ones. `folds` must equal the number of folds in the file.",

@@ -74,6 +74,8 @@ class Training(Section):
         description="`auto`: bfloat16 if the hardware supports it (GPU, CPU with AMX), else "
         "float32.",
     )
-    compile: bool | Literal["auto"] = Field(
-        "auto", description="Use torch.compile; `auto`: on an accelerator only."
+    compile: Literal[True, False, "auto"] = Field(
+        "auto",
+        description="Use torch.compile, which needs a C compiler; `auto`: on a CUDA GPU, unless "
+        "compiling fails there.",
     )

@@ -113,8 +113,11 @@ class DataSet(ABC):
         """Return files whose change repeats `fetch`."""
         return []
 
-    def verify(self, tree: Path) -> str:
-        """Return what an existing copy of the data set lacks; raise ProbunetError if it is used."""
+    def verify(self, tree: Path, details: bool = False) -> str:
+        """Return what an existing copy of the data set lacks; raise ProbunetError if it is used.
+
+        With `details` every missing item is listed, else a few of each kind.
+        """
         raise ProbunetError(f"{self.name}: a copy of it cannot be checked before it is fetched.")
 
     def describe_expected(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from probunet.errors import ProbunetError
+from probunet.files import check_links, dangling_link, dangling_links
 from probunet.manifest import Entry, Unusable, count_reasons
 
 _LOGGED = 10  # files per reason that a log names
@@ -85,19 +86,35 @@ def read_content(path: Path) -> bytes:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
         kind = MissingFileError if missing else ProbunetError
-        raise kind(f"{path}: cannot be read ({error.strerror}).") from None
+        problem = dangling_link(path) if missing else None
+        raise kind(problem or f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def check_folder(folder: Path, advice: str) -> None:
-    """Raise ProbunetError with the advice unless `folder` is a folder."""
+    """Raise ProbunetError with the advice unless `folder` is a folder.
+
+    A warning counts the links in it whose target does not exist, and names the first.
+    """
     if not folder.is_dir():
+        check_links(folder)
         state = "not a folder" if folder.exists() else "no such folder"
         raise ProbunetError(f"{folder}: {state}; {advice}.")
+    if dangling := dangling_links(folder):
+        _log.warning(
+            "%s: %d links in it lead to nothing and are left out; the first: %s",
+            folder,
+            len(dangling),
+            dangling_link(dangling[0]),
+        )
 
 
 def log_left_out(where: object, left_out: Sequence[Unusable]) -> None:
-    """Log what was left out and why, a few files of each reason."""
-    for reason in count_reasons(left_out):
+    """Log how many were left out for each reason, then a few files of each."""
+    counts = count_reasons(left_out)
+    if counts:
+        told = "; ".join(f"{reason}: {count}" for reason, count in counts.items())
+        _log.warning("%s: %d cannot be used: %s", where, len(left_out), told)
+    for reason in counts:
         items = [item for item in left_out if item.reason == reason]
         for item in items[:_LOGGED]:
             _log.warning("%s: left out: %s: %s", where, item.place, item.why)

@@ -92,7 +92,7 @@ class Bucket:
         except StatusError as error:
             raise ProbunetError(
                 f"{error} Is {self.url} a bucket that can be read without credentials? "
-                "(`endpoint_url` and `bucket` in config.yaml)"
+                "(`endpoint_url` and `bucket` in the configuration)"
             ) from None
         try:
             root = ElementTree.fromstring(data)
@@ -101,6 +101,6 @@ class Bucket:
         if root is None or not root.tag.endswith("ListBucketResult"):
             raise ProbunetError(
                 f"{self.url}: not an S3 server (its answer begins with {data[:40]!r}); correct "
-                "`endpoint_url` in config.yaml."
+                "`endpoint_url` in the configuration."
             )
         return root

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 from tqdm import tqdm
 
 from probunet.errors import ProbunetError
-from probunet.files import written_whole
+from probunet.files import check_links, written_whole
 
 _LOG_INTERVAL = 30.0  # seconds
 _SIGNAL_INTERVAL = 0.5  # seconds
@@ -57,6 +57,7 @@ def in_threads(
 def check_space(folder: Path, needed: int) -> None:
     """Raise an error if the folder cannot be written or its disk has less than `needed` bytes."""
     try:
+        check_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
         writable = os.access(folder, os.W_OK)
@@ -68,7 +69,7 @@ def check_space(folder: Path, needed: int) -> None:
         raise ProbunetError(
             f"{folder}: the download needs {needed / 1e9:.1f} GB more, and the disk has "
             f"{free / 1e9:.1f} GB left. Free some space, or choose another folder "
-            "(`paths.data` in config.yaml)."
+            "(`paths.data` in the configuration)."
         )
 
 

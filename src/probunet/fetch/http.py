@@ -26,6 +26,7 @@ from urllib3.util import Retry
 
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
+from probunet.files import flush
 
 CHUNK = 2**18  # bytes per read
 FIRST_WAIT = 0.5  # seconds, the longest wait before the second try; doubles with each try
@@ -184,7 +185,7 @@ class Client:
                             on_bytes(len(piece))
                         yield len(piece)
                     file.flush()
-                    os.fsync(file.fileno())
+                    flush(file, part)
 
         try:
             part.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
 """Packed binary masks: 8 pixels per byte, padded with zeros to whole 64-bit words."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 GRADERS = 4  # of LIDC-IDRI
-MOST_GRADERS = 8  # bits per pixel of stored masks
+MOST_GRADERS = 32  # bits per pixel of stored masks
 Packed = NDArray[np.uint8]  # (..., bytes), bytes a multiple of 8
 
 
@@ -24,13 +25,24 @@ def unpack(packed: Packed, height: int, width: int) -> NDArray[np.bool_]:
     return bits.reshape(*packed.shape[:-1], height, width).astype(bool)
 
 
-def pack_graders(masks: NDArray[np.uint8], graders: Sequence[int] = range(GRADERS)) -> Packed:
+def mask_dtype(graders: int) -> np.dtype[Any]:
+    """Return the type of stored masks of so many graders, 1 to MOST_GRADERS: a bit for each.
+
+    >>> mask_dtype(8), mask_dtype(10), mask_dtype(32)
+    (dtype('uint8'), dtype('uint16'), dtype('uint32'))
+    """
+    return np.dtype(f"u{1 if graders <= 8 else 2 if graders <= 16 else 4}")
+
+
+def pack_graders(
+    masks: NDArray[np.unsignedinteger[Any]], graders: Sequence[int] = range(GRADERS)
+) -> Packed:
     """Return masks (images, H, W), bit g = grader g, as (images, graders, bytes)."""
     return pack(unpack_graders(masks, graders))
 
 
 def unpack_graders(
-    masks: NDArray[np.uint8], graders: Sequence[int] = range(GRADERS)
+    masks: NDArray[np.unsignedinteger[Any]], graders: Sequence[int] = range(GRADERS)
 ) -> NDArray[np.bool_]:
     """Return masks (images, H, W), bit g = grader g, as (images, graders, H, W)."""
     return np.stack([(masks >> grader & 1).astype(bool) for grader in graders], axis=1)

@@ -44,8 +44,11 @@ def _assigned(between: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean IoU (images,) of the best matching with equal weights."""
     _, n, graders = between.shape
     size = math.lcm(n, graders)
-    cost = between.repeat(size // n, axis=1).repeat(size // graders, axis=2)
-    return np.array([1 - image[linear_sum_assignment(image)].mean() for image in cost])
+    iou = []
+    for image in between:  # one at a time: for 31 graders and 16 samples, 496 x 496 costs
+        cost = image.repeat(size // n, axis=0).repeat(size // graders, axis=1)
+        iou.append(1 - cost[linear_sum_assignment(cost)].mean())
+    return np.array(iou)
 
 
 def _transported(between: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from probunet.errors import ProbunetError
+from probunet.workers import lost_worker
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,13 +67,15 @@ def run_tasks(
 
     Raises
     ------
-    ProbunetError
-        If a worker is killed repeatedly. Errors of a task are raised as they are.
+    OutOfMemoryError
+        If a worker is killed repeatedly, or a task lacks memory. Other errors of a task are raised
+        as they are.
     """
     from distributed import KilledWorker, as_completed
 
     waiting = iter(tasks)
-    first = islice(waiting, 3 * len(client.scheduler_info()["workers"]))
+    workers = len(client.scheduler_info()["workers"])
+    first = islice(waiting, 3 * workers)
     running = as_completed(  # type: ignore[no-untyped-call]
         [client.submit(function, task, pure=False) for task in first]
     )
@@ -82,11 +84,8 @@ def run_tasks(
         for done, future in enumerate(running, start=1):
             try:
                 yield future.result()
-            except KilledWorker:
-                raise ProbunetError(
-                    f"{label}: a worker process was killed repeatedly, probably for lack of "
-                    "memory; use fewer workers or more memory."
-                ) from None
+            except (KilledWorker, MemoryError):
+                raise lost_worker(label, workers) from None
             for task in islice(waiting, 1):
                 running.add(client.submit(function, task, pure=False))  # type: ignore[no-untyped-call]
             bar.update()

@@ -13,26 +13,30 @@ from probunet.truth.base import Data
 VALIDATION_SHARE = 1 / 6  # of the subjects outside of a fold's test set
 
 
-def choose_folds(data: Data, source: Source, number: int, seed: int = 0) -> Folds:
+def choose_folds(
+    data: Data, source: Source, number: int, seed: int = 0, where: str = "--settings"
+) -> Folds:
     """Return a data set's folds: those of the user's file, the publisher's split, or drawn ones.
 
     `source` is the data set's section of the configuration, which the store must match; `number`
-    is the number of folds in the configuration.
+    is the number of folds in the configuration, and `where` its file or option, for errors.
 
     Raises
     ------
     ProbunetError
         If the store does not match, or cannot be divided in this way.
     """
-    check_origin(data, source)
+    check_origin(data, source, where)
     if source.folds_file is not None:
         folds = Folds.read(Path(source.folds_file))
-        check_folds(folds, data, number)
+        check_folds(folds, data, number, where)
         return folds
-    return data.published_split() if source.has_fixed_split else draw_folds(data, number, seed)
+    if source.has_fixed_split:
+        return data.published_split()
+    return draw_folds(data, number, seed, where)
 
 
-def draw_folds(data: Data, folds: int, seed: int) -> Folds:
+def draw_folds(data: Data, folds: int, seed: int, where: str = "--settings") -> Folds:
     """Return folds over the store's subjects, drawn with a seed.
 
     The subjects are shuffled and split into near-equal test sets, one per fold. Of the other
@@ -56,7 +60,7 @@ def draw_folds(data: Data, folds: int, seed: int) -> Folds:
             "needs a fixed split" if folds < 2 else f"is more than the {most} {words.subjects}"
         )
         raise ProbunetError(
-            f"config.yaml: folds: {folds} {problem} in {data.path}; choose 2 to {most}."
+            f"{where}: folds: {folds} {problem} in {data.path}; choose 2 to {most}."
         )
     shuffled = numpy_generator(seed, "folds").permutation(subjects)
     tests = np.array_split(shuffled, folds)
@@ -67,7 +71,7 @@ def draw_folds(data: Data, folds: int, seed: int) -> Folds:
     )
 
 
-def check_folds(folds: Folds, data: Data, number: int) -> None:
+def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings") -> None:
     """Check the user's folds.
 
     Raises
@@ -77,7 +81,7 @@ def check_folds(folds: Folds, data: Data, number: int) -> None:
     """
     if len(folds.folds) != number:
         raise ProbunetError(
-            f"config.yaml: folds: {number}, but the folds file holds {len(folds.folds)}; "
+            f"{where}: folds: {number}, but the folds file holds {len(folds.folds)}; "
             "make the two equal."
         )
     named = {
@@ -92,7 +96,7 @@ def check_folds(folds: Folds, data: Data, number: int) -> None:
         )
 
 
-def check_origin(data: Data, source: Source) -> None:
+def check_origin(data: Data, source: Source, where: str = "--settings") -> None:
     """Check that the store matches the configuration, because studies share stores.
 
     Raises
@@ -103,7 +107,7 @@ def check_origin(data: Data, source: Source) -> None:
     for name, found, asked in data.made_from(source):
         if asked is not None and found != asked:
             raise ProbunetError(
-                f"config.yaml: datasets.{data.attributes.dataset}.{name}: {_as_yaml(asked)}, but "
+                f"{where}: datasets.{data.attributes.dataset}.{name}: {_as_yaml(asked)}, but "
                 f"{data.path} was made with {_as_yaml(found)}; name another folder in paths.data, "
                 "or remove the store so that it is made again."
             )

@@ -101,7 +101,8 @@ class Plan(ABC, Generic[ItemT]):
     def _describe_lost(self) -> str:
         """Return why the lost subjects have no usable image, and what to do."""
         lost, noun, subjects = self.lost, self.noun, self.subjects
-        lines = [f"no {noun} can be used of these {subjects}, {len(lost)} in all:"]
+        reasons = describe_reasons((o for o in self.left_out if o.subject in lost), noun)
+        lines = [f"no {noun} can be used of these {subjects}, {len(lost)} in all{reasons}:"]
         for subject in lost[:_SHOWN]:
             items = [item for item in self.left_out if item.subject == subject]
             lines += [f"  {subject}: {item.place}: {item.why}" for item in items[:_SHOWN]]
@@ -111,7 +112,7 @@ class Plan(ABC, Generic[ItemT]):
             lines.append(f"  and {len(lost) - _SHOWN} more {subjects}")
         lines.append(
             f"Replace these files and run `probunet fetch` again, or leave such {subjects} out "
-            "with `on_error: skip` (under datasets in config.yaml)."
+            "with `on_error: skip` (under datasets in the configuration)."
         )
         return "\n".join(lines)
 

@@ -160,8 +160,12 @@ function drawMain(view, picture) {
   });
 }
 
-/** Return the line of a grader; graders count from 1. */
-const lookOf = (grader) => TRUTHS[(grader - 1) % TRUTHS.length];
+/** Return the line of a grader, from 1; after 8, the colours repeat with other dashes. */
+function lookOf(grader) {
+  const k = grader - 1;
+  const round = Math.floor(k / TRUTHS.length);
+  return { ...TRUTHS[k % TRUTHS.length], dash: TRUTHS[(k + round) % TRUTHS.length].dash };
+}
 
 let asked = false;
 

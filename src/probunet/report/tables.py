@@ -68,7 +68,13 @@ def read_tables(scores: Path, summary: Path, comparison: Path) -> list[pd.DataFr
 
 def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"beta": float, "other_beta": float})
+        # a data set can be called `null` or `nan`: only an empty field is missing
+        table = pd.read_csv(
+            path,
+            dtype={"beta": float, "other_beta": float},
+            keep_default_na=False,
+            na_values=[""],
+        )
     except FileNotFoundError:
         raise ProbunetError(f"{path}: no such table; run `probunet score table` first.") from None
     except (OSError, ValueError) as error:

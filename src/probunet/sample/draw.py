@@ -16,14 +16,14 @@ from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
 from probunet.folds import Folds
 from probunet.models import Model
-from probunet.models.device import choose_device
+from probunet.models.device import choose_device, describe, memory_for
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.run import Run
 from probunet.sample.latent import explore_latent
 from probunet.sample.trained import load_run
 from probunet.seeding import seed_of
 from probunet.store import SampleAttributes, versions, write_sample_parts
-from probunet.truth.base import Sampled
+from probunet.truth.base import Data, Sampled
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,14 @@ def sample_run(
 
     Raises
     ------
+    OutOfMemoryError
+        If the device or the machine lacks memory; the message names the keys to lower.
     ProbunetError
-        If the weights are damaged or belong to another run, store or configuration, or if no test
-        subject is in the store.
+        If the weights are damaged or belong to another run, store or configuration, if no test
+        subject is in the store, or if a GPU was given that torch cannot use.
     """
     where = choose_device(device, threads)
+    logger.info("%s", describe(where, "float32", compiled=False))
     data = open_data(store)
     images = data.sampled(settings, run.seed)
     window = data.window(settings)
@@ -64,7 +67,6 @@ def sample_run(
             f"{folds}: fold {run.fold}: no image of {store} belongs to a test subject; use the "
             "folds that were drawn for this store."
         )
-    model.to(where).eval()
     attributes = SampleAttributes(
         run=run.folder,
         classes=data.classes,
@@ -75,13 +77,25 @@ def sample_run(
         weights_step=tuple(info.step for info in infos),
         versions={**versions(), "torch": torch.__version__},
     )
-    with locked(output), written_whole(output) as aside:
+    memory = memory_for(f"{output}: sampling", where, _about_memory(settings, data))
+    with locked(output), written_whole(output) as aside, memory:
+        model.to(where).eval()
         latent = None
         if isinstance(model, ProbabilisticUNet):
             latent = explore_latent(model, images, rows)
         parts = _draw(model, images, rows, run.seed, attributes.samples)
         write_sample_parts(aside, attributes, rows, parts, latent)
     logger.info("%s: %d samples for each of %d images", output, attributes.samples, len(rows))
+
+
+def _about_memory(settings: Settings, data: Data) -> str:
+    """Return what to do if there is not enough memory for sampling."""
+    crop = data.crop(settings) is not None
+    side = f"evaluation.crop ({settings.evaluation.crop})" if crop else "the size of the images"
+    return (
+        f"lower evaluation.samples ({settings.evaluation.samples}) or {side}, or choose a larger "
+        "device"
+    )
 
 
 def _draw(

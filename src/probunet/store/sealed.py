@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec
 from zarr.errors import GroupNotFoundError
 
 from probunet.errors import ProbunetError
-from probunet.files import sha256
+from probunet.files import check_links, sha256
 
 SCHEMA = 2
 SHARD = 64  # images per shard; each task writes whole shards
@@ -166,6 +166,7 @@ def write_shard(path: Path, shard: int, **arrays: NDArray[Any]) -> None:
 
 def _group(path: Path) -> zarr.Group:
     if not path.exists():
+        check_links(path)
         raise ProbunetError(f"{path}: no such store.")
     try:
         return zarr.open_group(path, mode="r")

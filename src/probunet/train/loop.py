@@ -3,7 +3,9 @@
 import logging
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,12 +16,13 @@ from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import locked, remove, written_whole
 from probunet.folds import Folds
-from probunet.models import Model, build
-from probunet.models.device import autocast, choose_device
+from probunet.models import Loss, Model, build
+from probunet.models.device import autocast, choose_device, describe, memory_for
 from probunet.models.weights import WeightsInfo, load_plain, save_weights, save_whole
 from probunet.run import Run
 from probunet.seeding import seed_of
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
+from probunet.train.compiling import compile_model, eager, own_caches, wants_compile
 from probunet.train.log import TrainingLog
 from probunet.train.stopping import Stopper
 from probunet.train.validation import choose_subset, validate
@@ -28,6 +31,10 @@ from probunet.truth.base import Batches, Data, Subset
 logger = logging.getLogger(__name__)
 
 READ_EVERY = 20  # steps between two readings of the losses from the device, at most
+_ABOUT_IMAGES = (
+    "all images of the fold stay there during training: choose a device with more memory "
+    "(`device`), or lower training.validation_images"
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def train(
     checkpoint
         A folder for the files of an unfinished training; it is empty after training.
     device
-        "auto", "cpu", "cuda", "cuda:1" ...
+        "auto", "cpu", "cuda", "cuda:1", "mps" ...; see `choose_device`.
     threads
         CPU threads; torch's own choice if None.
     time_limit
@@ -82,12 +89,19 @@ def train(
     TimeLimitError
         If training stopped early, at the time limit or on SIGTERM or SIGINT; the same call resumes
         it.
+    OutOfMemoryError
+        If the device or the machine lacks memory; the message names the keys to lower.
     ProbunetError
-        If an input is wrong, another process trains this run, or a loss is not finite.
+        If an input is wrong, another process trains this run, a loss is not finite, a GPU was given
+        that torch cannot use, or `training.compile` is true and compiling fails.
     """
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
-        task = _prepare(run, store, folds, settings, output, checkpoint, device, threads)
+        where = choose_device(device, threads)
+        compiled = wants_compile(settings.training.compile, where)
+        logger.info("%s", describe(where, settings.training.precision, compiled))
+        with memory_for(f"{store}: reading its images", where, _ABOUT_IMAGES):
+            task = _prepare(run, store, folds, settings, output, checkpoint, where)
         model = build(
             task.model,
             settings.architecture_of(task.model),
@@ -95,16 +109,20 @@ def train(
             classes=task.data.classes,
             seed=seed_of(task.seed, "weights"),
         )
-        model.to(task.device)
-        optimiser = _adam(model, settings.training.weight_decay)
-        state = _resume(task, model, optimiser)
-        if settings.training.compile is True or (
-            settings.training.compile == "auto" and task.device.type == "cuda"
-        ):
-            model.compile()
         log = checkpoint / "training.jsonl"
-        with TrainingLog(log, output / "tensorboard", state.step, settings.training.steps) as lines:
-            _optimise(task, model, optimiser, state, lines, stopper)
+        with (
+            memory_for(f"{output}: training", where, _about_batches(task)),
+            own_caches(checkpoint) if compiled else nullcontext(),
+        ):
+            model.to(where)
+            optimiser = _adam(model, settings.training.weight_decay)
+            state = _resume(task, model, optimiser)
+            if compiled:
+                step = partial(_differentiate, task, model)
+                compile_model(model, step, settings.training.compile)
+            events = output / "tensorboard"
+            with TrainingLog(log, events, state.step, settings.training.steps) as lines:
+                _optimise(task, model, optimiser, state, lines, stopper)
         _finish(task, model, state)
 
 
@@ -133,7 +151,8 @@ def _optimise(
         due = state.validated < state.step and (last or state.step % training.validation_every == 0)
         if due and task.subset is not None:
             _read_losses(task, state, unread)
-            scores = validate(model, task.subset, task.settings, seed, stopper)
+            with eager(model):
+                scores = validate(model, task.subset, task.settings, seed, stopper)
             model.train()
             if scores is not None:
                 state.validated, state.ged = state.step, scores[0]
@@ -162,10 +181,7 @@ def _optimise(
         rate = learning_rate(step, training.steps, training.learning_rates)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        image, mask = task.batches.draw(seed, step)
-        generator = torch.Generator().manual_seed(seed_of(seed, "latent", step))
-        with autocast(task.device, training.precision):
-            loss = model.loss(image, mask, beta=task.run.beta, generator=generator)
+        loss = _loss(task, model, step)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -192,6 +208,20 @@ def _optimise(
             )
             logged = now
             state.recent.clear()
+
+
+def _loss(task: Task, model: Model, step: int) -> Loss:
+    """Return the loss of the batch of a step, counted from 1."""
+    image, mask = task.batches.draw(task.seed, step)
+    generator = torch.Generator().manual_seed(seed_of(task.seed, "latent", step))
+    with autocast(task.device, task.settings.training.precision):
+        return model.loss(image, mask, beta=task.run.beta, generator=generator)
+
+
+def _differentiate(task: Task, model: Model) -> None:
+    """Run the forward and backward pass of the first step."""
+    model.train()
+    _loss(task, model, 1).total.backward()  # type: ignore[no-untyped-call]
 
 
 def _read_losses(task: Task, state: State, unread: list[Tensor]) -> None:
@@ -255,12 +285,10 @@ def _prepare(
     settings: Settings,
     output: Path,
     checkpoint: Path,
-    device: str,
-    threads: int | None,
+    where: torch.device,
 ) -> Task:
     """Return the task, with its data on the device."""
     model, seed = trained_model(run), training_seed(run)
-    where = choose_device(device, threads)
     _make_deterministic(where)
     data, all_folds = open_data(store), Folds.read(folds)
     _check_size(data, settings, len(settings.architecture_of(model)["channels"]))
@@ -305,6 +333,16 @@ def _check_size(data: Data, settings: Settings, scales: int) -> None:
         f"need multiples of {stride}; choose another datasets.{data.attributes.dataset}.size, or "
         "fewer architecture.channels."
     )
+
+
+def _about_batches(task: Task) -> str:
+    """Return what to do if there is not enough memory for a training step."""
+    training = task.settings.training
+    name = task.data.attributes.dataset
+    side = f"datasets.{name}.size"
+    if task.data.crop(task.settings) is not None:
+        side = f"training.crop ({training.crop})"
+    return f"lower training.batch ({training.batch}) or {side}, or choose a larger device"
 
 
 def _make_deterministic(device: torch.device) -> None:

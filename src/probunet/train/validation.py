@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from probunet.config import Settings
 from probunet.models import Model
-from probunet.models.device import autocast
+from probunet.models.device import autocast, memory_for
 from probunet.seeding import numpy_generator, seed_of
 from probunet.truth.base import Data, Subset
 
@@ -46,6 +46,7 @@ def validate(
     """
     model.eval()
     n = settings.training.validation_samples
+    device = next(model.parameters()).device
     samples = []
     for start in range(0, len(subset.rows), _BATCH):
         if stop():
@@ -55,9 +56,10 @@ def validate(
             torch.Generator().manual_seed(seed_of(seed, "validation", int(row)))
             for row in subset.rows[part]
         ]
-        image = subset.images(part)
-        with torch.no_grad(), autocast(image.device, settings.training.precision):
-            drawn = model.draw(image, n, generators)
-        samples.append(subset.kept(drawn.samples))
+        with memory_for("validation", device, f"lower training.validation_samples ({n})"):
+            image = subset.images(part)
+            with torch.no_grad(), autocast(device, settings.training.precision):
+                drawn = model.draw(image, n, generators)
+            samples.append(subset.kept(drawn.samples))
     scores = subset.scores(np.concatenate(samples))
     return float(scores.ged.mean()), float(scores.diversity.mean())

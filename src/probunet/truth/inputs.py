@@ -24,10 +24,14 @@ def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]
 
 def read_values(image: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:
     """Return rows of an array of images as (n, H, W, C), of a type that torch supports."""
-    values = read_rows(image, rows)
-    if values.dtype == np.uint16:
-        values = values.astype(np.int32)
+    values = supported(read_rows(image, rows))
     return values if values.ndim == 4 else values[..., None]
+
+
+def supported(values: NDArray[Any]) -> NDArray[Any]:
+    """Return integers of a type that torch computes with: it has few functions of uint16."""
+    wider = {np.dtype(np.uint16): np.int32, np.dtype(np.uint32): np.int64}
+    return values.astype(wider.get(values.dtype, values.dtype), copy=False)
 
 
 def central(images: NDArray[Any], size: Size) -> NDArray[Any]:

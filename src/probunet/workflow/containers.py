@@ -6,6 +6,7 @@ An image is complete or absent, and is built again only if something that goes i
 import contextlib
 import hashlib
 import logging
+import re
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -146,14 +147,15 @@ def _build(
     if program is None:
         raise ProbunetError(
             "neither `apptainer` nor `singularity` is on this machine's PATH; load its module or "
-            "install it, or set `containers` in config.yaml to a folder of ready images."
+            "install it, or set `containers` in the configuration to a folder of ready images."
         )
-    # gzip's lowest level is much faster, and the image hardly larger
-    command = [program, "build", "--fakeroot", "--warn-unused-build-args"]
-    command += ["--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
+    version = "".join(run_command([program, "--version"], quiet=True)["message"]).strip()
+    known = "".join(run_command([program, "build", "--help"], quiet=True)["message"])
+    command = [program, "build", "--fakeroot"]
+    if "--mksquashfs-args" in known:  # since Apptainer 1.4
+        # gzip's lowest level is much faster, and the image hardly larger
+        command += ["--mksquashfs-args", "-comp gzip -Xcompression-level 1"]
     command += [word for item in bind for word in ("--bind", item)]
-    for name, value in arguments.items():
-        command += ["--build-arg", f"{name}={value}"]
     command += [str(image.resolve()), f"containers/{kind}.def"]
     with tempfile.TemporaryDirectory(prefix="probunet-") as folder:
         context = Path(folder)
@@ -162,17 +164,36 @@ def _build(
         (context / "source/src/probunet/_commit").write_text(arguments["commit"] + "\n")
         for file in recipe_files(kind, project):
             _copy(file, context / file.relative_to(project))
+        definition = context / f"containers/{kind}.def"
+        definition.write_text(_filled(definition, arguments))
         with contextlib.chdir(context):
             # not spython's Client.build, which does not check whether the build succeeds
             done = run_command(command, capture=False, quiet=True)
     print(*done["message"], sep="\n")
     if done["return_code"] or not image.exists():
+        said = "".join(done["message"]).lower()
+        about_users = any(word in said for word in ("subuid", "fakeroot", "user namespace"))
+        cause = "You may need an entry in /etc/subuid. " if about_users else ""
         raise ProbunetError(
-            f"containers/{kind}.def: Apptainer could not build it; the lines above say why. "
-            "Without an entry in /etc/subuid, or without network, build it on another machine and "
-            "set `containers` in config.yaml to its folder."
+            f"containers/{kind}.def: {version} could not build it; the lines above say why. {cause}"
+            "If it cannot be built on this machine, for instance without network, build it on "
+            "another one and set `containers` in the configuration to its folder."
         )
-    return str(run_command([program, "--version"], quiet=True)["message"][0]).strip()
+    return version
+
+
+def _filled(definition: Path, arguments: dict[str, str]) -> str:
+    """Return the text of a definition with the values of its arguments.
+
+    Apptainer does this itself since version 1.2 (`--build-arg`).
+    """
+    before, _, rest = definition.read_text().partition("%arguments\n")
+    section, _, after = rest.partition("\n\n")
+    values = dict(line.strip().split("=", 1) for line in section.splitlines())
+    if unknown := sorted(arguments.keys() - values.keys()):
+        logger.warning("containers/%s: has no argument %s", definition.name, ", ".join(unknown))
+    values |= arguments
+    return re.sub(r"{{ (\w+) }}", lambda name: values[name[1]], before + after)
 
 
 def _copy(file: Path, target: Path) -> None:

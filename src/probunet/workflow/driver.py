@@ -5,7 +5,6 @@ of a killed Snakemake continue without supervision. And Snakemake does not show 
 group of steps.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from probunet.errors import ProbunetError
+from probunet.files import try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +52,12 @@ def claim(folder: Path) -> Claim:
     handle.seek(0)
     last = _read(handle)
     other = f"process {last.get('pid')} on {last.get('host')}, since {last.get('started')}"
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    held = try_lock(handle)
+    if not held:  # without locks, only Snakemake's own lock protects the folder
         handle.close()
-        logger.warning("%s", _refusal(folder, other))
-        return Claim(False, other)
-    except OSError:  # a file system without locks: only Snakemake's own lock protects the folder
-        handle.close()
-        return Claim(None, other)
+        if held is False:
+            logger.warning("%s", _refusal(folder, other))
+        return Claim(held, other)
     _held.append(handle)
     here = last.get("host") == socket.gethostname()
     if here:
@@ -173,7 +170,7 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
     Raises
     ------
     ProbunetError
-        If SLURM refuses a job for a reason in `ADVICE`; for other reasons there is a warning.
+        If SLURM refuses a job; there is only a warning if the refusal may be temporary.
     """
     if shutil.which("sbatch") is None:
         raise ProbunetError(
@@ -193,34 +190,109 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
             refused.setdefault(done.stderr.strip(), []).append(rule)
     problems = []
     for message, rules in refused.items():
-        advice = next((text for known, text in ADVICE.items() if known in message.lower()), None)
-        if advice is None:
-            logger.warning("SLURM may refuse jobs of %s: %s", ", ".join(rules), message)
-        else:
-            example = dict(requests[rules[0]])
-            asked = " ".join(_sbatch_options(example))
-            problems.append(
-                f"SLURM would not run {', '.join(rules)}: {message.splitlines()[-1]}\n"
-                f"  asked for: {asked}\n  {advice}"
-            )
+        if re.search(_TEMPORARY, message.lower()):
+            logger.warning("SLURM cannot say whether it runs %s: %s", ", ".join(rules), message)
+            continue
+        asked = " ".join(_sbatch_options(dict(requests[rules[0]])))
+        lines = [line.removeprefix("sbatch: ").strip() for line in message.splitlines()]
+        problems.append(
+            f"SLURM would not run {', '.join(rules)}: {' '.join(lines)}\n"
+            f"  asked for: {asked}\n  {_advice(message.lower(), rules)}"
+        )
     if problems:
         raise ProbunetError("\n".join(problems))
 
 
-# a part of sbatch's message, in lower case: what to do
+class Advice(NamedTuple):
+    """What to do about a refusal: a sentence, and what to set in the profile for each rule."""
+
+    text: str
+    setting: str = ""
+
+
+# the controller is busy or away, or nodes are: a job that is really submitted may run later
+_TEMPORARY = (
+    r"temporarily|timed out|unable to contact|connection refused|transport endpoint|"
+    r"try again later|requested nodes are busy|required node not available"
+)
+# part of sbatch's message, in lower case, as a regular expression: the first that fits is used
 ADVICE = {
-    "time limit": "Lower `runtime` (minutes) under `set-resources` in slurm/config.yaml: training "
-    "saves itself before the limit, and the next attempt resumes. `sinfo -o '%P %l'` lists limits.",
-    "account": "Set your account: `slurm_account` under `default-resources` in slurm/config.yaml. "
-    "`sacctmgr show user $USER withassoc` lists yours.",
-    "partition": "Correct `slurm_partition` in slurm/config.yaml: under `default-resources`, or "
-    "under `set-resources` for single rules. `sinfo -s` lists the partitions.",
-    "node configuration is not available": "No node of the partition has all of this. Choose "
-    "another partition (`slurm_partition` under `set-resources`, `train:` for the GPUs), or ask "
-    "for less (`gpu`, `mem_mb` there, or `set-threads`) in slurm/config.yaml. `sinfo -o "
-    "'%P %c %m %G'` lists cores, memory (MB) and GPUs.",
-    "qos": "Correct `qos` in slurm/config.yaml.",
+    r"violates accounting/qos policy": Advice(
+        "A limit of your account or QOS is reached: ask for less (`runtime`, `mem_mb`, `gpu`) "
+        "under `set-resources` in slurm/config.yaml, or name another `qos` there. "
+        "`sacctmgr show qos` lists the limits."
+    ),
+    r"time ?limit|--time\b": Advice(
+        "Lower `runtime` (minutes) under `set-resources` in slurm/config.yaml, or set it where it "
+        "is 0: training saves itself before the limit, and the next attempt resumes. "
+        "`sinfo -o '%P %l'` lists limits."
+    ),
+    r"gres\W+gpu\W+(?!\d|n\b|num|count)\w|gres\b.*\b(type|model)|\b(type|model).*\bgres\b": Advice(
+        "The site takes GPUs by `--gres` with their type (`sinfo -o '%P %G'` lists types). For "
+        "instance, in slurm/config.yaml:",
+        '{gpu: 0, gres: "gpu:a100:1"}',
+    ),
+    r"\bgpu\w*\b.*\b(type|model)|\b(type|model)\b.*\bgpu|\buntyped\b": Advice(
+        "The site wants the type of GPU (`sinfo -o '%P %G'` lists types). For instance, in "
+        "slurm/config.yaml:",
+        "{gpu: 1, gpu_model: a100}",
+    ),
+    r"\bgres\b|generic resource|trackable resource|--gpus": Advice(
+        "The site takes GPUs by `--gres` only, perhaps with their type (`sinfo -o '%P %G'` lists "
+        'them, and "gpu:a100:1" names one). In slurm/config.yaml:',
+        '{gpu: 0, gres: "gpu:1"}',
+    ),
+    r"mem(ory)?[- ]per[- ]cpu(?!.*\b(not|disabled|forbidden)\b)": Advice(
+        "The site wants memory per core (MB): `mem_mb` of a rule, divided by its threads. For "
+        "instance, in slurm/config.yaml:",
+        "{mem_mb_per_cpu: 4000}",
+    ),
+    r"\b(must|please|need to|have to) (specify|request|set|give|ask)\b.*\bmem": Advice(
+        "The site wants the memory of every job: remove `mem_mb: 0` from slurm/config.yaml, or set "
+        "it to a number of MB."
+    ),
+    r"memory (required|specification)|memory.*(exceed|more than|too )": Advice(
+        "Lower `mem_mb` under `set-resources` in slurm/config.yaml, or choose another partition. "
+        "`sinfo -o '%P %m'` lists the memory (MB) of nodes."
+    ),
+    r"--mem\b|memory|mem-per": Advice(
+        "The site refuses `--mem`; 0 leaves it out. In slurm/config.yaml, set `mem_mb: 0` under "
+        "`default-resources`, and:",
+        "{mem_mb: 0}",
+    ),
+    r"account": Advice(
+        "Set your account: `slurm_account` under `default-resources` in slurm/config.yaml. "
+        "`sacctmgr show user $USER withassoc` lists yours."
+    ),
+    r"\bqos\b|quality of service": Advice(
+        "Correct `qos` in slurm/config.yaml: under `default-resources`, or under `set-resources` "
+        "for single rules. `sacctmgr show user $USER withassoc format=user,qos` lists yours."
+    ),
+    r"partition": Advice(
+        "Correct `slurm_partition` in slurm/config.yaml: under `default-resources`, or under "
+        "`set-resources` for single rules. `sinfo -s` lists the partitions."
+    ),
+    r"node configuration is not available": Advice(
+        "No node of the partition has all of this. Choose another partition (`slurm_partition` "
+        "under `set-resources`, `train:` for the GPUs), or ask for less (`gpu`, `mem_mb` there, or "
+        "`set-threads`) in slurm/config.yaml. `sinfo -o '%P %c %m %G'` lists cores, memory (MB) "
+        "and GPUs."
+    ),
 }
+
+
+def _advice(message: str, rules: list[str]) -> str:
+    """Return what to do about a refusal, with the lines of the profile where they are known."""
+    found = next((one for known, one in ADVICE.items() if re.search(known, message)), None)
+    if found is None:
+        return (
+            "Change what these rules ask for, under `set-resources` in slurm/config.yaml; the "
+            "words are your site's own, and its documentation may explain them."
+        )
+    if not found.setting:
+        return found.text
+    lines = [f"    {rule}: {found.setting}" for rule in rules]
+    return "\n  ".join([found.text, "  set-resources:", *[f"  {line}" for line in lines]])
 
 
 def _time_limits() -> dict[object, float]:
@@ -258,10 +330,16 @@ def _sbatch_options(resources: Mapping[str, object]) -> list[str]:
         "constraint": "--constraint",
         "gres": "--gres",
         "_cores": "--cpus-per-task",
+        "mem_mb_per_cpu": "--mem-per-cpu",
         "mem_mb": "--mem",
         "runtime": "--time",
     }
-    asked = [f"{option}={resources[name]}" for name, option in options.items() if name in resources]
+    if resources.get("mem_mb_per_cpu"):
+        del options["mem_mb"]
+    # the executor leaves out what is 0
+    asked = [
+        f"{option}={resources[name]}" for name, option in options.items() if resources.get(name)
+    ]
     if resources.get("gpu"):
         model = f"{resources['gpu_model']}:" if "gpu_model" in resources else ""
         asked.append(f"--gpus={model}{resources['gpu']}")

@@ -1,6 +1,7 @@
 """Snakemake as the workflow sees it: the only module that touches Snakemake's own objects."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -13,7 +14,7 @@ from snakemake.io import report  # type: ignore[import-untyped]
 from snakemake.logging import logger  # type: ignore[import-untyped]
 from snakemake.settings.types import DeploymentMethod  # type: ignore[import-untyped]
 
-from probunet.config import check
+from probunet.config import Places, check, read_yaml, where_set
 from probunet.errors import ProbunetError
 from probunet.study import Config
 from probunet.workflow.plan import Figure, Plan
@@ -55,8 +56,20 @@ class Engine:
     @plain_errors
     def read_plan(self, config: Mapping[str, Any]) -> Plan:
         """Return the plan of the merged configuration files; a mistake ends Snakemake."""
-        where = " + ".join(map(str, self._workflow.configfiles))
-        return Plan(check(Config, config, where))
+        places = self._places()
+        return Plan(check(Config, config, places), where_set(places, ()))
+
+    def _places(self) -> Places:
+        """Return the files and options that the configuration is merged from, in their order."""
+        settings, files = self._workflow.config_settings, self._workflow.configfiles
+        of_command = [Path(file).absolute() for file in settings.configfiles]
+        own = [Path(file) for file in files if Path(file).absolute() not in of_command]
+        places: list[tuple[str, object]] = [
+            # jobs get the merged configuration from the driver, which has checked it
+            (str(file), read_yaml(file) if self.is_driver else {})
+            for file in (*own, *of_command)
+        ]
+        return [*places, ("--config", settings.config)] if settings.config else places
 
     @property
     def project(self) -> Path:
@@ -109,6 +122,18 @@ class Engine:
             for job in jobs
             if not self._workflow.is_local(job.rule)
         }
+
+    def failed_jobs(self) -> list[tuple[str, Path]]:
+        """Return rule and log of the jobs that failed, and of all jobs of a group that failed."""
+        failed = self._workflow.scheduler.failed
+        jobs = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
+        return sorted((job.rule.name, Path(log)) for job in jobs for log in job.log)
+
+    def end_with(self, text: str) -> None:
+        """End Snakemake after a failure, with a text as the last of what it prints."""
+        self._workflow.logger_manager.logfile_hint()
+        logger.error(text)
+        sys.exit(1)
 
     def inform(self, text: str) -> None:
         """Print a message among Snakemake's own."""

@@ -33,14 +33,22 @@ class Figure(NamedTuple):
 class Plan:
     """What a configuration asks for, in the words of the rules.
 
+    Parameters
+    ----------
+    config
+        The merged configuration.
+    where
+        The names of its files, for errors.
+
     Raises
     ------
     ProbunetError
         If Snakemake would take a part of a file's path for a wildcard.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, where: str) -> None:
         self.config = config
+        self.where = where
         self.sources: dict[str, Source] = config.datasets.sections
         self.studies: dict[str, Study] = {name: config.of(name) for name in self.sources}
         self.runs = [run for name in self.sources for run in self._runs_on(name)]
@@ -128,11 +136,11 @@ class Plan:
         return self.config.container_of(kind)
 
     def named_paths(self) -> list[Path]:
-        """Return the folders of data, results and the user's own files."""
+        """Return the folders of data, results and the user's own images, and files of folds."""
         found = [self.config.paths.data, self.config.paths.results]
         for source in self.sources.values():
             found += [source.path] if source.path else []
-            found += [str(Path(source.folds_file).parent)] if source.folds_file else []
+            found += [source.folds_file] if source.folds_file else []
         return [Path(path) for path in found]
 
     def _check_paths(self) -> None:
@@ -144,7 +152,7 @@ class Plan:
         for key, path in paths.items():
             if "{" in path:
                 raise ProbunetError(
-                    f"config.yaml: {key}: {path} contains a brace, which Snakemake reads as the "
+                    f"{self.where}: {key}: {path} contains a brace, which Snakemake reads as the "
                     "beginning of a wildcard; rename the folder or file."
                 )
 

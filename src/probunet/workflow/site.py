@@ -3,6 +3,7 @@ containers see of it.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from probunet.datasets import find
 from probunet.errors import ProbunetError
+from probunet.files import check_links, exists, is_link, links_below
+from probunet.lease import GPU_LISTS, GPU_NUMBERS
 from probunet.workflow.containers import KINDS, recipe_files, source_digest
 from probunet.workflow.driver import (
     cancel_orphans,
@@ -21,14 +24,20 @@ from probunet.workflow.driver import (
     sign,
 )
 from probunet.workflow.engine import Engine, plain_errors
+from probunet.workflow.failures import describe_failures
 from probunet.workflow.plan import Plan, Wildcards, options
 
+_TARGETS = 100  # of links, which are bound into containers one by one
+# containers keep their own; links of a Python environment lead there
+_SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
 FETCHING = ("fetch", "fetch_part", "download")  # rules
 PROGRAMS = ("apptainer", "singularity")  # the latter is an older name
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # variables that name files
 # what containers see of the environment: the job's GPUs, its name in SLURM, and the network
 HANDED_ON = (
     "CUDA_VISIBLE_DEVICES",
+    *GPU_LISTS,
+    *GPU_NUMBERS,
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
     "SLURM_ARRAY_TASK_ID",
@@ -58,13 +67,16 @@ class Site:
     def enter(self) -> None:
         """Prepare this process, before Snakemake plans any job."""
         os.environ["PROBUNET_PROJECT"] = str(self.engine.project)  # for envs/*.post-deploy.sh
+        put_programs_first()
         if self.engine.is_driver:
             self._claim = claim(self.folder)
             self._left = jobs_left(self.folder)
             if self.engine.is_dry_run:
                 self._describe_downloads()
-        elif self._lacks_apptainer:
-            check_apptainer()
+        else:
+            self._check_links()
+            if self._lacks_apptainer:
+                check_apptainer()
         if self._lacks_apptainer:  # a dry run needs none; `check` refuses a run
             self.engine.plan_without_containers()
         elif self.engine.uses_containers:
@@ -78,6 +90,7 @@ class Site:
         """
         if self._lacks_apptainer:
             check_apptainer()
+        self._check_links()
         refuse_beside_another(self.folder, self._claim)
         sign(self.folder)
         if self.engine.uses_slurm and not self.engine.chooses_partitions:
@@ -87,6 +100,13 @@ class Site:
         self._check_access({str(job.dataset) for job in jobs if job.rule in FETCHING})
         if any(job.in_container for job in jobs):
             self._prepare_images()
+
+    def explain(self) -> None:
+        """End a failed run with the errors of its jobs, which otherwise are in logs only."""
+        if not self.engine.is_driver:
+            return
+        if errors := describe_failures(self.engine.failed_jobs(), self.plan.where):
+            self.engine.end_with(errors)
 
     def _describe_downloads(self) -> None:
         """Print what would be downloaded, without asking the network; warn of missing logins."""
@@ -106,6 +126,11 @@ class Site:
                     f"{' and '.join(missing)} in the environment before the run."
                 )
 
+    def _check_links(self) -> None:
+        """Raise ProbunetError if a folder of the configuration is a link without its target."""
+        for path in self.plan.named_paths():
+            check_links(path)
+
     def _check_access(self, due: set[str]) -> None:
         """Raise ProbunetError if a publisher refuses a download that is due."""
         for name in sorted(due):
@@ -115,11 +140,17 @@ class Site:
     # ------------------------------------------------------------------ containers
 
     def _let_containers_see(self) -> None:
-        """Bind folders and files outside the working directory, and hand on variables."""
+        """Bind folders and files outside the working directory, and hand on variables.
+
+        The driver looks for links below these folders; jobs on nodes have its environment.
+        """
         certificates = [Path(os.environ[name]) for name in CERTIFICATES if os.environ.get(name)]
         paths = [self.engine.project, *self.plan.named_paths(), *certificates]
         credentials = [name for one in self.plan.sources for name in find(one).credentials]
-        bound = existing_outside([path.absolute() for path in paths], self.folder)
+        whole = [path.absolute() for path in paths]
+        if self.engine.is_driver:
+            whole += [target for path in self.plan.named_paths() for target in linked_below(path)]
+        bound = existing_outside([hop for path in whole for hop in hops(path)], self.folder)
         handed_on = [*HANDED_ON, *credentials]
         os.environ.update(container_environment(bound, handed_on, os.environ))
 
@@ -140,7 +171,7 @@ class Site:
             elif not Path(image).is_file():
                 raise ProbunetError(
                     f"{image}: no such image. Build it there, correct `containers` in "
-                    "config.yaml, or set `containers: build`."
+                    "the configuration, or set `containers: build`."
                 )
 
     def _build_image(self, kind: str, image: str) -> None:
@@ -184,6 +215,14 @@ class Site:
         return source_digest(self.engine.project)
 
 
+def put_programs_first() -> None:
+    """Let jobs find `probunet` beside this Python, though its environment is not activated."""
+    programs = Path(sys.executable).parent
+    path = os.environ.get("PATH", os.defpath)
+    if (programs / "probunet").exists() and path.split(os.pathsep)[0] != str(programs):
+        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
+
+
 def has_apptainer() -> bool:
     """Return whether a program that runs containers is on this machine's PATH."""
     return any(shutil.which(program) for program in PROGRAMS)
@@ -201,13 +240,46 @@ def check_apptainer() -> None:
 
 
 def existing_outside(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """Return the paths that lie outside a folder, each as far as it exists yet."""
+    """Return the paths that lie outside a folder, each once and as far as it exists yet."""
     outside = [
-        next(part for part in (path, *path.parents) if part.exists())
+        next(part for part in (path, *path.parents) if exists(part))
         for path in paths
         if not path.is_relative_to(folder)
     ]
-    return [path for path in outside if path.name]  # not the root of all
+    return [path for path in dict.fromkeys(outside) if path.name]  # not the root of all
+
+
+def hops(path: Path) -> list[Path]:
+    """Return an absolute path and, if links are on its way, every path that they lead to.
+
+    A container needs all of them: a link leads to a path that must be there as well.
+    """
+    found = [path]
+    for _ in range(40):  # as many links as Linux follows
+        links = [part for part in (*reversed(found[-1].parents), found[-1]) if is_link(part)]
+        if not links:
+            break
+        target = links[0].parent / links[0].readlink()
+        found.append(target / found[-1].relative_to(links[0]))
+    # not before: `link/..` is beside the link's target
+    return [Path(os.path.normpath(path)) for path in found]
+
+
+def linked_below(folder: Path) -> list[Path]:
+    """Return the folders that links below a folder lead to, without those inside of others.
+
+    The system's folders are left out. Of very many targets, the folder that holds all of them is
+    returned.
+    """
+    targets: set[Path] = set()
+    for link in links_below(folder):
+        led_to = hops(link.absolute())[1:]
+        is_folder = exists(link) and link.is_dir()
+        found = led_to if is_folder else [path.parent for path in led_to]
+        targets |= {path for path in found if not any(map(path.is_relative_to, _SYSTEM))}
+    outer = sorted(one for one in targets if targets.isdisjoint(one.parents))
+    common = Path(os.path.commonpath(outer)) if outer else Path("/")
+    return [common] if len(outer) > _TARGETS and common.name else outer
 
 
 def container_environment(
@@ -215,13 +287,15 @@ def container_environment(
 ) -> dict[str, str]:
     """Return the variables with which Apptainer binds paths and hands on variables.
 
+    In paths, a backslash protects the characters that Apptainer separates paths with.
+
     >>> container_environment([Path("/a")], ["no_proxy"], {"no_proxy": "b", "APPTAINER_BIND": "/c"})
     ... # doctest: +NORMALIZE_WHITESPACE
     {'APPTAINER_BIND': '/c,/a', 'APPTAINERENV_no_proxy': 'b',
      'SINGULARITY_BIND': '/a', 'SINGULARITYENV_no_proxy': 'b'}
     """
     found = {}
-    paths = [str(path) for path in bound]
+    paths = [re.sub(r"([\\,:])", r"\\\1", str(path)) for path in bound]
     for program in map(str.upper, PROGRAMS):
         binds = [environment.get(f"{program}_BIND", ""), *paths]
         found[f"{program}_BIND"] = ",".join(dict.fromkeys(filter(None, binds)))

@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from probunet.datasets.cityscapes import tree as cityscapes
 from probunet.datasets.cityscapes.manifest import SceneLeftOut, SceneManifest, SceneReason
+from probunet.datasets.cityscapes.phantom import fetch_street_phantom
 from probunet.datasets.cityscapes.tree import fetch_scenes
 from probunet.errors import ProbunetError
 from probunet.files import sha256
 from support.scene_trees import FETCHED as SIZE
-from support.scene_trees import label_path, picture_path, write_png, write_scene
+from support.scene_trees import (
+    label_path,
+    picture_path,
+    to_train_ids,
+    write_png,
+    write_scene,
+    write_turned,
+)
 
 BAD = ("aachen", "000001_000019")  # the scene that tests spoil
 
@@ -219,6 +228,91 @@ def test_a_tree_of_bad_scenes_only_is_refused_with_their_reasons(tree):
     with pytest.raises(ProbunetError, match=r"no scene can be used \(empty file: 4\)"):
         fetch(tree)
     assert not (tree.parent / "raw.json").exists()
+
+
+def test_train_ids_under_the_name_of_label_ids_are_refused(tree):
+    to_train_ids(tree)
+    with pytest.raises(ProbunetError) as refused:
+        fetch(tree)
+    told = str(refused.value)
+    assert f"({SceneReason.TRAIN_IDS}: 4)" in told
+    assert "*_gtFine_labelIds.png" in told
+    assert "*_labelTrainIds.png" in told
+    assert not (tree.parent / "raw.json").exists()
+
+
+@pytest.mark.parametrize("ignored", [255, 0, 19])
+def test_train_ids_with_another_ignored_id_are_refused(tree, ignored):
+    """Public code also writes 19 for ignored pixels, or 0 and moves the classes by one."""
+    to_train_ids(tree)
+    for path in tree.rglob("*_gtFine_labelIds.png"):
+        ids = np.asarray(Image.open(path))
+        moved = ids + 1 if ignored == 0 else ids
+        write_png(path, np.where(ids == 255, ignored, moved).astype(np.uint8))
+    with pytest.raises(ProbunetError, match=str(SceneReason.TRAIN_IDS)):
+        fetch(tree)
+
+
+def test_train_ids_of_drawn_streets_are_refused(tmp_path):
+    fetch_street_phantom(tmp_path / "tree", tmp_path / "phantom.json", 10, (64, 128), workers=1)
+    assert len(fetch(tmp_path / "tree").scenes) == 10
+    to_train_ids(tmp_path / "tree")
+    with pytest.raises(ProbunetError, match=rf"{SceneReason.TRAIN_IDS}: 10"):
+        fetch(tmp_path / "tree")
+
+
+def test_train_ids_in_a_part_of_the_tree_are_left_out(tree, caplog):
+    to_train_ids(tree / "gtFine/train/aachen")
+    manifest = fetch(tree)
+    assert [scene.city for scene in manifest.scenes] == ["munster", "ulm"]
+    assert {out.reason for out in manifest.left_out} == {SceneReason.TRAIN_IDS}
+    assert [out.frame for out in manifest.left_out] == ["000000_000019", "000001_000019"]
+    assert f"2 cannot be used: {SceneReason.TRAIN_IDS}: 2" in caplog.text
+
+
+FEW_CLASSES = {  # labels of a small tree without any of the ids that a whole street has
+    "road": [7],
+    "road and sidewalk": [7, 8, 255],
+    "unlabelled": [0],
+    "mostly unlabelled": [0, 0, 0, 1, 3, 4, 7],
+    "road, building, wall": [1, 3, 7, 7, 11, 11, 12, 13, 17],
+    "parking": [7, 7, 9, 11],
+}
+
+
+@pytest.mark.parametrize("ids", FEW_CLASSES.values(), ids=FEW_CLASSES)
+def test_small_trees_of_few_classes_are_no_train_ids(tree, ids):
+    for path in tree.rglob("*_gtFine_labelIds.png"):
+        write_png(path, np.resize(np.uint8(ids), SIZE))
+    assert fetch(tree).left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "detail"),
+    [(zeros(*SIZE, 4), "8-bit RGBA"), (zeros(*SIZE, dtype=np.uint16), "16-bit grey")],
+)
+def test_colours_or_instances_under_the_name_of_label_ids_are_refused(tree, caplog, values, detail):
+    for path in tree.rglob("*_gtFine_labelIds.png"):
+        write_png(path, values)
+    with pytest.raises(ProbunetError, match=r"one channel: 4\).*\*_color\.png.*instanceIds"):
+        fetch(tree)
+    assert detail in caplog.text
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_tags_turn_pictures_and_labels(tree, orientation):
+    for kind in (picture_path, label_path):
+        path = kind(tree, "train", *BAD)
+        write_turned(path, np.asarray(Image.open(path)), orientation)
+    manifest = fetch(tree)
+    assert manifest.left_out == ()
+    assert manifest.scenes[1].size == (SIZE if orientation < 5 else SIZE[::-1])
+
+
+def test_a_label_that_is_turned_otherwise_than_its_picture_is_refused(tree):
+    path = label_path(tree, "train", *BAD)
+    write_turned(path, np.asarray(Image.open(path)), 6)
+    assert only(fetch(tree)).reason is SceneReason.SIZES_DIFFER
 
 
 def test_a_folder_that_may_not_be_read_is_named(tree, monkeypatch):

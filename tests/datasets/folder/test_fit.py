@@ -45,11 +45,14 @@ def test_shrunk_values_are_means_and_not_picked():
     assert np.abs(fitted.astype(int) - 100).max() <= 13  # the border has half a kernel
 
 
-def test_each_grader_s_mask_is_resampled_alike():
-    bits = RANDOM.integers(0, 256, (33, 20), np.uint8)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_each_grader_s_mask_is_resampled_alike(dtype):
+    graders = 8 * np.dtype(dtype).itemsize
+    bits = RANDOM.integers(0, 2**graders, (33, 20), dtype)
     together = fit_masks(bits, (16, 16))
-    for g in range(8):
-        alone = fit_masks(bits >> g & 1, (16, 16))
+    assert together.dtype == dtype
+    for g in range(graders):
+        alone = fit_masks((bits >> g & 1).astype(np.uint8), (16, 16))
         np.testing.assert_array_equal(together >> g & 1, alone)
 
 

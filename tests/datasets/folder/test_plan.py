@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probunet.datasets import open_data
+from probunet.config import Fetch
+from probunet.datasets import find, open_data
 from probunet.datasets.folder.config import FolderSource
 from probunet.datasets.folder.fit import fit_image, fit_masks
 from probunet.datasets.folder.listing import fetch_folder
@@ -15,6 +16,7 @@ from probunet.datasets.folder.plan import plan_images
 from probunet.datasets.folder.store import Images, open_images
 from probunet.errors import ProbunetError
 from probunet.files import sha256
+from probunet.metrics.bits import unpack_graders
 from probunet.prepare import parts
 from probunet.prepare.folds import check_folds, check_origin, draw_folds
 from probunet.store import verify
@@ -118,7 +120,7 @@ def test_a_size_that_the_network_cannot_halve_is_an_error_that_names_others(mani
     with pytest.raises(
         ProbunetError,
         match=r"32 x 48 pixels, and the network needs multiples of 64; set datasets.mine.size "
-        r"in config.yaml to \[64, 64\], or use fewer",
+        r"in the configuration to \[64, 64\], or use fewer",
     ):
         plan_images(manifest, multiple=64)
     with pytest.raises(ProbunetError, match=r"to \[96, 32\] or \[128, 64\], or use"):
@@ -195,3 +197,48 @@ def test_a_store_of_another_form_is_refused(in_this_process, manifest, tmp_path)
         check(size=(64, 64))
     with pytest.raises(ProbunetError, match=r"datasets.mine.window: \[0.0, 1.0\], but"):
         check(window=(0.0, 1.0))
+
+
+def test_the_section_s_threshold_and_licence_reach_the_store(in_this_process, tmp_path):
+    folder, random = tmp_path / "pictures", np.random.default_rng(0)
+    pixels = random.integers(0, 256, (16, 16), np.uint8)
+    soft = random.integers(0, 256, (16, 16), np.uint8)
+    rows = [
+        [write_picture(folder / "i/a.png", pixels), "P", write_picture(folder / "m/a.png", soft)]
+    ]
+    write_table(folder, rows, ["image", "subject", "mask"])
+    source = FolderSource(
+        source="folder", path=str(folder), threshold=100, licence="CC0", size=(32, 32)
+    )
+    data_set, manifest = find("mine"), tmp_path / "m.json"
+    data_set.fetch(source, folder, manifest, Fetch())
+    plan = data_set.plan(manifest, source, 1)
+    parts.fill_store(None, plan, tmp_path / "mine.zarr", "stop")
+    images = open_images(tmp_path / "mine.zarr")
+    expected = fit_masks((soft >= 100).astype(np.uint8), (32, 32))
+    np.testing.assert_array_equal(images.masks[0], expected)
+    about = images.attributes
+    assert (about.licence, about.threshold) == ("CC0", 100)
+    assert about.checks[0].images == 1
+    assert "more than half" in about.checks[0].warnings[0]
+    assert source.for_step("fetch")["threshold"] == 100
+
+
+@pytest.mark.parametrize(
+    ("graders", "dtype"),
+    [(1, "uint8"), (8, "uint8"), (9, "uint16"), (10, "uint16"), (17, "uint32"), (32, "uint32")],
+)
+def test_many_graders_have_a_bit_each(in_this_process, tmp_path, graders, dtype):
+    folder, size = tmp_path / "pictures", (32, 48)
+    row = [write_picture(folder / "i/a.png", np.zeros(size, np.uint8)), "P"]
+    masks = [disc(size, 3 + g / 4).astype(np.uint8) for g in range(graders)]
+    for g in range(graders):
+        row.append("" if g == 1 else write_picture(folder / f"m/{g}.png", masks[g]))
+    write_table(folder, [row], ["image", "subject", *(f"mask{g}" for g in range(graders))])
+    fetch_folder(folder, tmp_path / "m.json", "mine")
+    images = make(tmp_path / "m.json", tmp_path / "mine.zarr")
+    assert (images.masks.dtype, images.given.dtype) == (np.dtype(dtype), np.dtype(dtype))
+    assert int(images.given[0]) == sum(1 << g for g in range(graders) if g != 1)
+    stored = unpack_graders(np.asarray(images.masks[:]), range(graders))[0]
+    for g in range(graders):
+        np.testing.assert_array_equal(stored[g], masks[g] * (g != 1))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 
 from probunet.datasets.folder.store import open_images
 from probunet.store import verify
@@ -33,3 +34,14 @@ def test_large_images_lie_in_chunks_of_fewer(tmp_path):
     assert small.image.chunks[0] == 16
     assert large.image.chunks[0] == 1
     assert large.masks.chunks[0] == 1
+
+
+def test_a_store_without_the_newer_attributes_is_still_opened(tmp_path):
+    path = write_store(tmp_path / "mine.zarr", [1, 1], (16, 16))
+    digest = open_images(path).digest
+    group = zarr.open_group(path, mode="r+")
+    for key in ("checks", "warnings", "threshold"):
+        del group.attrs[key]
+    images = open_images(path)
+    assert (images.attributes.checks, images.attributes.threshold) == ((), None)
+    assert images.digest == digest

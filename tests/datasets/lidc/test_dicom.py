@@ -84,7 +84,7 @@ def test_values_below_air_stay(tmp_path):
     assert hu[0, 0] == -2000
 
 
-@pytest.mark.parametrize(("slope", "intercept"), [(0.5, -1000), (1, -1024.5), (20, 0), (1, 40_000)])
+@pytest.mark.parametrize(("slope", "intercept"), [(0.5, -1000), (1, -1024.5), (20, 0), (1, 31_000)])
 def test_rescaling_rounds_and_clips(tmp_path, slope, intercept):
     path = write(tmp_path / "a.dcm", RescaleSlope=slope, RescaleIntercept=intercept)
     expected = np.rint(stored_values() * slope + intercept)
@@ -105,14 +105,82 @@ def test_twelve_bits_stored_in_sixteen(tmp_path, signed):
     np.testing.assert_array_equal(read_slice(path)[1], values - 1024)
 
 
-def test_slices_without_slice_location_or_rescaling_are_read(tmp_path):
-    path = write(tmp_path / "a.dcm", SliceLocation=None, RescaleSlope=None, RescaleIntercept=None)
-    np.testing.assert_array_equal(read_slice(path)[1], stored_values())
+def test_slices_without_slice_location_are_read(tmp_path):
+    path = write(tmp_path / "a.dcm", SliceLocation=None)
+    np.testing.assert_array_equal(read_slice(path)[1], stored_values() - 1024)
 
 
-def test_empty_slice_location_and_rescaling_count_as_absent(tmp_path):
-    path = write(tmp_path / "a.dcm", SliceLocation="", RescaleSlope="", RescaleIntercept="")
-    np.testing.assert_array_equal(read_slice(path)[1], stored_values())
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"RescaleSlope": None},
+        {"RescaleIntercept": None},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"RescaleSlope": ""},
+        {"RescaleIntercept": ""},
+        {"RescaleSlope": [1, 2]},
+        {"RescaleSlope": 0},
+        {"RescaleSlope": -1},
+        {"RescaleSlope": "NaN"},
+        {"RescaleSlope": "1e9"},
+        {"RescaleIntercept": "inf"},
+        {"RescaleIntercept": "1e9"},
+        {"RescaleType": "OD"},
+        {"RescaleType": "US"},
+    ],
+    ids=str,
+)
+def test_hounsfield_units_are_never_guessed(tmp_path, fields, syntax):
+    assert reason_of(write(tmp_path / "a.dcm", syntax=syntax, **fields)) is Reason.RESCALE
+
+
+@pytest.mark.parametrize("unit", ["HU", "", None])
+def test_a_slice_says_hounsfield_units_or_nothing(tmp_path, unit):
+    path = write(tmp_path / "a.dcm", RescaleType=unit)
+    np.testing.assert_array_equal(read_slice(path)[1], stored_values() - 1024)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"PixelRepresentation": None},
+        {"PixelRepresentation": 2},
+        {"BitsStored": None},
+        {"BitsStored": 0},
+        {"BitsStored": 17},
+        {"BitsAllocated": None},
+        {"BitsStored": 12},  # with HighBit 15, the values are in the upper bits
+        {"HighBit": 11},
+        {"PhotometricInterpretation": None},
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"PhotometricInterpretation": "RGB"},
+    ],
+    ids=str,
+)
+def test_how_pixels_are_stored_is_never_guessed(tmp_path, fields, syntax):
+    assert reason_of(write(tmp_path / "a.dcm", syntax=syntax, **fields)) is Reason.PIXEL_FORMAT
+
+
+def test_the_detail_names_what_is_missing(tmp_path):
+    path = write(tmp_path / "a.dcm", RescaleIntercept=None)
+    with pytest.raises(BadFileError, match="RescaleIntercept is missing"):
+        read_slice(path)
+    path = write(tmp_path / "a.dcm", PixelRepresentation=None, BitsStored=None)
+    with pytest.raises(BadFileError, match="BitsStored, PixelRepresentation missing"):
+        read_slice(path)
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "1e9", "0", "-0.7"])
+def test_a_spacing_that_is_no_length_is_refused(tmp_path, value):
+    path = write(tmp_path / "a.dcm", PixelSpacing=[value, value])
+    assert reason_of(path) is Reason.GEOMETRY
+
+
+def test_an_empty_slice_location_counts_as_absent(tmp_path):
+    path = write(tmp_path / "a.dcm", SliceLocation="")
+    np.testing.assert_array_equal(read_slice(path)[1], stored_values() - 1024)
 
 
 def test_slice_location_may_have_the_other_sign(tmp_path):
@@ -175,7 +243,6 @@ def test_without_a_decoder_the_packages_are_named(tmp_path, syntax, packages, mo
         ({"SliceLocation": [1, 2]}, Reason.GEOMETRY),
         ({"SeriesInstanceUID": "1.2.3"}, Reason.WRONG_SERIES),
         ({"SeriesInstanceUID": None}, Reason.GEOMETRY),
-        ({"RescaleSlope": [1, 2]}, Reason.GEOMETRY),
         ({"PixelSpacing": ""}, Reason.GEOMETRY),
         ({"Rows": ROWS + 1}, Reason.TRUNCATED),
         ({"NumberOfFrames": 2, "Rows": ROWS // 2}, Reason.GEOMETRY),

@@ -348,17 +348,8 @@ def test_an_extra_object(either, whole, only, caplog, data):
 def test_an_object_swapped_for_another_of_the_same_size(either, only, z):
     either.laid.paths[Z].write_bytes(either.laid.paths[z].read_bytes())
     manifest = either.fetch()
-    told = {left.z: left for left in manifest.left_out}
-    if z == BESIDE:
-        assert {z: left.reason for z, left in told.items()} == {Z: Reason.MISSING}
-        return
-    assert {z: left.reason for z, left in told.items()} == {
-        Z: Reason.MISSING,
-        OTHER_Z: Reason.DUPLICATE_Z,
-    }
-    for name in (either.laid.paths[Z].name, either.laid.paths[OTHER_Z].name):
-        assert name in told[OTHER_Z].detail
-    assert {file.z for file in manifest.series[0].slices} == set(only.zs) - {Z, OTHER_Z}
+    assert {left.z: left.reason for left in manifest.left_out} == {Z: Reason.MISSING}
+    assert {file.z for file in manifest.series[0].slices} == set(only.zs) - {Z}
 
 
 def test_an_object_swapped_for_that_of_another_series(either, only):
@@ -451,13 +442,34 @@ def test_a_bucket_without_the_series(either, whole):
     either.fetch_whole(whole)
 
 
-def test_two_objects_at_one_z(either, only):
+@pytest.mark.parametrize(
+    "fields",
+    [{"SOPInstanceUID": "2.25.7"}, {"RescaleIntercept": -1000}, {"PixelData": b"\1" * 512}],
+)
+def test_two_slices_at_one_z(either, only, fields):
     twin = either.laid.folder / "twin.dcm"
-    twin.write_bytes(slice_bytes(only.scan, Z, InstanceNumber=7))
+    twin.write_bytes(slice_bytes(only.scan, Z, **fields))
     left_out = left_out_at(either.fetch(), Z, only.zs)
     assert left_out.reason is Reason.DUPLICATE_Z
     for name in ("twin.dcm", either.laid.paths[Z].name):
         assert name in left_out.detail
+
+
+@pytest.mark.parametrize("fields", [{}, {"InstanceNumber": 7}])
+def test_a_slice_in_two_objects_counts_once(either, only, fields):
+    twin = either.laid.folder / "twin.dcm"
+    twin.write_bytes(slice_bytes(only.scan, Z, **fields))
+    manifest = either.fetch()
+    assert manifest.left_out == ()
+    assert [file.z for file in manifest.series[0].slices] == only.zs
+
+
+@pytest.mark.parametrize("field", ["RescaleSlope", "RescaleIntercept"])
+def test_a_slice_without_rescaling(either, only, field):
+    either.laid.paths[Z].write_bytes(slice_bytes(only.scan, Z, **{field: None}))
+    left_out = left_out_at(either.fetch(), Z, only.zs)
+    assert left_out.reason is Reason.RESCALE
+    assert field in left_out.detail
 
 
 def test_an_object_replaced_in_the_middle_of_the_download(study, proxied, whole, only):

@@ -23,14 +23,14 @@ def test_each_outlined_z_is_accounted_for_once(zs, files):
     ]
     matches = match(scan, sorted(float(z) for z in zs), found)
     assert [z for _, z, _ in matches] == sorted(zs)
-    for _, z, file in matches:
+    for _, z, candidates in matches:
         good = [i for i, (at, reason) in enumerate(files) if at == z and reason is None]
         bad = [reason for at, reason in files if at == z and reason is not None]
-        if len(good) == 1:
-            assert (file.path, file.reason) == (Path(f"{good[0]}.dcm"), None)
-        elif good:
-            assert file.reason is Reason.DUPLICATE_Z
+        if good:
+            assert [file.path for file in candidates] == [Path(f"{i}.dcm") for i in good]
+            assert {file.reason for file in candidates} == {None}
         else:
+            [file] = candidates
             assert file.reason in (bad or [Reason.MISSING])
 
 
@@ -41,7 +41,7 @@ def test_a_spacing_that_is_not_that_of_the_outlines(tmp_path, spacing, usable):
     scan = Scan("1.2", "p", 0.7, 1.0, np.arange(3.0))
     path = tmp_path / "slice.dcm"
     path.write_bytes(slice_bytes(scan, 1.0, PixelSpacing=[spacing] * 2))
-    _, entry = check(tmp_path, (scan, 1.0, DicomFile(path, "1.2", 1.0)))
+    _, entry = check(tmp_path, (scan, 1.0, (DicomFile(path, "1.2", 1.0),)))
     assert isinstance(entry, SliceFile if usable else LeftOut)
     if isinstance(entry, LeftOut):
         assert entry.reason is Reason.GEOMETRY
@@ -52,6 +52,6 @@ def test_a_file_that_is_another_slice_by_now(tmp_path):
     scan = Scan("1.2", "p", 0.7, 1.0, np.arange(3.0))
     path = tmp_path / "slice.dcm"
     path.write_bytes(slice_bytes(scan, 2.0))
-    _, entry = check(tmp_path, (scan, 1.0, DicomFile(path, "1.2", 1.0)))
+    _, entry = check(tmp_path, (scan, 1.0, (DicomFile(path, "1.2", 1.0),)))
     assert isinstance(entry, LeftOut)
     assert (entry.reason, entry.detail) == (Reason.CHANGED, "its z is 2.0, and was 1.0")

@@ -51,6 +51,8 @@ SPOILERS = {  # the other reasons why a slice is not read: test_dicom.py
     Reason.TRUNCATED: lambda path: cut(path, path.stat().st_size - 2),
     Reason.WRONG_SERIES: lambda path: edit(path, SeriesInstanceUID="1.2.3"),
     Reason.GEOMETRY: lambda path: edit(path, PixelSpacing=None),
+    Reason.RESCALE: lambda path: edit(path, RescaleIntercept=None),
+    Reason.PIXEL_FORMAT: lambda path: edit(path, PhotometricInterpretation="MONOCHROME1"),
 }
 
 
@@ -147,7 +149,8 @@ def test_a_patient_without_a_usable_slice_stops_or_is_skipped(tree, in_this_proc
     manifest = tree(patients=3, slices=99, spoil=spoil)
     with pytest.raises(ProbunetError) as stopped:
         make(manifest, tmp_path / "stopped.zarr")
-    for words in ("P1: P1/0.dcm: empty file", "of these patients, 1 in all", "on_error: skip"):
+    counted = "of these patients, 1 in all; empty file: 6 slices:"
+    for words in ("P1: P1/0.dcm: empty file", counted, "on_error: skip"):
         assert words in str(stopped.value)
     crops = make(manifest, tmp_path / "skipped.zarr", on_error="skip")
     assert crops.attributes.left_out_patients == ("P1",)

@@ -1,10 +1,13 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from probunet.datasets.lidc import verify
 from probunet.datasets.lidc.manifest import Reason
 from probunet.datasets.lidc.outlines import read_scans
+from probunet.datasets.lidc.series import read_series
 from probunet.datasets.lidc.verify import SeriesState, describe_states, verify_tree
 from support.slices import OTHER, PATIENT, SERIES, ZS, write_slice
 
@@ -45,7 +48,7 @@ def test_a_whole_series_lacks_nothing_and_all_others_are_missing(tree):
     assert all(state.absent == state.slices for state in others)
     assert {fault.reason for state in others for fault in state.faults} == {Reason.MISSING}
 
-    told = describe_states(tree, states)
+    told = describe_states(tree, states, details=True)
     assert f"{len(ZS)} of 14,627; complete are 1 of 883 series, 1 of 875 patients" in told
     assert "133 of 243,958; complete are 1 of 1,018 series, 1 of 1,010 patients" in told
     assert f"  {PATIENT}" not in told
@@ -54,6 +57,14 @@ def test_a_whole_series_lacks_nothing_and_all_others_are_missing(tree):
     assert f"{named}: {other.outlined} slices with outlines, {other.slices} of all" in told
     assert f"{named}  {OTHER}  all {other.outlined}: no slice at the outline's z" in told
     assert f"{named}  {OTHER}  {other.slices} of {other.slices}\n" in told
+
+    short = describe_states(tree, states).splitlines()
+    assert len(short) < 50
+    assert "  and 1,007 more; --details lists all" in short
+    *_, before, last = short
+    assert before.startswith("  of all CT slices: 133 of 243,958")
+    assert last.startswith("  of the slices with outlines, the only ones used: ")
+    assert told.endswith("\n".join(short[-3:]))
 
 
 def test_missing_slices_are_listed_neighbours_in_one(tree):
@@ -89,7 +100,34 @@ def test_a_second_copy_hides_no_gap(tree):
         slice_at(copy, -340.0).unlink()
     state = state_of(tree)
     assert (state.absent, state.absent_z) == (1, [-340.0])
-    assert {fault.reason for fault in state.faults} == {Reason.DUPLICATE_Z}
+    assert state.faults == []  # equal files count once
+
+
+def test_a_second_copy_hides_no_missing_instance(tree, monkeypatch):
+    """A series with one instance more than positions, one of which is missing in both copies."""
+    rows = read_series()
+    more = {SERIES: replace(rows[SERIES], instances=rows[SERIES].instances + 1)}
+    monkeypatch.setattr(verify, "read_series", lambda: rows | more)
+    assert state_of(tree).absent == 1
+    shutil.copytree(tree, tree / "again")
+    assert state_of(tree).absent == 1
+
+
+def test_many_gaps_of_a_series_are_bounded(tree):
+    for z in read_scans()[SERIES].z[::2]:
+        slice_at(tree, z).unlink()
+    state = state_of(tree)
+    [line] = [
+        one for one in describe_states(tree, [state]).splitlines() if f"{SERIES}  67 of 133" in one
+    ]
+    assert line.endswith("and 62 more")
+    assert len(line) < 200
+    [whole] = [
+        one
+        for one in describe_states(tree, [state], details=True).splitlines()
+        if f"{SERIES}  67 of 133" in one
+    ]
+    assert whole.count(",") == 66
 
 
 def test_instances_at_one_z_are_counted():

@@ -12,6 +12,7 @@ from probunet.metrics.bits import bits_of, pack, pack_graders, unpack_graders
 from probunet.metrics.ged import ged
 from probunet.models.weights import load_weights
 from probunet.run import Run
+from probunet.seeding import seed_of
 from probunet.train.loop import train
 from probunet.train.validation import choose_subset
 from probunet.truth.graders.training import load_mask_subset, load_masks
@@ -48,6 +49,36 @@ def test_graders_who_looked_are_drawn_alike_and_no_others(own, row):
     counts = [int((mask.numpy() == one).all(axis=(1, 2)).sum()) for one in own_masks]
     assert sum(counts) == 600  # the discs differ
     assert min(counts) > 600 / len(counts) * 0.8
+
+
+@pytest.mark.parametrize("graders", [9, 16, 17, 32])
+def test_many_graders_are_drawn_and_scored_as_few_are(tmp_path, graders):
+    who = 2**graders - 1 - 0b10
+    images = open_images(
+        write_store(tmp_path / "many.zarr", [who, 1], (16, 200), graders=graders, subjects=2)
+    )
+    rows, looked = np.array([0]), [g for g in range(graders) if g != 1]
+    own_masks = unpack_graders(np.asarray(images.masks[0])[None], looked)[0]
+    _, mask = load_masks(images, rows, still(500), CPU).draw(seed=1, step=1)
+    found = {one.tobytes() for one in mask.numpy().astype(bool)}
+    assert found <= {one.tobytes() for one in own_masks}
+    assert own_masks[-1].tobytes() in found  # of the last bit
+    subset = load_mask_subset(images, rows, Settings(), CPU)
+    samples = np.broadcast_to(own_masks, (1, *own_masks.shape))
+    scores = subset.scores(pack(samples))
+    assert scores.ged == pytest.approx(0)
+
+
+def test_draws_of_up_to_eight_graders_have_not_changed(own):
+    _, mask = load_masks(open_images(own), np.arange(len(GIVEN)), still(64), CPU).draw(3, step=7)
+    generator = torch.Generator().manual_seed(seed_of(3, "batch", 7))
+    chosen = torch.randint(len(GIVEN), (64,), generator=generator).tolist()
+    number = torch.randint(840, (64,), generator=generator).tolist()
+    images = open_images(own)
+    for position, (row, k) in enumerate(zip(chosen, number, strict=True)):
+        graders = bits_of(GIVEN[row])
+        expected = np.asarray(images.masks[row]) >> graders[k % len(graders)] & 1
+        np.testing.assert_array_equal(mask[position].numpy(), expected)
 
 
 def test_every_grader_is_drawn_the_empty_one_too(store, settings):

@@ -60,7 +60,7 @@ class Cityscapes(DataSet):
         """Return the scenes to make of a manifest."""
         from probunet.datasets.cityscapes.plan import plan_scenes
 
-        return plan_scenes(manifest, source.size)
+        return plan_scenes(manifest, source.size, source.fit)
 
     def open(self, path: Path) -> "Scenes":
         """Return the store of scenes at `path`."""

@@ -1,10 +1,13 @@
 """`datasets.cityscapes` in `config.yaml`."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from probunet.config import Endpoint, Size, Source
+from probunet.config.source import Step
+
+Fit = Literal["stretch", "pad", "crop"]
 
 
 class CityscapesSource(Source):
@@ -32,6 +35,12 @@ class CityscapesSource(Source):
     size: Size = Field(
         (256, 512),
         description="Height and width of the prepared scenes, pixels; multiples of 2^(scales - 1).",
+    )
+    fit: Fit = Field(
+        "stretch",
+        description="What happens to scenes of another aspect ratio than `size`: `stretch` changes "
+        "the ratio; `pad` scales a scene to fit and fills the rest with black that is not scored; "
+        "`crop` scales it to cover `size` and keeps the middle.",
     )
     split: Literal["official", "cities"] = Field(
         "official",
@@ -61,7 +70,22 @@ class CityscapesSource(Source):
         },
         "training": {"batch": 16, "learning_rates": [1e-4, 5e-5, 1e-5]},
     }
-    used_from: ClassVar = {**Source.used_from, "size": "prepare", "split": "folds"}
+    used_from: ClassVar = {
+        **Source.used_from,
+        "size": "prepare",
+        "fit": "prepare",
+        "split": "folds",
+    }
+
+    def for_step(self, step: Step) -> dict[str, Any]:
+        """Return the keys that a step depends on.
+
+        `fit: stretch` is not among them: stores from before there was a choice are not repeated.
+        """
+        values = super().for_step(step)
+        if values.get("fit") == "stretch":
+            del values["fit"]
+        return values
 
     @property
     def has_fixed_split(self) -> bool:

@@ -18,6 +18,7 @@ class SceneReason(StrEnum):
     LABEL_FORM = "label is not 8-bit with one channel"
     SIZES_DIFFER = "picture and label differ in size"
     UNKNOWN_LABEL = "label ids out of range"
+    TRAIN_IDS = "train ids instead of label ids"
     UNLABELLED = "city of the publisher's test set, whose labels are withheld"
     CHANGED = "file changed since it was fetched"
 
@@ -29,6 +30,7 @@ class SceneFile(Entry):
     frame: str  # the publisher's sequence and frame, "000021_000019"
     picture: RawFile
     label: RawFile
+    size: tuple[int, int] | None = None  # height and width, pixels; None in older manifests
 
     @property
     def subject(self) -> str:

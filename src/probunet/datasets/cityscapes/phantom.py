@@ -122,6 +122,7 @@ def _write_scene(folder: Path, size: tuple[int, int], seed: int, name: _Name) ->
         frame=frame,
         picture=_write(folder, PICTURES / place / f"{city}_{frame}{PICTURE}", picture),
         label=_write(folder, LABELS / place / f"{city}_{frame}{LABEL}", label),
+        size=size,
     )
 
 

@@ -5,7 +5,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from probunet.datasets.cityscapes.manifest import SceneReason
 from probunet.datasets.raw_file import BadFileError
@@ -22,7 +22,7 @@ class Png(NamedTuple):
 
 
 def decode(data: bytes) -> Png:
-    """Return the image and pixel format of a PNG file.
+    """Return the image and pixel format of a PNG file, turned as its orientation tag says.
 
     All checksums are compared, which decoders do not do: they accept a file without its end.
 
@@ -32,12 +32,17 @@ def decode(data: bytes) -> Png:
         If it is empty, not PNG, truncated, or damaged.
     """
     form = _form(data)
+    return Png(form, decode_pixels(data))
+
+
+def decode_pixels(data: bytes) -> Image.Image:
+    """Return the image of a PNG file as `decode` does, without comparing its checksums."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.load()
+            return ImageOps.exif_transpose(image)
     except Exception as error:  # decoders raise anything on damaged data
         raise BadFileError(SceneReason.TRUNCATED, str(error)) from None
-    return Png(form, image)
 
 
 def _form(data: bytes) -> str:

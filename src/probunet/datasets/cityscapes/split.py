@@ -24,7 +24,7 @@ def published_split(data: Data) -> Folds:
     train = sorted(found & {*TRAIN_CITIES})
     unknown = sorted(found - {*TRAIN_CITIES, *VALIDATION_CITIES, *TEST_CITIES})
     lacking = sorted({*VALIDATION_CITIES, *TEST_CITIES} - found)
-    instead = "draw folds with `split: cities` (datasets.cityscapes in config.yaml)"
+    instead = "draw folds with `split: cities` (datasets.cityscapes in the configuration)"
     if unknown:
         raise ProbunetError(
             f"{data.path}: the official split does not contain {few(unknown)}; {instead}."

@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from probunet.config import Size, Source
-from probunet.datasets.cityscapes.config import CityscapesSource
+from probunet.datasets.cityscapes.config import CityscapesSource, Fit
 from probunet.datasets.cityscapes.split import published_split
 from probunet.folds import Folds
 from probunet.pictures.view import Shown
@@ -31,6 +31,8 @@ class SceneAttributes(DataAttributes):
     resampling: str  # how images and labels were resized
     labels: str  # source of the table of labels
     flips: dict[str, str]  # probability of each class's second name
+    fit: Fit = "stretch"  # what was done with scenes of another aspect ratio than `size`
+    other_ratio: int | None = None  # how many there are; None if they were not counted
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Scenes(Flipped):
         scenes = len(self) + sum(self.attributes.left_out.values())
         yield "images", scenes, source.images if source.source == "phantom" else None
         yield "size", self.attributes.size, source.size
+        matters = self.attributes.other_ratio != 0
+        yield "fit", self.attributes.fit, source.fit if matters else None
 
     def shown(self) -> Shown:
         """Return how the report shows scenes."""

@@ -11,7 +11,12 @@ from typing import Literal
 
 from PIL import Image
 
-from probunet.datasets.cityscapes.labels import LABEL_IDS, PLATE, UNLABELLED_CITIES
+from probunet.datasets.cityscapes.labels import (
+    LABEL_IDS,
+    PLATE,
+    TRAIN_IDS,
+    UNLABELLED_CITIES,
+)
 from probunet.datasets.cityscapes.manifest import (
     SceneFile,
     SceneLeftOut,
@@ -46,6 +51,17 @@ SYNTHETIC_LICENCE = (
 )
 
 _SCENES_PER_PROCESS = 20
+# some of these label ids are in every street; no train id is as large, nor what is written for
+# ignored pixels instead of 255
+_LARGE = range(20, 34)
+_USUAL = (0, 1, 3, 4)  # untrained label ids of many labels: unlabelled, own car, margin, static
+
+# reasons of labels that hold something else than label ids
+_WRONG_FILES = (SceneReason.TRAIN_IDS, SceneReason.LABEL_FORM, SceneReason.UNKNOWN_LABEL)
+_OTHER_FILES = (
+    " The publisher's *_labelTrainIds.png, *_color.png and *_instanceIds.png hold something else "
+    "than label ids and cannot be renamed: give the publisher's own files of label ids."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +122,8 @@ def _list(root: Path, processes: int | None) -> SceneManifest:
                 "would count twice; remove one of the two."
             )
     check = partial(_check, root)
-    entries = in_processes(check, found, processes, "checking scenes", _SCENES_PER_PROCESS)
+    checked = in_processes(check, found, processes, "checking scenes", _SCENES_PER_PROCESS)
+    entries = _without_train_ids(checked)
     scenes = tuple(entry for entry in entries if isinstance(entry, SceneFile))
     synthetic = any(_is_synthetic(root / scene.picture.path) for scene in scenes)
     return SceneManifest(
@@ -142,7 +159,20 @@ def _files(split: Path, suffix: str) -> Iterator[Path]:
         raise ProbunetError(f"{error.filename}: cannot be read ({error.strerror}).") from None
 
 
-def _check(root: Path, scene: _Scene) -> SceneFile | SceneLeftOut:
+@dataclass(frozen=True)
+class _Checked:
+    """A scene's entry of the manifest, and the number of its label's pixels by id."""
+
+    entry: SceneFile | SceneLeftOut
+    pixels: tuple[int, ...] = ()  # empty if the scene cannot be used
+
+    @property
+    def has_no_large_id(self) -> bool:
+        """Whether the label is one of train ids, or of an unusual scene."""
+        return bool(self.pixels) and not any(self.pixels[i] for i in _LARGE)
+
+
+def _check(root: Path, scene: _Scene) -> _Checked:
     """Return the manifest's entry of a scene, after reading both files."""
     try:
         if scene.split == "test" and scene.city in UNLABELLED_CITIES:
@@ -155,8 +185,38 @@ def _check(root: Path, scene: _Scene) -> SceneFile | SceneLeftOut:
         label, ids = _read(root, scene.label, "8-bit grey", SceneReason.LABEL_FORM)
         _check_label(image, ids)
     except BadFileError as error:
-        return SceneLeftOut(city=scene.city, frame=scene.frame, **error.entry(scene.label))
-    return SceneFile(city=scene.city, frame=scene.frame, picture=picture, label=label)
+        return _Checked(
+            SceneLeftOut(city=scene.city, frame=scene.frame, **error.entry(scene.label))
+        )
+    size = image.height, image.width
+    entry = SceneFile(city=scene.city, frame=scene.frame, picture=picture, label=label, size=size)
+    return _Checked(entry, tuple(ids.histogram()))
+
+
+def _without_train_ids(checked: list[_Checked]) -> list[SceneFile | SceneLeftOut]:
+    """Return the entries; those of labels that hold train ids are left out.
+
+    Labels without a large id are judged together, because a single one may be of an unusual scene.
+    They hold train ids if most of their pixels have ids that are not trained, and not only ids
+    that are usual: read as train ids, these pixels are road, buildings and sky.
+    """
+    suspected = [one for one in checked if one.has_no_large_id]
+    totals = [sum(one.pixels[i] for one in suspected) for i in range(len(TRAIN_IDS))]
+    untrained = {i: total for i, total in enumerate(totals) if total and i not in TRAIN_IDS}
+    if 2 * sum(untrained.values()) <= sum(totals) or untrained.keys() <= {*_USUAL}:
+        return [one.entry for one in checked]
+    return [
+        _refuse_train_ids(one.entry)
+        if isinstance(one.entry, SceneFile) and one.has_no_large_id
+        else one.entry
+        for one in checked
+    ]
+
+
+def _refuse_train_ids(scene: SceneFile) -> SceneLeftOut:
+    return SceneLeftOut(
+        city=scene.city, frame=scene.frame, reason=SceneReason.TRAIN_IDS, path=scene.label.path
+    )
 
 
 def _read(root: Path, path: str, form: str, reason: SceneReason) -> tuple[RawFile, Image.Image]:
@@ -188,10 +248,11 @@ def _is_synthetic(picture: Path) -> bool:
 
 def _check_not_empty(tree: Path, listed: SceneManifest) -> None:
     if not listed.scenes:
-        counts = count_reasons(listed.left_out).items()
-        found = "; ".join(f"{reason}: {count}" for reason, count in counts)
+        counts = count_reasons(listed.left_out)
+        found = "; ".join(f"{reason}: {count}" for reason, count in counts.items())
+        wrong_files = counts.keys() & {str(reason) for reason in _WRONG_FILES}
         raise ProbunetError(
             f"{tree}: no scene can be used ({found or 'none was found'}). Scenes are files "
             f"{PICTURES}/<split>/<city>/*{PICTURE} with {LABELS}/<split>/<city>/*{LABEL}, "
-            f"where <split> is {', '.join(SPLITS)}."
+            f"where <split> is {', '.join(SPLITS)}.{_OTHER_FILES if wrong_files else ''}"
         )

@@ -30,7 +30,14 @@ class Folder(DataSet):
         from probunet.datasets.folder.listing import fetch_folder
 
         refuse_parts(self.name, part)
-        fetch_folder(Path(source.path), manifest, self.name, source.table)
+        fetch_folder(
+            Path(source.path),
+            manifest,
+            self.name,
+            source.table,
+            licence=source.licence,
+            threshold=source.threshold,
+        )
 
     def describe_fetch(self, source: FolderSource, folder: Path, jobs: int) -> str:
         """Return that nothing is downloaded."""

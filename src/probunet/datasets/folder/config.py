@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from probunet.config import Size, Source, Window
+from probunet.config import PathText, Size, Source, Window
 
 
 def _is_folder(source: str) -> str:
@@ -22,8 +22,8 @@ class FolderSource(Source):
     source: Annotated[
         str, AfterValidator(_is_folder), WithJsonSchema({"const": "folder", "type": "string"})
     ] = Field(description="A folder of your own images, read in place and never copied.")
-    path: str = Field(description="The folder that holds the table, the images and the masks.")
-    table: str = Field(
+    path: PathText = Field(description="The folder that holds the table, the images and the masks.")
+    table: PathText = Field(
         "images.csv",
         description="The table in that folder, CSV: columns `image`, `subject`, and one for each "
         "grader whose name begins with `mask`.",
@@ -38,6 +38,17 @@ class FolderSource(Source):
         None,
         description="Values that become 0 and 1; those outside are clipped. If left out: 0 and 255 "
         "of 8 bits, else the 0.5th and 99.5th percentile of all images.",
+    )
+
+    threshold: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="Grey level from which a pixel of a mask is foreground, for masks with soft "
+        "edges or of JPEG. If left out, 0 is background, and a mask with more than one other value "
+        "is left out.",
+    )
+    licence: str | None = Field(
+        None, min_length=1, description="The images' licence, as the report names it."
     )
 
     used_from: ClassVar = {**Source.used_from, "size": "prepare", "window": "prepare"}

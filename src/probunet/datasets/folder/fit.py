@@ -34,14 +34,19 @@ def fit_image(image: NDArray[Any], size: Size, padding: float) -> NDArray[Any]:
     return np.rint(filled).clip(bounds.min, bounds.max).astype(image.dtype)
 
 
-def fit_masks(masks: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+def fit_masks(masks: NDArray[Any], size: Size) -> NDArray[Any]:
     """Return bit-packed masks (H, W) at `size`."""
     if masks.shape == size:
         return masks
     height, width = _inner(masks.shape, size)
-    scaled = Image.fromarray(masks).resize((width, height), Image.Resampling.NEAREST)
-    filled = np.zeros(size, np.uint8)
-    filled[_place((height, width), size)] = np.asarray(scaled)
+    parts = np.ascontiguousarray(masks).view(np.uint8).reshape(*masks.shape, -1)  # bytes
+    scaled = [
+        Image.fromarray(part).resize((width, height), Image.Resampling.NEAREST)
+        for part in np.moveaxis(parts, -1, 0)
+    ]
+    together = np.stack([np.asarray(part) for part in scaled], axis=-1).view(masks.dtype)
+    filled = np.zeros(size, masks.dtype)
+    filled[_place((height, width), size)] = together[..., 0]
     return filled
 
 

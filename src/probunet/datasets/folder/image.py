@@ -24,6 +24,8 @@ class Form:
     channels: int
     dtype: str
     padding: float  # the value beyond an image's edge
+    mask_dtype: str = "uint8"  # a bit for each grader
+    threshold: float | None = None  # least grey level that is foreground in a mask; None: not 0
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ def read_images(
     Paths are relative to `root`. The slices of one volume must be neighbours.
     """
     image = np.zeros((len(items), *form.size, form.channels), form.dtype)
-    masks = np.zeros((len(items), *form.size), np.uint8)
+    masks = np.zeros((len(items), *form.size), form.mask_dtype)
     bad: list[Unusable] = []
     for _, group in groupby(enumerate(items), key=lambda item: item[1].image.image.path):
         rows = list(group)
         files = rows[0][1].image
         try:
-            pixels, bits = _read(root, files)
+            pixels, bits = _read(root, form, files)
         except BadFileError as error:
             owner = {"owner": files.subject, "image": files.image.path}
             bad.append(ImageLeftOut(**owner, **error.entry()))
@@ -70,14 +72,15 @@ def read_images(
     return {"image": image, "masks": masks}, bad
 
 
-def _read(root: Path, files: FolderImage) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def _read(root: Path, form: Form, files: FolderImage) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return values (slices, H, W, C), and masks (slices, H, W), bit g = grader g."""
     with reading(files.image.path):
         pixels = decode_image(files.image.read(root, ImageReason.CHANGED)).pixels
-    bits = np.zeros(pixels.shape[:3], np.uint8)
+    bits = np.zeros(pixels.shape[:3], form.mask_dtype)
     for g, file in enumerate(files.masks):
         if file is not None:
             with reading(file.path):
-                mask = decode_mask(file.read(root, ImageReason.CHANGED)).pixels
-            bits |= mask[..., 0].astype(np.uint8) << g
+                content = file.read(root, ImageReason.CHANGED)
+                mask = decode_mask(content, form.threshold).pixels
+            bits |= mask[..., 0].astype(bits.dtype) << g
     return pixels, bits

@@ -11,10 +11,14 @@ class ImageReason(StrEnum):
 
     NO_MASK = "no mask is named"
     MISSING = "no such file"
-    UNREADABLE = "not a readable PNG, TIFF or NIfTI file"
+    UNREADABLE = "not a readable picture or NIfTI file"
     FORM = "form of pixels that is not read"
     SHAPES_DIFFER = "mask and image differ in shape"
     ORIENTATION = "mask and image differ in orientation"
+    PLACE = "mask and image differ in origin or voxel size"
+    VALUES = "mask with other values than 0 and one more"
+    JPEG_MASK = "mask compressed as JPEG, which blurs its edges"
+    SHARED = "mask that is named more than once and marks something"
     NOT_FINITE = "NaN or infinite values"
     UNMARKED = "volume in which no grader marked a slice"
     CHANGED = "file changed since it was fetched"
@@ -57,6 +61,18 @@ class ImageLeftOut(Unusable):
         return where if self.slice is None else f"{where}, slice {self.slice}"
 
 
+class GraderCheck(Entry):
+    """What the masks of a grader contain."""
+
+    grader: str
+    values: str  # those in the files, before they became 0 and 1
+    images: int  # pictures, and used slices of volumes, that the grader has looked at
+    marked: float  # share of their pixels, 0 to 1
+    overlap: float | None = None  # mean IoU with the other graders; None: there are none
+    left_out: int = 0  # images that were left out because of this grader's mask
+    warnings: tuple[str, ...] = ()
+
+
 class ImageManifest(RawManifest):
     """All images of a folder."""
 
@@ -67,3 +83,6 @@ class ImageManifest(RawManifest):
     unmarked: int = 0  # slices of volumes that no grader marked
     window: tuple[float, float]  # values that become 0 and 1, unless configured
     window_from: str  # how it was chosen
+    threshold: float | None = None  # least grey level that is foreground in a mask; None: not 0
+    checks: tuple[GraderCheck, ...] = ()  # by grader
+    warnings: tuple[str, ...] = ()  # about the images

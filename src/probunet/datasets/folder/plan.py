@@ -20,6 +20,7 @@ from probunet.datasets.folder.store import (
     create_images,
 )
 from probunet.errors import ProbunetError
+from probunet.metrics.bits import mask_dtype
 from probunet.prepare.plan import Plan, Read
 
 Size = tuple[int, int]  # height and width, pixels
@@ -59,12 +60,22 @@ class ImagePlan(Plan[PlannedImage]):
             annotations={str(count): counts[count] for count in sorted(counts)},
             left_out_subjects=tuple(self.lost),
             unmarked=self.source.unmarked,
+            threshold=self.source.threshold,
+            checks=self.source.checks,
+            warnings=self.source.warnings,
             **self.origin("nibabel", "pillow"),
         )
 
     def create_images(self, group: zarr.Group, count: int) -> None:
         """Create the empty arrays of `count` images."""
-        create_image_arrays(group, count, self.form.size, self.form.channels, self.form.dtype)
+        create_image_arrays(
+            group,
+            count,
+            self.form.size,
+            self.form.channels,
+            self.form.dtype,
+            len(self.source.graders),
+        )
 
     def create(self, store: Path) -> None:
         """Create the unsealed store of all images, with empty pixels."""
@@ -72,7 +83,7 @@ class ImagePlan(Plan[PlannedImage]):
             subject=np.array([item.subject for item in self.items]),
             name=np.array([item.image.image.path for item in self.items]),
             slice=np.array([-1 if item.slice is None else item.slice for item in self.items], "i4"),
-            given=np.array([_graders(item) for item in self.items], np.uint8),
+            given=np.array([_graders(item) for item in self.items], self.form.mask_dtype),
         )
         create_images(store, columns, self.attributes())
 
@@ -100,8 +111,8 @@ def plan_images(
     if any(length % multiple for length in chosen):
         raise ProbunetError(
             f"{manifest}: images of {_pixels(chosen)}, and the network needs multiples of "
-            f"{multiple}; set {where} in config.yaml to {near_sizes(chosen, multiple)}, or use "
-            "fewer architecture.channels."
+            f"{multiple}; set {where} in the configuration to {near_sizes(chosen, multiple)}, or "
+            "use fewer architecture.channels."
         )
     items = [
         PlannedImage(image, k)
@@ -109,7 +120,14 @@ def plan_images(
         for k in (image.slices or (None,))
     ]
     dtype = common_dtype({image.dtype for image in source.images})
-    form = Form(chosen, source.images[0].channels, dtype.name, (window or source.window)[0])
+    form = Form(
+        chosen,
+        source.images[0].channels,
+        dtype.name,
+        padding=(window or source.window)[0],
+        mask_dtype=mask_dtype(len(source.graders)).name,
+        threshold=source.threshold,
+    )
     return ImagePlan(
         manifest,
         items,
@@ -140,8 +158,8 @@ def _common_size(source: ImageManifest, key: str) -> Size:
         return first.size
     raise ProbunetError(
         f"{source.root}: {first.image.path} has {_pixels(first.size)}, and {other.image.path} "
-        f"{_pixels(other.size)}; set {key} in config.yaml to the height and width that all images "
-        "should have, for example those of most images."
+        f"{_pixels(other.size)}; set {key} in the configuration to the height and width that all "
+        "images should have, for example those of most images."
     )
 
 

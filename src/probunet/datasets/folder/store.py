@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from probunet import store
 from probunet.config import Settings, Size, Source
+from probunet.datasets.folder.manifest import GraderCheck
+from probunet.metrics.bits import mask_dtype
 from probunet.pictures.view import Shown
 from probunet.store import Layout
 from probunet.truth.base import DataAttributes
@@ -35,6 +37,9 @@ class ImageAttributes(DataAttributes):
     annotations: dict[str, int]  # images by number of graders
     left_out_subjects: tuple[str, ...]  # without a usable image
     unmarked: int  # slices that no grader marked; they are not stored
+    threshold: float | None = None  # least grey level that is foreground in a mask; None: not 0
+    checks: tuple[GraderCheck, ...] = ()  # what each grader's masks contain
+    warnings: tuple[str, ...] = ()  # about the images
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class ImageColumns:
     subject: NDArray[np.str_]
     name: NDArray[np.str_]  # the file, as the table names it
     slice: NDArray[np.int32]  # number in the volume, from 0; -1 for a two-dimensional image
-    given: NDArray[np.uint8]  # bit g: grader g has graded the image
+    given: NDArray[np.unsignedinteger[Any]]  # bit g: grader g has graded the image
 
 
 LAYOUT = Layout("images", ImageAttributes, ImageColumns, arrays=("image", "masks"))
@@ -59,7 +64,7 @@ class Images(Graded):
     digest: str
     columns: ImageColumns
     image: zarr.Array[Any]  # (n, H, W, C)
-    masks: zarr.Array[Any]  # (n, H, W) uint8, bit g = grader g
+    masks: zarr.Array[Any]  # (n, H, W), bit g = grader g; see `bits.mask_dtype`
 
     @property
     def subjects(self) -> NDArray[np.str_]:
@@ -67,7 +72,7 @@ class Images(Graded):
         return self.columns.subject
 
     @property
-    def given(self) -> NDArray[np.uint8]:
+    def given(self) -> NDArray[np.unsignedinteger[Any]]:
         """The graders of each image, (n,), bit g = grader g."""
         return self.columns.given
 
@@ -103,20 +108,21 @@ def create_images(path: Path, columns: ImageColumns, attributes: ImageAttributes
         size=attributes.size,
         channels=attributes.channels,
         values=attributes.values,
+        graders=len(attributes.graders),
     )
     LAYOUT.create(path, columns, attributes, create_arrays)
 
 
 def create_image_arrays(
-    group: zarr.Group, count: int, size: Size, channels: int, values: str
+    group: zarr.Group, count: int, size: Size, channels: int, values: str, graders: int
 ) -> None:
-    """Create the empty arrays of `count` images and their masks."""
+    """Create the empty arrays of `count` images and the masks of so many graders."""
     chunk = _CHUNK
     while chunk > 1 and chunk * size[0] * size[1] * channels > _CHUNK_VALUES:
         chunk //= 2
     shape = (count, *size, channels)
     store.create_images(group, "image", shape, np.dtype(values).type, chunk)
-    store.create_images(group, "masks", shape[:3], np.uint8, chunk)
+    store.create_images(group, "masks", shape[:3], mask_dtype(graders).type, chunk)
 
 
 def open_images(path: Path, cls: type[ImagesT] = Images) -> ImagesT:  # type: ignore[assignment]

@@ -5,13 +5,15 @@
     images/02.png,P1,masks/02_a.png,
 
 `image`, `subject` and the columns whose names begin with `mask` are used, others are ignored. Paths
-are relative to the table. A blank cell means that this grader has not looked at this image.
+are relative to the table. A blank cell means that this grader has not looked at this image. A file
+is named once; only a mask that is all 0 may be named in several cells.
 """
 
 import csv
 import io
 import posixpath
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from probunet.datasets.raw_file import MissingFileError, read_content
@@ -28,6 +30,8 @@ class Row:
     image: str
     subject: str
     masks: tuple[str | None, ...]  # by grader
+    line: int = field(default=0, compare=False)  # of the table
+    shared: frozenset[str] = field(default=frozenset(), compare=False)  # masks named again
 
 
 def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
@@ -47,30 +51,56 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
         raise ProbunetError(
             f"{path}: no such file. It lists your images, with the columns image, subject and "
             f"{MASK}..., see docs/how-to/own-data.md. If your table has another name, set `table` "
-            "(under datasets in config.yaml)."
+            "(under datasets in the configuration)."
         ) from None
+    if b"\0" in content:
+        number = content[: content.index(b"\0")].count(b"\n") + 1
+        raise ProbunetError(
+            f"{path}: line {number}: contains the character NUL, which no file's name can have; "
+            "save the table as CSV in UTF-8."
+        )
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProbunetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
     header = [name.strip() for name in lines[0]] if lines else []
     graders = _graders(path, header)
-    rows, seen = [], dict[str, int]()
+    rows = []
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         where = f"{path}: line {number}"
-        row = _row(where, header, graders, cells)
-        for file in filter(None, (row.image, *row.masks)):
-            if file in seen:
-                raise ProbunetError(
-                    f"{where}: {file} is already in line {seen[file]}; name each file once."
-                )
-            seen[file] = number
-        rows.append(row)
+        rows.append(replace(_row(where, header, graders, cells), line=number))
     if not rows:
         raise ProbunetError(f"{path}: has no line below its header; list your images there.")
+    _refuse_repeated(path, rows)
     return graders, rows, content
+
+
+def _refuse_repeated(path: Path, rows: list[Row]) -> None:
+    """Raise ProbunetError if a file is an image in two lines, or both an image and a mask."""
+    seen: dict[str, int] = {}
+    for row in rows:
+        if row.image in seen:
+            raise ProbunetError(
+                f"{path}: line {row.line}: {row.image} is already in line {seen[row.image]}; name "
+                "each file once."
+            )
+        seen[row.image] = row.line
+    for row in rows:
+        for mask in row.masks:
+            if mask in seen:
+                raise ProbunetError(
+                    f"{path}: line {row.line}: {mask} is a mask, and the image of line "
+                    f"{seen[mask]}; name each file once."
+                )
+
+
+def mark_shared(rows: list[Row]) -> list[Row]:
+    """Return the rows with the masks that are named in several cells."""
+    counts = Counter(mask for row in rows for mask in row.masks if mask)
+    shared = {mask for mask, count in counts.items() if count > 1}
+    return [replace(row, shared=frozenset(shared.intersection(row.masks))) for row in rows]
 
 
 def _graders(path: Path, header: list[str]) -> tuple[str, ...]:

@@ -63,11 +63,11 @@ class Lidc(DataSet):
 
         return describe_plan(folder, source, jobs)
 
-    def verify(self, tree: Path) -> str:
+    def verify(self, tree: Path, details: bool = False) -> str:
         """Return what a LIDC-IDRI tree lacks; raise ProbunetError if it lacks outlined slices."""
         from probunet.datasets.lidc.verify import check_tree
 
-        return check_tree(tree)
+        return check_tree(tree, details)
 
     def describe_expected(self) -> str:
         """Return how many crops LIDC-IDRI makes, counted from the annotations alone."""

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from probunet.config import Endpoint, Positive, Source
 
+PATIENTS = 875  # of LIDC-IDRI, with outlines
+
 
 class LidcSource(Source):
     """LIDC-IDRI: CT slices with the outlines of four readers."""
@@ -18,9 +20,9 @@ class LidcSource(Source):
     )
     patients: Positive | None = Field(
         None,
-        le=875,
+        le=PATIENTS,
         description="How many patients: `phantom` renders so many (24 if left out); the others "
-        "take the first so many in order of their ids (all if left out).",
+        "take the first so many in order of their ids (all if left out, or if there are fewer).",
     )
     slices: Literal["outlined", "all"] = Field(
         "outlined",

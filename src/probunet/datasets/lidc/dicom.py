@@ -1,5 +1,6 @@
 """Read CT slices from DICOM files: check that a slice is usable, and return Hounsfield units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,14 @@ _PIXEL_DATA = 0x7FE00010
 _LAST_NEEDED = 0x00280030  # PixelSpacing, the last tag that `read_header` needs
 _LARGE = 4096  # bytes; longer elements stay in the file until they are used
 
+# larger values are mistakes
+_MAX_SPACING = 10.0  # mm per pixel
+_MAX_SLOPE = 100.0  # HU per stored value
+_MAX_INTERCEPT = 2.0**15  # HU, in both directions
+
+# how the values are stored; all are required
+_FORMAT = ("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation")
+
 # packages that decode the transfer syntaxes whose name contains the key; the last: older JPEGs
 _DECODERS = {
     "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
@@ -41,6 +50,7 @@ class Header:
     z: float  # mm
     spacing: float  # mm, equal along rows and columns
     shape: tuple[int, int]
+    instance: str  # SOPInstanceUID; empty if it is absent
 
 
 def read_header(file: Path | BytesIO, series: str | None = None, truncated: bool = False) -> Header:
@@ -125,13 +135,7 @@ def open_slice(path: Path, series: str | None = None) -> Slice:
     """
     dataset = _read(path, stop_before_pixels=False)
     header = _checked_header(dataset, series)
-    try:
-        (slope,) = _numbers(dataset, "RescaleSlope", [1.0])
-        (intercept,) = _numbers(dataset, "RescaleIntercept", [0.0])
-    except Exception as error:
-        raise BadFileError(Reason.GEOMETRY, f"RescaleSlope or RescaleIntercept: {error}") from None
-    if not (np.isfinite(slope) and np.isfinite(intercept)):
-        raise BadFileError(Reason.GEOMETRY, f"RescaleSlope {slope}, intercept {intercept}")
+    slope, intercept = _rescale(dataset)
     try:
         stored = _pixels(path, dataset, header)
     except (BadFileError, OSError):
@@ -167,7 +171,7 @@ def _read(file: Path | BytesIO, *, stop_before_pixels: bool) -> pydicom.FileData
 
 def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
     try:
-        uid = str(dataset.SeriesInstanceUID)
+        uid, instance = str(dataset.SeriesInstanceUID), str(dataset.get("SOPInstanceUID", ""))
         shape = (int(dataset.Rows), int(dataset.Columns))
         row_spacing, column_spacing = _numbers(dataset, "PixelSpacing")
         z = _numbers(dataset, "ImagePositionPatient")[2]
@@ -180,13 +184,62 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
     along = zip(orientation, (1, 0, 0, 0, 1, 0), strict=False)
     axial = len(orientation) == 6 and all(abs(abs(a) - b) < 1e-3 for a, b in along)
     square = abs(row_spacing - column_spacing) <= 1e-3 * column_spacing
-    if not (axial and square and row_spacing > 0):
+    if not (axial and square and 0 < row_spacing < _MAX_SPACING):
         raise BadFileError(
             Reason.GEOMETRY, f"spacing {row_spacing} x {column_spacing}, orientation {orientation}"
         )
     if not abs(abs(location) - abs(z)) <= Z_TOLERANCE:
         raise BadFileError(Reason.SLICE_LOCATION, f"SliceLocation {location}, z {z}")
-    return Header(uid, z, row_spacing, shape)
+    return Header(uid, z, row_spacing, shape, instance)
+
+
+def _rescale(dataset: pydicom.Dataset) -> tuple[float, float]:
+    """Return slope and intercept of the Hounsfield units; neither has a default."""
+    slope = _rescale_number(dataset, "RescaleSlope")
+    intercept = _rescale_number(dataset, "RescaleIntercept")
+    (unit,) = _texts(dataset, ["RescaleType"], Reason.RESCALE)
+    if not (0 < slope <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
+        detail = f"RescaleSlope {slope:g}, RescaleIntercept {intercept:g}"
+        raise BadFileError(Reason.RESCALE, detail)
+    if unit not in ("", "HU"):
+        raise BadFileError(Reason.RESCALE, f"RescaleType {unit}")
+    return slope, intercept
+
+
+def _rescale_number(dataset: pydicom.Dataset, keyword: str) -> float:
+    try:
+        found = _numbers(dataset, keyword, [])
+    except Exception as error:  # the conversion of garbage raises anything
+        raise BadFileError(Reason.RESCALE, f"{keyword}: {error}") from None
+    if len(found) != 1:
+        has = f"has {len(found)} values" if found else "is missing"
+        raise BadFileError(Reason.RESCALE, f"{keyword} {has}")
+    return found[0]
+
+
+def _check_pixel_format(dataset: pydicom.Dataset) -> None:
+    """Raise BadFileError if an element that says how values are stored is missing or wrong."""
+    values = dict(zip(_FORMAT, _texts(dataset, _FORMAT, Reason.PIXEL_FORMAT), strict=True))
+    if missing := [keyword for keyword, value in values.items() if not value]:
+        raise BadFileError(Reason.PIXEL_FORMAT, f"{', '.join(missing)} missing")
+    (high,) = _texts(dataset, ["HighBit"], Reason.PIXEL_FORMAT)
+    photometric, allocated, stored, signed = values.values()
+    right = photometric == "MONOCHROME2" and signed in ("0", "1")
+    if right and allocated.isdecimal() and stored.isdecimal():
+        bits = int(stored)
+        right = 0 < bits <= int(allocated) and high in ("", str(bits - 1))
+    if not right:
+        detail = ", ".join(f"{keyword} {value}" for keyword, value in values.items())
+        raise BadFileError(Reason.PIXEL_FORMAT, f"{detail}, HighBit {high}")
+
+
+def _texts(dataset: pydicom.Dataset, keywords: Sequence[str], reason: Reason) -> list[str]:
+    """Return the elements' values as text; empty for an absent or empty one."""
+    try:
+        values = [dataset.get(keyword) for keyword in keywords]
+    except Exception as error:  # the conversion of garbage raises anything
+        raise BadFileError(reason, str(error)) from None
+    return ["" if value is None else str(value).strip() for value in values]
 
 
 def _numbers(
@@ -214,6 +267,7 @@ def _pixels(
     element = next((e for e in reversed(list(dataset.values())) if e.tag == _PIXEL_DATA), None)
     if not isinstance(element, RawDataElement) or not element.length:
         raise BadFileError(Reason.NO_PIXELS)
+    _check_pixel_format(dataset)
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
     if not syntax.is_transfer_syntax:
         raise BadFileError(Reason.CANNOT_DECODE, f"unknown transfer syntax {str(syntax)!r}")
@@ -223,7 +277,7 @@ def _pixels(
         _check_decoder(syntax)
     elif not syntax.is_deflated:
         found = min(element.length, path.stat().st_size - element.value_tell)
-        needed = header.shape[0] * header.shape[1] * (dataset.get("BitsAllocated", 16) // 8)
+        needed = header.shape[0] * header.shape[1] * (dataset.BitsAllocated // 8)
         if found < needed:
             raise BadFileError(Reason.TRUNCATED, f"{found} of {needed} bytes of pixel data")
         if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) and _is_16_bit(dataset):

@@ -138,10 +138,13 @@ class _Series:
         index = self._index()
         warn_unexpected(index, item)
         matches = match(item.scan, item.zs, [one.file(self._folder) for one in index.objects])
-        chosen = {file.path.name for _, _, file in matches if file.reason is None}
+        chosen = {file.path.name for *_, files in matches for file in files if not file.reason}
         outlined = [one.stored(item.prefix) for one in index.objects if one.name in chosen]
         list(job.requests.map(self._get, outlined))
-        entries = [check(job.folder, (scan, z, self._marked(file))) for scan, z, file in matches]
+        entries = [
+            check(job.folder, (scan, z, tuple(map(self._marked, files))))
+            for scan, z, files in matches
+        ]
         if any(isinstance(entry, LeftOut) for _, entry in entries):
             remove(self._index_file)  # so that the next run reads the headers again
         return entries

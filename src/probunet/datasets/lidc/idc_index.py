@@ -94,7 +94,7 @@ def list_series(bucket: Bucket, item: Wanted) -> list[StoredObject]:
         if Path(name).name != name or name.startswith(".") or "\\" in name:
             raise ProbunetError(
                 f"{bucket.url}: {stored.key!r} is not the name of a slice; is this a bucket of the "
-                "Imaging Data Commons? (`endpoint_url` and `bucket` in config.yaml)"
+                "Imaging Data Commons? (`endpoint_url` and `bucket` in the configuration)"
             )
     return found
 

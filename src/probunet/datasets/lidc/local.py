@@ -35,6 +35,7 @@ def fetch_local(
         series = sorted(found.files, key=lambda uid: (scans[uid].patient, uid))
         entries = check_series(root, found.files, map(scans.__getitem__, series), lesions, workers)
         absent = len({scans[series].patient for series in lesions}) - found.patients
+        _warn_fewer(tree, patients, found.patients)
         listed = manifest_of(entries, "local", str(root), absent)
         listed.write(manifest)
     _log.info(
@@ -47,3 +48,18 @@ def fetch_local(
     )
     log_left_out(tree, listed.left_out)
     return Manifest.read(manifest)
+
+
+def _warn_fewer(tree: Path, asked: int | None, found: int) -> None:
+    """Log that the tree has fewer patients than the configuration asks for."""
+    if asked is not None and found < asked:
+        patients = f"{found} patients" if found > 1 else "1 patient"
+        folds = f"`folds` can be at most {found}" if found > 1 else "folds need at least two"
+        _log.warning(
+            "%s: datasets.lidc.patients: %d, but the tree has %s with outlines; all that it has "
+            "are used, and %s",
+            tree,
+            asked,
+            patients,
+            folds,
+        )

@@ -17,6 +17,8 @@ class Reason(StrEnum):
     WRONG_SERIES = "another series' UID in the file"
     SLICE_LOCATION = "|SliceLocation| differs from |z|"
     GEOMETRY = "spacing, orientation or position missing or not axial"
+    RESCALE = "RescaleSlope or RescaleIntercept missing or wrong"
+    PIXEL_FORMAT = "pixel format missing, or not that of a CT slice"
     CANNOT_DECODE = "compressed pixel data that no installed decoder reads"
     DAMAGED = "not what the publisher's list or checksum says"
     CHANGED = "file changed since it was fetched"

@@ -1,5 +1,7 @@
 """Find the file of each outlined slice, and check that it can be used."""
 
+import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,26 +20,24 @@ LICENCE = "CC BY 3.0, The Cancer Imaging Archive, doi 10.7937/K9/TCIA.2015.LO9QL
 _SHOWN = 3  # names in a detail
 _SPACING_TOLERANCE = 0.01  # relative difference between a slice's spacing and the outlines'
 
-# a series, the z of an outline, and its file; the file has a `reason` if it cannot be used
-Match = tuple[Scan, float, DicomFile]
+_log = logging.getLogger(__name__)
+
+# a series, the z of an outline, and the files of slices there; one file with a `reason` if none
+# can be used
+Match = tuple[Scan, float, tuple[DicomFile, ...]]
 CheckedSlice = tuple[Scan, SliceFile | LeftOut]
 
 
 def match(scan: Scan, zs: list[float], files: list[DicomFile]) -> list[Match]:
-    """Return the file of each outline's slice; a file with a reason if there is none to use."""
+    """Return the files at each outline's z, in the order of `files`.
+
+    If no slice is there, the only file has the reason why.
+    """
     slices = [file for file in files if file.series == scan.series and file.reason is None]
     others = [file for file in files if file.series != scan.series or file.reason is not None]
-    matches, missing = [], []
-    for z in zs:
-        found = [file for file in slices if _is_at(file, z)]
-        if len(found) > 1:
-            names = ", ".join(file.path.name for file in found)
-            twice = DicomFile(found[0].path, scan.series, z, Reason.DUPLICATE_Z, names)
-            matches.append((scan, z, twice))
-        elif found:
-            matches.append((scan, z, found[0]))
-        else:
-            missing.append(z)
+    found = {z: tuple(file for file in slices if _is_at(file, z)) for z in zs}
+    matches = [(scan, z, files) for z, files in found.items() if files]
+    missing = [z for z, files in found.items() if not files]
     return sorted(matches + _explain(scan, missing, others), key=lambda match: match[1])
 
 
@@ -46,13 +46,14 @@ def _explain(scan: Scan, zs: list[float], others: list[DicomFile]) -> list[Match
 
     If one z is missing and one file has an unreadable z, that file is taken for the slice.
     """
-    matches, unclear = [], []
+    matches: list[Match] = []
+    unclear = []
     for z in zs:
         if file := next((file for file in others if _is_at(file, z)), None):
             if file.series not in (None, scan.series):
                 detail = f"{file.series} instead of {scan.series}"
                 file = DicomFile(file.path, file.series, file.z, Reason.WRONG_SERIES, detail)
-            matches.append((scan, z, file))
+            matches.append((scan, z, (file,)))
         else:
             unclear.append(z)
     unread = [
@@ -64,34 +65,69 @@ def _explain(scan: Scan, zs: list[float], others: list[DicomFile]) -> list[Match
         and (file.path.suffix.lower() == ".dcm" or file.reason is not Reason.NOT_DICOM)
     ]
     if len(unclear) == len(unread) == 1:
-        return [*matches, (scan, unclear[0], unread[0])]
+        return [*matches, (scan, unclear[0], (unread[0],))]
     names = few([f"{file.path.name}: {file.reason}" for file in unread], _SHOWN)
     detail = f"unreadable files beside it: {names}" if unread else ""
     missing = DicomFile(Path(), scan.series, None, Reason.MISSING, detail)
-    return matches + [(scan, z, missing) for z in unclear]
+    return matches + [(scan, z, (missing,)) for z in unclear]
 
 
 def check(root: Path, match: Match) -> CheckedSlice:
-    """Return the manifest's entry of a slice, after reading all of it."""
-    scan, z, file = match
-    try:
-        if file.reason is not None:
-            raise BadFileError(file.reason, file.detail)
-        header, _ = read_slice(file.path, scan.series)
-        if abs(header.spacing - scan.pixel_spacing) > _SPACING_TOLERANCE * scan.pixel_spacing:
-            spacings = f"{header.spacing} mm, and that of the outlines {scan.pixel_spacing} mm"
-            raise BadFileError(Reason.GEOMETRY, f"the spacing is {spacings}")
-        if abs(header.z - z) > Z_TOLERANCE:
-            raise BadFileError(Reason.CHANGED, f"its z is {header.z}, and was {file.z}")
-    except BadFileError as error:
-        path = None if error.reason is Reason.MISSING else str(file.path.relative_to(root))
-        return scan, LeftOut(patient=scan.patient, series=scan.series, z=z, **error.entry(path))
-    return scan, SliceFile(
-        path=str(file.path.relative_to(root)),
+    """Return the manifest's entry of a slice, after reading all of its files.
+
+    Files that cannot be used are ignored beside one that can. Equal files count once: those with
+    the same bytes, or with the same SOPInstanceUID, spacing and Hounsfield units.
+    """
+    scan, z, files = match
+    usable: list[SliceFile] = []
+    errors: list[BadFileError] = []
+    for file in files:
+        try:
+            usable.append(_read(root, scan, z, file))
+        except BadFileError as error:
+            error.path = None if error.reason is Reason.MISSING else _below(root, file.path)
+            errors.append(error)
+    if usable and _are_equal(root, usable):
+        return scan, usable[0]
+    if usable:
+        names = few([file.path for file in usable], _SHOWN)
+        errors = [BadFileError(Reason.DUPLICATE_Z, names, usable[0].path)]
+    return scan, LeftOut(patient=scan.patient, series=scan.series, z=z, **errors[0].entry())
+
+
+def _read(root: Path, scan: Scan, z: float, file: DicomFile) -> SliceFile:
+    """Return the manifest's entry of a file; raise BadFileError if it cannot be used."""
+    if file.reason is not None:
+        raise BadFileError(file.reason, file.detail)
+    header, _ = read_slice(file.path, scan.series)
+    if abs(header.spacing - scan.pixel_spacing) > _SPACING_TOLERANCE * scan.pixel_spacing:
+        spacings = f"{header.spacing} mm, and that of the outlines {scan.pixel_spacing} mm"
+        raise BadFileError(Reason.GEOMETRY, f"the spacing is {spacings}")
+    if abs(header.z - z) > Z_TOLERANCE:
+        raise BadFileError(Reason.CHANGED, f"its z is {header.z}, and was {file.z}")
+    return SliceFile(
+        path=_below(root, file.path),
         z=header.z,
         bytes=file.path.stat().st_size,
         sha256=sha256(file.path),
     )
+
+
+def _are_equal(root: Path, files: list[SliceFile]) -> bool:
+    """Return whether usable files at one z hold the same slice."""
+    if len({file.sha256 for file in files}) == 1:
+        return True
+    return len({_content(root / file.path) for file in files}) == 1
+
+
+def _content(path: Path) -> tuple[str, float, bytes]:
+    """Return what two files of one slice have in common; a file without an instance has its own."""
+    header, hu = read_slice(path)
+    return header.instance or str(path), header.spacing, hashlib.sha256(hu.tobytes()).digest()
+
+
+def _below(root: Path, path: Path) -> str:
+    return str(path.relative_to(root))
 
 
 def check_series(
@@ -106,7 +142,17 @@ def check_series(
     for scan in scans:
         zs = sorted({lesion.z for lesion in lesions[scan.series]})
         matches += match(scan, zs, files.get(scan.series, []))
-    return in_processes(partial(check, root), matches, processes, "checking slices")
+    entries = in_processes(partial(check, root), matches, processes, "checking slices")
+    pairs = zip(matches, entries, strict=True)
+    copied = sum(len(m[2]) > 1 and isinstance(entry[1], SliceFile) for m, entry in pairs)
+    if copied:
+        _log.info(
+            "%s: %d slices are in more than one file; one of each is used, because the others are "
+            "equal or damaged",
+            root,
+            copied,
+        )
+    return entries
 
 
 def manifest_of(

@@ -10,6 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from probunet.config import Settings, Size, Source
+from probunet.datasets.lidc.config import PATIENTS
 from probunet.metrics.bits import GRADERS
 from probunet.pictures.view import Shown
 from probunet.store import Layout, create_images
@@ -91,8 +92,11 @@ class Crops(Graded):
     def made_from(self, source: Source) -> Iterator[tuple[str, object, object]]:
         """Yield a key, the store's value and the configured value for each setting to compare."""
         yield from super().made_from(source)
-        patients = {*self.subjects.tolist(), *self.attributes.left_out_patients}
-        yield "patients", len(patients), source.subjects
+        patients = len({*self.subjects.tolist(), *self.attributes.left_out_patients})
+        # a tree may have fewer patients than are asked for; all that it has are in the store then
+        has_all = patients == PATIENTS - self.attributes.absent_patients
+        fits = has_all and source.subjects is not None and source.subjects > patients
+        yield "patients", patients, patients if fits else source.subjects
 
     def shown(self) -> Shown:
         """Return how the report shows crops."""

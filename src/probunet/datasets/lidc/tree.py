@@ -35,6 +35,7 @@ class DicomFile:
     z: float | None = None  # mm
     reason: Reason | None = None
     detail: str = ""
+    instance: str = ""  # SOPInstanceUID, the same in copies; empty if it is absent
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def look(path: Path, beginning: BytesIO | None = None, truncated: bool = False) 
         if series is None and error.reason is Reason.GEOMETRY:
             return DicomFile(path, None, z, Reason.TRUNCATED, "no series UID in its header")
         return DicomFile(path, series, z, Reason(error.reason), error.detail)
-    return DicomFile(path, header.series, header.z)
+    return DicomFile(path, header.series, header.z, instance=header.instance)
 
 
 def _series_and_z(file: Path | BytesIO) -> tuple[str | None, float | None]:

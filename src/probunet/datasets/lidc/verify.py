@@ -17,7 +17,10 @@ from probunet.datasets.lidc.outlines import Scan, read_lesions, read_scans
 from probunet.datasets.lidc.series import read_series
 from probunet.datasets.lidc.tree import ADVICE, DicomFile, read_tree
 from probunet.datasets.raw_file import check_folder
-from probunet.errors import ProbunetError
+from probunet.errors import ProbunetError, few
+
+_SHOWN = 10  # lines of each list, unless all details are asked for
+_SHOWN_RANGES = 5  # of missing z of a series
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class SeriesState:
     faults: list[LeftOut]  # of them
 
 
-def check_tree(tree: Path) -> str:
-    """Return a description of what a tree lacks.
+def check_tree(tree: Path, details: bool = False) -> str:
+    """Return a description of what a tree lacks; with `details` every missing slice is listed.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def check_tree(tree: Path) -> str:
         If it lacks slices with outlines; the message starts with the description.
     """
     states = verify_tree(tree)
-    described = describe_states(tree, states)
+    described = describe_states(tree, states, details)
     if absent := sum(len(state.faults) for state in states):
         outlined = sum(state.outlined for state in states)
         raise ProbunetError(
@@ -74,11 +77,12 @@ def verify_tree(tree: Path, workers: int | None = None) -> list[SeriesState]:
     for row in read_series().values():
         found = [file for file in files.get(row.series, []) if _is_slice(file, row.series)]
         absent_z = _absent_z(scans[row.series], found)
+        instances = {file.instance or str(file.path) for file in found}  # copies count once
         states.append(
             SeriesState(
                 scan=scans[row.series],
                 slices=row.instances,
-                absent=max(len(absent_z), row.instances - len(found)),
+                absent=max(len(absent_z), row.instances - len(instances)),
                 absent_z=absent_z,
                 outlined=outlined[row.series],
                 faults=faults[row.series],
@@ -87,28 +91,49 @@ def verify_tree(tree: Path, workers: int | None = None) -> list[SeriesState]:
     return states
 
 
-def describe_states(tree: Path, states: list[SeriesState]) -> str:
-    """Return what exists and what is missing: in total, by patient, and slice by slice."""
+def describe_states(tree: Path, states: list[SeriesState], details: bool = False) -> str:
+    """Return what is missing, slice by slice and by patient, and in the last lines the totals.
+
+    Without `details` each list has a few lines, and the number of further ones.
+    """
     outlined = [state for state in states if state.outlined]
-    lines = [
-        f"{tree}: what exists of LIDC-IDRI",
-        "  of the slices with outlines, the only ones used: "
-        + _totals(outlined, [(one.outlined, len(one.faults)) for one in outlined]),
-        "  of all CT slices: " + _totals(states, [(one.slices, one.absent) for one in states]),
-    ]
-    if lacking := [one for one in states if one.faults or one.absent]:
-        lines += ["", "Missing, by patient"]
-        for patient, group in groupby(lacking, key=lambda one: one.scan.patient):
-            series = list(group)
-            faults, absent = (sum(len(s.faults) for s in series), sum(s.absent for s in series))
-            lines.append(f"  {patient}: {faults:,} slices with outlines, {absent:,} of all")
-    if any(one.faults for one in states):
-        lines += ["", "Slices with outlines that are missing or cannot be used"]
-        lines += [line for one in states for line in _faults(one)]
-    if absent_series := [one for one in states if one.absent]:
-        lines += ["", "Missing slices, of all"]
-        lines += [f"  {_name(s)}  {s.absent} of {s.slices}{_ranges(s)}" for s in absent_series]
-    return "\n".join(lines)
+    absent_series = [one for one in states if one.absent]
+    lists = {
+        "Missing slices, of all": [
+            f"  {_name(one)}  {one.absent} of {one.slices}{_ranges(one, details)}"
+            for one in absent_series
+        ],
+        "Slices with outlines that are missing or cannot be used": [
+            line for one in states for line in _faults(one)
+        ],
+        "Missing, by patient": _by_patient(states),
+    }
+    lines = []
+    for title, items in lists.items():
+        shown = items if details else items[:_SHOWN]
+        lines += [title, *shown] if items else []
+        if len(shown) < len(items):
+            lines.append(f"  and {len(items) - len(shown):,} more; --details lists all")
+        lines += [""] if items else []
+    return "\n".join(
+        [
+            *lines,
+            f"{tree}: what exists of LIDC-IDRI",
+            "  of all CT slices: " + _totals(states, [(one.slices, one.absent) for one in states]),
+            "  of the slices with outlines, the only ones used: "
+            + _totals(outlined, [(one.outlined, len(one.faults)) for one in outlined]),
+        ]
+    )
+
+
+def _by_patient(states: list[SeriesState]) -> list[str]:
+    lacking = [one for one in states if one.faults or one.absent]
+    lines = []
+    for patient, group in groupby(lacking, key=lambda one: one.scan.patient):
+        series = list(group)
+        faults, absent = (sum(len(s.faults) for s in series), sum(s.absent for s in series))
+        lines.append(f"  {patient}: {faults:,} slices with outlines, {absent:,} of all")
+    return lines
 
 
 def _is_slice(file: DicomFile, series: str) -> bool:
@@ -145,8 +170,8 @@ def _faults(state: SeriesState) -> list[str]:
     return [f"  {_name(state)}  z {one.z:g}  {one.path or ''}  {one.why}" for one in state.faults]
 
 
-def _ranges(state: SeriesState) -> str:
-    """Return the missing z as ranges; nothing if all are missing."""
+def _ranges(state: SeriesState, details: bool) -> str:
+    """Return the missing z as ranges, a few or all; nothing if all z are missing."""
     if state.absent == state.slices or not state.absent_z:
         return ""
     places = np.searchsorted(state.scan.z, state.absent_z)
@@ -155,4 +180,4 @@ def _ranges(state: SeriesState) -> str:
         for _, group in groupby(enumerate(places), key=lambda item: item[1] - item[0])
     ]
     ranges = [f"{run[0]:g}" if len(run) == 1 else f"{run[0]:g} to {run[-1]:g}" for run in runs]
-    return f": z {', '.join(ranges)}"
+    return f": z {few(ranges, len(ranges) if details else _SHOWN_RANGES)}"

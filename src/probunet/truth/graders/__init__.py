@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Graded(Data):
     """An open store of images with the masks of several graders."""
 
-    masks: "zarr.Array[Any]"  # (n, H, W) uint8, bit g = grader g
+    masks: "zarr.Array[Any]"  # (n, H, W), bit g = grader g; see `bits.mask_dtype`
     classes = 2
 
     @property
     @abstractmethod
-    def given(self) -> NDArray[np.uint8]:
+    def given(self) -> NDArray[np.unsignedinteger[Any]]:
         """The graders of each image, (n,), bit g = grader g."""
 
     @property

@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import Settings
-from probunet.metrics.bits import MOST_GRADERS, Packed, bits_of, pack, pack_graders
+from probunet.metrics.bits import Packed, bits_of, pack, pack_graders
 from probunet.metrics.distances import distances
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.graders import Graded
-from probunet.truth.inputs import central, read_rows, read_values, windowed
+from probunet.truth.inputs import central, read_rows, read_values, supported, windowed
 
-# a uniform integer below this number is uniform modulo each possible number of graders
-_MULTIPLE = math.lcm(*range(1, MOST_GRADERS + 1))
+_FEW = 8  # graders; the draws of data sets with more of them have a larger range
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class MaskBatches:
     """Images and masks on the training device; see `truth.base.Batches`."""
 
     image: Tensor  # (images, H, W, C)
-    masks: Tensor  # (images, H, W) uint8, bit g = grader g
-    graders: Tensor  # (images, MOST_GRADERS) int64, each image's graders, padded with 0
+    masks: Tensor  # (images, H, W) of integers, bit g = grader g
+    graders: Tensor  # (images, most graders) int64, each image's graders, padded with 0
     counts: Tensor  # (images,) int64, number of graders
     settings: Settings
     window: tuple[float, float]
@@ -50,9 +49,10 @@ class MaskBatches:
         device = self.image.device
         generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
         chosen = torch.randint(len(self.image), (batch,), generator=generator).to(device)
-        number = torch.randint(_MULTIPLE, (batch,), generator=generator).to(device)
+        multiple = _multiple(self.graders.shape[1])
+        number = torch.randint(multiple, (batch,), generator=generator).to(device)
         position = number % self.counts[chosen]
-        grader = self.graders[chosen].gather(1, position[:, None]).to(torch.uint8)
+        grader = self.graders[chosen].gather(1, position[:, None]).to(self.masks.dtype)
         deformation = draw_deformation(augmentation, batch, size, generator).to(device)
         field = sampling_field(deformation, (height, width), size)
         image = windowed(self.image[chosen], self.window)
@@ -88,18 +88,23 @@ class MaskSubset:
         return scores
 
 
+def _multiple(graders: int) -> int:
+    """Return a number below which a uniform integer is uniform modulo 1 to `graders`."""
+    return math.lcm(*range(1, graders + 1))
+
+
 def load_masks(
     data: Graded, rows: NDArray[np.int64], settings: Settings, device: torch.device
 ) -> MaskBatches:
     """Return these rows of the store on the device."""
-    graders = np.zeros((len(rows), MOST_GRADERS), np.int64)
+    graders = np.zeros((len(rows), max(_FEW, len(data.graders))), np.int64)
     counts = np.empty(len(rows), np.int64)
     for position, bits in enumerate(data.given[rows].tolist()):
         counts[position] = len(bits_of(bits))
         graders[position, : counts[position]] = bits_of(bits)
     return MaskBatches(
         torch.from_numpy(read_values(data.image, rows)).to(device),
-        torch.from_numpy(read_rows(data.masks, rows)).to(device),
+        torch.from_numpy(supported(read_rows(data.masks, rows))).to(device),
         torch.from_numpy(graders).to(device),
         torch.from_numpy(counts).to(device),
         settings,
