@@ -7,11 +7,14 @@ CORES ?= 2
 BIN := .venv/bin
 # version of PyPI's idc-index-data, the index of the Imaging Data Commons
 INDEX := 25.0.5
-# packages of CUDA: torch pins them, and they depend on the machine; so they are not in the lock
-CUDA := nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 \
+# torch's build and its CUDA packages depend on the machine: pip chooses them for the version that
+# pyproject.toml pins, and they are not in the lock
+CUDA := torch nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 \
 	nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx \
 	cuda-bindings cuda-pathfinder cuda-toolkit triton
+# what a lock names and nothing else, compared with its hashes; nothing is built unless named
+LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 
@@ -73,6 +76,7 @@ bench: .venv/installed demo ## Measure speed and memory, into benchmarks/results
 	python benchmarks/scenes.py --json benchmarks/results/scenes.json
 	python benchmarks/fetch.py --json benchmarks/results/fetch.json
 	python benchmarks/prepare.py --json benchmarks/results/prepare.json
+	python benchmarks/store.py --json benchmarks/results/store.json
 	python benchmarks/report.py --demo . --json benchmarks/results/report.json
 	python benchmarks/workflow.py --json benchmarks/results/workflow.json
 	python benchmarks/flips.py --json benchmarks/results/flips.json
@@ -87,30 +91,35 @@ docs: .venv/installed ## Build the documentation; a warning is an error.
 	sphinx-build -W -n --keep-going docs docs/_build/html
 
 series: ## Write the table of LIDC-IDRI's CT series from the publisher's index.
-	@echo "idc-index-data==$(INDEX) in a temporary virtual environment"
+	@echo "workflow/scripts/lidc_series.lock in a temporary virtual environment"
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
-		"$$folder/bin/pip" install --quiet --disable-pip-version-check idc-index-data==$(INDEX) \
-			$$(grep '^pyarrow==' requirements.lock) && \
+		"$$folder/bin/pip" install $(LOCKED) --requirement workflow/scripts/lidc_series.lock && \
 		"$$folder/bin/python" workflow/scripts/lidc_series.py
 
 lock: .venv/installed ## Pin the newest versions of all packages, for Python 3.11 and newer.
-	pip install --quiet uv
 	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
-		--no-header --no-annotate --upgrade $(CUDA:%=--no-emit-package %) \
+		--no-header --no-annotate --generate-hashes --upgrade $(CUDA:%=--no-emit-package %) \
 		--output-file requirements.lock pyproject.toml
+	echo idc-index-data==$(INDEX) pyarrow | tr ' ' '\n' | uv pip compile --universal \
+		--python-version 3.11 --no-header --no-annotate --generate-hashes \
+		--constraint requirements.lock --output-file workflow/scripts/lidc_series.lock -
 	python containers/lock.py
 
-# the package itself, editable; again when its metadata or the environment changes
+# the package itself, editable, and torch, the one dependency that the lock leaves to this machine;
+# again when its metadata or the environment changes
 .venv/installed: pyproject.toml .venv/requirements.lock
-	pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[torch]'
 	touch $@
 
-# a new environment if the lock differs from the copy that the environment was made from
+# a new environment if the lock differs from the copy that the environment was made from; one package
+# has no wheel, and the locked setuptools builds it
 .venv/requirements.lock: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "probunet needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
 	cmp -s $< $@ || { rm -rf .venv && $(PYTHON) -m venv .venv && \
-		pip install --quiet --disable-pip-version-check --requirement $<; }
+		awk '/^[^ ]/ { on = /^setuptools==/ } on' $< >.venv/setuptools.lock && \
+		pip install $(LOCKED) --requirement .venv/setuptools.lock && \
+		pip install $(LOCKED) --no-build-isolation --no-binary connection-pool --requirement $<; }
 	cp $< $@
 
 node_modules/.package-lock.json: package.json package-lock.json

@@ -13,7 +13,7 @@ from probunet.datasets.lidc.manifest import Manifest
 from probunet.datasets.lidc.phantom import fetch_phantom
 from probunet.datasets.lidc.plan import plan_crops
 from probunet.files import remove
-from probunet.prepare.cluster import local_client, run_tasks
+from probunet.prepare.cluster import local_workers, run_tasks
 from probunet.prepare.parts import fill_store
 
 SLICES_PER_PATIENT = 16.7  # 14,627 slices with outlines, 875 patients
@@ -49,21 +49,21 @@ def measure(manifest: Path, folder: Path, repeats: int) -> dict[str, Any]:
     prepare: dict[int, list[float]] = {1: [], 2: []}
     memory: list[float] = []  # peak of the one worker after each repetition, MiB
     for workers, times in prepare.items():
-        with local_client(workers) as client:
+        with local_workers(workers) as pool:
 
             def make() -> None:
                 remove(store)
-                fill_store(client, plan_crops(manifest), store)
+                fill_store(pool, plan_crops(manifest), store)
 
             def read() -> None:
-                list(run_tasks(client, decode_slices, batches, "decode"))
+                run_tasks(pool, decode_slices, batches, "decode")
 
             make(), read()  # import modules and fill the cache
             for _ in range(repeats):
                 times.append(seconds(make))
                 if workers == 1:
                     decode.append(seconds(read))
-                    memory.append(max(client.run(peak_memory).values()))
+                    memory += run_tasks(pool, peak_memory, [None], "memory")
     return {
         "slices": len(paths),
         "decode_s": decode,
@@ -84,7 +84,7 @@ def decode_slices(paths: list[Path]) -> int:
     return sum(pydicom.dcmread(path).pixel_array.size for path in paths)
 
 
-def peak_memory() -> float:
+def peak_memory(_: None) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

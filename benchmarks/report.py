@@ -107,7 +107,9 @@ def measured(study: Path, output: Path) -> dict[str, float]:
 
 def images_in(report: Path) -> int:
     """Return the number of test images in the explorer of a report."""
-    documents = re.findall(r'class="explorer-data"[^>]*>(.*?)</script>', report.read_text())
+    documents = re.findall(
+        r'class="explorer-data"[^>]*>(.*?)</script>', report.read_text(encoding="utf-8")
+    )
     return sum(len(json.loads(document)["images"]) for document in documents)
 
 

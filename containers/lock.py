@@ -7,6 +7,7 @@ and without CUDA's packages: an image's `accelerator` says which), and in envs/ 
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -31,10 +32,9 @@ def main() -> None:
             write(ROOT / "containers/cuda.lock", [host["torch"], *cuda])
             write(ROOT / "containers/cpu.lock", [f"{version}+cpu \\\n    --hash={CPU_HASH}"])
         twin = f"The conda twin of containers/{kind}.def"
-        (ROOT / f"envs/{kind}.yaml").write_text(environment(kind, twin, host))
+        write_environment(kind, twin, always)
     what = "What builds the images, beside Apptainer itself"
-    text = environment("image", what, compile_lock(["build", "image"]))
-    (ROOT / "envs/image.yaml").write_text(text)
+    write_environment("image", what, compile_lock(["build", "image"]).values())
 
 
 def compile_lock(extras: list[str]) -> dict[str, str]:
@@ -52,14 +52,15 @@ def compile_lock(extras: list[str]) -> dict[str, str]:
 
 def write(path: Path, pins: list[str]) -> None:
     """Write one lock."""
-    path.write_text(HEAD + "\n".join(pins) + "\n")
+    path.write_text(HEAD + "\n".join(pins) + "\n", encoding="utf-8")
 
 
-def environment(kind: str, what: str, pins: dict[str, str]) -> str:
-    """Return a conda environment that holds what a lock holds."""
-    versions = [re.match(r"\S+", pin)[0] for pin in pins.values()]
+def write_environment(kind: str, what: str, pins: Iterable[str]) -> None:
+    """Write a conda environment that holds what a lock holds."""
     lines = [
-        HEAD + f"# {what}; {kind}.post-deploy.sh adds the package.",
+        HEAD
+        + f"# {what}; {kind}.post-deploy.sh adds the package"
+        + (", and torch as this machine needs it." if kind == "torch" else "."),
         "# All by pip: conda-forge builds torch in its own way and has no pylidc.",
         f"name: probunet-{kind}",
         "channels:",
@@ -69,9 +70,9 @@ def environment(kind: str, what: str, pins: dict[str, str]) -> str:
         f"  - python={PYTHON}",
         "  - pip",
         "  - pip:",
-        *(f"      - {version}" for version in versions),
+        *("      - " + " ".join(pin.replace("\\\n", "").split()) for pin in pins),
     ]
-    return "\n".join(lines) + "\n"
+    (ROOT / f"envs/{kind}.yaml").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

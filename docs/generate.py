@@ -39,8 +39,13 @@ def config_page() -> str:
         MADE.format(source="src/probunet/study.py and src/probunet/config/"),
         "",
         "Every key of `config.yaml`. A key that is left out takes its default: the paper's value "
-        "for LIDC-IDRI, if the paper has one. Unknown keys are errors. An editor with support for "
-        "JSON schemas can complete and check the file with `workflow/schemas/config.schema.json`.",
+        "for LIDC-IDRI, if the paper has one. Unknown keys, keys that a section sets twice, and "
+        "infinite numbers are errors. An editor with support for JSON schemas can complete and "
+        "check the file with `workflow/schemas/config.schema.json`.",
+        "",
+        "When Snakemake loads a configuration that has the key `__use_yte__`, it runs code that is "
+        "in the file. Such a file is refused, but only then: look for this key in a file that "
+        "somebody else wrote.",
     ]
     for path, schema in _sections(root):
         lines += ["", f"## {_code(path) if path else 'Top level'}", "", schema["description"], ""]

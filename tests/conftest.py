@@ -68,8 +68,8 @@ def draw(tmp_path):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Make stores without Dask, whose tasks are what is tested."""
-    monkeypatch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
-    monkeypatch.setattr(parts, "local_client", lambda workers: nullcontext())
+    monkeypatch.setattr(parts, "run_tasks", lambda workers, f, tasks, label: list(map(f, tasks)))
+    monkeypatch.setattr(parts, "local_workers", lambda workers: nullcontext())
 
 
 @pytest.fixture

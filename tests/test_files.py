@@ -11,7 +11,7 @@ from probunet import files
 from probunet.datasets import open_data
 from probunet.datasets.raw_file import check_folder, read_content
 from probunet.errors import ProbunetError
-from probunet.files import locked, sha256, written_whole
+from probunet.files import locked, open_own, sha256, written_whole
 from probunet.manifest import RawManifest
 
 
@@ -222,3 +222,33 @@ def test_a_link_without_its_target_is_named_by_what_reads_there(tmp_path, read):
     (tmp_path / "data").symlink_to("/nowhere/data")
     with pytest.raises(ProbunetError, match="data: is a link to /nowhere/data, which does not"):
         read(tmp_path / "data")
+
+
+def _links(path: Path, kind: str) -> Path:
+    """Put something else in a file's place; return the file that must stay as it is."""
+    victim = path.with_name("victim")
+    victim.write_text("precious")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(victim if kind == "link" else "absent")
+    return victim
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe"])
+def test_lock_is_no_link_and_no_pipe(tmp_path, kind):
+    victim = _links(tmp_path / ".file.lock", kind)
+    with pytest.raises(ProbunetError, match=r"\.file\.lock: is a link or another special file"):
+        locked(tmp_path / "file").__enter__()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("mode", ["a", "a+", "ab"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe"])
+def test_files_of_fixed_names_are_regular_files(tmp_path, kind, mode):
+    victim = _links(tmp_path / "log", kind)
+    with pytest.raises(ProbunetError, match="is a link or another special file"):
+        open_own(tmp_path / "log", mode)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "absent").exists()

@@ -199,3 +199,28 @@ def test_commands_lease_before_they_import_torch(command, monkeypatch):
     words = {"train": [here] * 4, "sample": [[here], here, here, here / "samples.zarr"]}
     with pytest.raises(LeasedError):
         getattr(cli, command)("lidc", *words[command])
+
+
+def test_links_in_the_folder_of_locks_are_refused(machine):
+    folder = machine / f"probunet-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (machine / "victim").write_text("precious")
+    (folder / "4.0.lock").symlink_to(machine / "victim")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "4,5"
+    with pytest.raises(ProbunetError, match=r"4\.0\.lock: is a link"):
+        lease.lease_gpu("auto")
+    assert (machine / "victim").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["a link", "shared"])
+def test_folder_of_locks_is_this_user_s_alone(machine, kind):
+    folder = machine / f"probunet-gpus-{os.getuid()}"
+    real = machine / "elsewhere" if kind == "a link" else folder
+    real.mkdir()
+    real.chmod(0o777 if kind == "shared" else 0o700)
+    if kind == "a link":
+        folder.symlink_to(real)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "4,5"
+    with pytest.raises(ProbunetError, match="is a link, or a folder that others can write"):
+        lease.lease_gpu("auto")
+    assert list(real.iterdir()) == []

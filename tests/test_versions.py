@@ -15,9 +15,18 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 
+def pins(path: str) -> dict[str, str]:
+    """Return the versions of a lock with hashes, which every requirement must have."""
+    items = re.split(r"\n(?=\S)", (ROOT / path).read_text())
+    items = [item for item in items if not item.startswith("#")]
+    assert all("--hash=sha256:" in item for item in items)
+    return dict(re.match(r"(\S+)==(\S+)", item).groups() for item in items)  # type: ignore
+
+
 def lock() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return dict(re.split(r"==| ;", line)[:2] for line in lines)
+    """Return the versions of everything but CUDA, which are torch's own."""
+    [torch] = [Requirement(text) for text in EXTRAS["torch"] if text.startswith("torch==")]
+    return pins("requirements.lock") | {"torch": str(torch.specifier).removeprefix("==")}
 
 
 def test_lock_satisfies_the_metadata():
@@ -31,16 +40,14 @@ def test_lock_satisfies_the_metadata():
     assert outside == []
 
 
-def test_lock_leaves_the_machines_own_cuda_to_torch():
-    assert [name for name in lock() if re.match("nvidia|cuda|triton", name)] == []
+def test_lock_leaves_torch_and_its_cuda_to_the_machine():
+    assert [name for name in pins("requirements.lock") if is_cuda(name) or name == "torch"] == []
 
 
-def pins(name: str) -> dict[str, str]:
-    """Return the versions of a lock with hashes, which every line must have."""
-    text = (ROOT / "containers" / name).read_text()
-    items = [item for item in re.split(r"\n(?=\S)", text) if not item.startswith("#")]
-    assert all("--hash=sha256:" in item for item in items)
-    return dict(re.match(r"(\S+)==(\S+)", item).groups() for item in items)  # type: ignore
+def test_what_makes_the_table_of_series_is_pinned_as_the_lock():
+    series = pins("workflow/scripts/lidc_series.lock")
+    assert series.keys() == {"idc-index-data", "pyarrow"}
+    assert series["pyarrow"] == lock()["pyarrow"]
 
 
 KINDS = pytest.mark.parametrize(("kind", "extra"), [("data", []), ("torch", EXTRAS["torch"])])
@@ -48,7 +55,8 @@ KINDS = pytest.mark.parametrize(("kind", "extra"), [("data", []), ("torch", EXTR
 
 def image(kind: str, accelerator: str = "cuda") -> dict[str, str]:
     """Return the versions in an image."""
-    return pins(f"{kind}.lock") | (pins(f"{accelerator}.lock") if kind == "torch" else {})
+    pinned = pins(f"containers/{kind}.lock")
+    return pinned | (pins(f"containers/{accelerator}.lock") if kind == "torch" else {})
 
 
 def is_cuda(name: str) -> bool:
@@ -75,9 +83,10 @@ def test_torch_is_in_its_own_image_with_cuda_or_without():
 @KINDS
 def test_conda_environment_is_pinned_as_the_image(kind, extra):
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
-    requirements = [Requirement(text) for text in environment["dependencies"][-1]["pip"]]
-    versions = {pin.name: str(pin.specifier).removeprefix("==") for pin in requirements}
-    assert versions == {name: text for name, text in image(kind).items() if not is_cuda(name)}
+    lines = environment["dependencies"][-1]["pip"]
+    assert all(" --hash=sha256:" in line for line in lines)
+    versions = dict(line.split()[0].split("==") for line in lines)
+    assert versions == pins(f"containers/{kind}.lock")
 
 
 @KINDS
@@ -85,7 +94,8 @@ def test_image_and_conda_environment_have_one_python(kind, extra):
     definition = (ROOT / f"containers/{kind}.def").read_text()
     environment = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
     python = environment["dependencies"][0].removeprefix("python=")
-    assert f"base=python:{python}-slim" in definition
+    assert re.search(r"base=python@sha256:[0-9a-f]{64}\n", definition)
+    assert f"python:{python}-slim" in definition
 
 
 def test_npm_s_lock_has_the_exact_versions_and_no_host_of_a_registry():

@@ -1,6 +1,8 @@
 """The command `probunet`, with one sub-command per verb."""
 
+import codecs
 import logging
+import os
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from probunet.errors import ProbunetError
+from probunet.errors import ProbunetError, printable, printable_lines
 from probunet.job import recorded
 from probunet.lease import lease_gpu
+from probunet.memory import lacks_memory
 
 if TYPE_CHECKING:
     from probunet.config import Fetch
@@ -113,7 +116,7 @@ def fetch(
     data_set = find(dataset)
     use_processors(workers)
     if verify is not None:
-        print(data_set.verify(verify, details))
+        print(printable_lines(data_set.verify(verify, details)))
         return
     if details:
         raise ProbunetError("--details: belongs to --verify; add that option or remove this one.")
@@ -126,7 +129,7 @@ def fetch(
     if check_access:
         data_set.check_access(source, how)
     elif plan:
-        print(data_set.describe_fetch(source, folder, parts or 1))
+        print(printable_lines(data_set.describe_fetch(source, folder, parts or 1)))
     else:
         data_set.fetch(source, folder, _needed(manifest, "--manifest"), how, _part(part, parts))
 
@@ -155,7 +158,7 @@ def prepare(
 
     data_set = find(dataset)
     if count:
-        print(data_set.describe_expected())
+        print(printable_lines(data_set.describe_expected()))
         return
     source = read_source(read_study(settings, dataset), dataset)
     store = _needed(output, "--output")
@@ -378,7 +381,10 @@ def image(
 
 def main() -> None:
     """Run the command; print a ProbunetError as one line and exit with its code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    _use_utf8()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("probunet").setLevel(logging.INFO)
     command = _command(sys.argv[1:])
     with recorded(command) if command else nullcontext():
@@ -387,11 +393,32 @@ def main() -> None:
         except ProbunetError as error:
             print(f"probunet: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        except MemoryError as error:
-            asked = f" ({error})" if str(error) else ""
+        except Exception as error:
+            if not lacks_memory(error):
+                raise
+            asked = f" ({printable(error)})" if str(error) else ""
             advice = "use a machine with more memory, or give the job more (mem_mb of its rule)"
             print(f"probunet: {command}: out of memory{asked}; {advice}.", file=sys.stderr)
             sys.exit(1)
+
+
+class _Printable(logging.Formatter):
+    """A message is one line, whatever names and servers say."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode, if the locale has another encoding.
+
+    It holds for names, files, standard streams and worker processes; else a name that one locale
+    reads is another file in the next.
+    """
+    if sys.flags.utf8_mode or codecs.lookup(sys.getfilesystemencoding()).name == "utf-8":
+        return
+    os.environ["PYTHONUTF8"] = "1"  # for worker processes
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _needed(path: Path | None, option: str) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # what a file system answers that does not have a function at all
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EROFS})
+_SPECIAL = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO})  # a link, or a pipe without reader
 _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 # of a folder, some file systems refuse it with these
 _NO_FOLDER_FSYNC = _NO_FSYNC | {
@@ -89,7 +92,7 @@ def locked(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("w")
+        handle = open_own(lock, "a+")
     except OSError as error:
         raise ProbunetError(f"{path}: cannot be written ({error.strerror}).") from None
     with handle:
@@ -102,6 +105,37 @@ def locked(path: Path) -> Iterator[None]:
                 f"{path}: another process is writing here; wait for it to end or stop it."
             )
         yield
+
+
+def open_own(path: Path, mode: str) -> IO[Any]:
+    """Open a file of a fixed name to lock it or to add to it; `mode` is a, a+ or ab.
+
+    Anybody who can write to the folder can put a link, a pipe or a device in its place: what a
+    link leads to stays as it is.
+
+    Raises
+    ------
+    ProbunetError
+        If a link or another special file is in its place.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        # without O_NONBLOCK, a pipe that nobody reads is waited for
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ENXIO, "not a regular file")
+        return descriptor
+
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        return open(path, mode, encoding=encoding, opener=opener)
+    except OSError as error:
+        if error.errno not in _SPECIAL:
+            raise
+        raise ProbunetError(
+            f"{path}: is a link or another special file, not a regular file; remove it."
+        ) from None
 
 
 def try_lock(handle: IO[Any]) -> bool | None:
@@ -191,6 +225,59 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_file(path: Path, missing: str, most: int = 2**30) -> bytes:
+    """Return the content of a file that one of our commands wrote.
+
+    Parameters
+    ----------
+    missing
+        What to say, after the path, if there is no such file.
+    most
+        Bytes; a larger file is refused before it is read.
+
+    Raises
+    ------
+    ProbunetError
+        If it is missing, no regular file, too large, or cannot be read.
+    """
+    if check_regular(path, missing) > most:
+        raise ProbunetError(
+            f"{path}: is larger than {most} bytes, and such a file never is; replace it by the "
+            "right one."
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ProbunetError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def check_regular(path: Path, missing: str) -> int:
+    """Return the size of a file in bytes; raise ProbunetError if it is missing or not regular.
+
+    A pipe would be waited for, and a device can be endless. `missing` is what to say, after the
+    path, if there is no such file.
+    """
+    check_links(path)
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ProbunetError(f"{path}: {missing}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ProbunetError(f"{path}: cannot be read ({reason}).") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise ProbunetError(f"{path}: is not a regular file; replace it by one.")
+    return found.st_size
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make `target` a second name of a file, or a copy where its file system allows no links."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,7 @@
 """The record beside a container image: what it was built from, and when."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -17,7 +19,7 @@ class Ingredients(BaseModel):
 class ImageRecord(Ingredients):
     """The record beside an image, `<kind>.json`."""
 
-    kind: str
+    kind: Literal["data", "torch"]  # part of the names of files
     image: str
     sha256: str
     commit: str | None  # of the code when it was built; equal code can have other commits

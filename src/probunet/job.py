@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from probunet import __version__
+from probunet.errors import ProbunetError
+from probunet.files import open_own
 
 PREFIX = "job "
 TRIES = ".tries"
@@ -105,18 +107,27 @@ def recorded(command: str) -> Iterator[None]:
 
 
 def read_jobs(log: Path) -> list[Job]:
-    """Return the tries of a job, in their order, from its log and the file of tries."""
+    """Return the tries of a job, in their order.
+
+    They are those in the file of tries, which only `recorded` writes. The log has the words of
+    libraries, too, and is read only if there is no such file: not every system tells where stderr
+    goes to.
+    """
+    from pydantic import TypeAdapter, ValidationError  # only here: each command imports this module
+
     found: dict[str, dict[str, Any]] = {}
-    for file in (log.with_suffix(TRIES), log):
-        with suppress(OSError):
-            for line in file.read_text(errors="replace").splitlines():
-                record = parse_line(line)
-                found.setdefault(str(record.get("id")), {}).update(record)
-    known = {item.name for item in fields(Job)}
+    tries = log.with_suffix(TRIES)
+    with suppress(OSError):
+        text = (tries if tries.exists() else log).read_text(encoding="utf-8", errors="replace")
+        for line in text.split("\n"):
+            record = parse_line(line)
+            found.setdefault(str(record.get("id")), {}).update(record)
+    known, reader = {item.name for item in fields(Job)}, TypeAdapter(Job)
     jobs = []
     for record in found.values():
-        with suppress(TypeError):  # the first line is missing
-            jobs.append(Job(**{name: record[name] for name in known & record.keys()}))
+        with suppress(ValidationError):  # the first line is missing
+            kept = {name: record[name] for name in known & record.keys()}
+            jobs.append(reader.validate_json(json.dumps(kept), strict=True))
     return jobs
 
 
@@ -126,7 +137,7 @@ def code_commit() -> str | None:
     A container image contains the commit in a file; elsewhere git is asked.
     """
     with suppress(OSError):
-        commit = (PACKAGE / "_commit").read_text().strip()
+        commit = (PACKAGE / "_commit").read_text(encoding="utf-8").strip()
         return None if commit in ("", "None") else commit
     tree = PACKAGE.parents[1]
     if not (tree / ".git").exists():  # an installed package can be within another repository
@@ -136,7 +147,7 @@ def code_commit() -> str | None:
         done = subprocess.run(
             ["git", "--no-optional-locks", "-C", tree, *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=20,
             check=True,
         )
@@ -184,8 +195,10 @@ def _write(event: str, job: str, content: Any) -> None:
         with suppress(OSError):  # the file behind stderr, on Linux
             log = Path("/proc/self/fd/2").readlink()
             if log.suffix == ".log":
-                with log.with_suffix(TRIES).open("a") as tries:
+                with open_own(log.with_suffix(TRIES), "a") as tries:
                     tries.write(line + "\n")
+    except ProbunetError as error:  # a link in the place of the file of tries
+        print(error, file=sys.stderr, flush=True)
     except Exception:
         with suppress(Exception):
             traceback.print_exc()
@@ -212,7 +225,7 @@ def _max_rss_mb() -> float:
     On Linux, rusage includes the peak of the parent process; VmHWM does not.
     """
     with suppress(OSError, ValueError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 1024, 1)
     return _rusage_mb(resource.RUSAGE_SELF)

@@ -6,6 +6,7 @@ In a job of SLURM, only the GPUs that SLURM gave it are shared out.
 import logging
 import os
 import re
+import stat
 import subprocess
 import tempfile
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from runpy import run_path
 from typing import IO
 
 from probunet.errors import ProbunetError
-from probunet.files import try_lock
+from probunet.files import open_own, try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def lease_gpu(device: str) -> None:
     Raises
     ------
     ProbunetError
-        If the folder of the locks cannot be written.
+        If the folder of the locks cannot be written, or is not this user's alone.
     """
     devices = visible_gpus() if device in ("auto", "cuda") else []
     if len(devices) < 2:
@@ -100,7 +101,12 @@ def _listed() -> list[str]:
     """Return the ids of this machine's GPUs, or of their MIG parts where a GPU is divided."""
     try:
         done = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60, check=True
+            ["nvidia-smi", "--list-gpus"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return []
@@ -120,8 +126,15 @@ def _folder() -> Path:
     try:
         folder = Path(tempfile.gettempdir()) / name
         folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
     except OSError as error:
         raise _unwritable(name, error) from None
+    shared = stat.S_IWGRP | stat.S_IWOTH
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & shared:
+        raise ProbunetError(
+            f"{folder}: is a link, or a folder that others can write; remove it, or set TMPDIR to "
+            "another folder of this machine."
+        )
     return folder
 
 
@@ -141,7 +154,7 @@ def _lease(devices: list[str], folder: Path) -> tuple[str, int | None]:
         for device in devices:
             lock = folder / f"{device.replace('/', '_')}.{jobs}.lock"
             try:
-                handle = lock.open("w")
+                handle = open_own(lock, "a+")
             except OSError as error:
                 raise _unwritable(lock, error) from None
             held = try_lock(handle)

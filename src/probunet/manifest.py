@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from probunet.errors import ProbunetError
-from probunet.files import check_links, written_whole
+from probunet.files import read_file, written_whole
 
 
 class Entry(BaseModel):
@@ -52,18 +52,21 @@ class RawManifest(Entry):
     licence: str
 
     def write(self, path: Path) -> None:
-        """Write the manifest to a file."""
+        """Write the manifest to a file; raise ProbunetError if a name in it is not UTF-8."""
+        for text in _texts(self.model_dump()):
+            if text.encode(errors="replace").decode() != text:
+                raise ProbunetError(
+                    f"{text}: a name with bytes that are not UTF-8; rename the file or folder."
+                )
         with written_whole(path) as aside:
-            aside.write_text(self.model_dump_json(indent=1) + "\n")
+            aside.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the manifest in a file, with an absolute root."""
+        content = read_file(path, "no such manifest; run `probunet fetch` first.")
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            check_links(path)
-            raise ProbunetError(f"{path}: no such manifest; run `probunet fetch` first.") from None
+            manifest = cls.model_validate_json(content)
         except ValidationError as error:
             raise ProbunetError(
                 f"{path}: not a manifest of this version ({error.error_count()} errors); "
@@ -71,6 +74,18 @@ class RawManifest(Entry):
             ) from None
         root = (path.parent / manifest.root).resolve()
         return manifest.model_copy(update={"root": str(root)})
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield each text in a value of lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
 
 
 def count_reasons(left_out: Iterable[Unusable]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Self
 
 import numpy as np
@@ -11,10 +11,15 @@ from probunet.errors import ProbunetError
 
 TEMPLATE = "{dataset}/{model}/beta-{beta}/fold-{fold}/seed-{seed}"
 MEMBER = TEMPLATE + "/member-{member}"
+FINISHED = "finished"  # folder below a training's checkpoint: links to its outputs
 _PATTERN = re.compile(
-    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>[0-9.]+)"
-    r"/fold-(?P<fold>\d+)/seed-(?P<seed>\d+)(/member-(?P<member>\d+))?$"
+    r"(?P<dataset>[^/]+)/(?P<model>[^/]+)/beta-(?P<beta>\d{1,99}(\.\d+)?)"
+    r"/fold-(?P<fold>\d{1,18})/seed-(?P<seed>\d{1,18})(/member-(?P<member>\d{1,18}))?$"
 )
+
+
+class WrongPlaceError(ProbunetError):
+    """A run's file or folder lies in the folder of another run."""
 
 
 def format_beta(beta: float) -> str:
@@ -67,6 +72,23 @@ class Run:
                 "one of them."
             )
         return run
+
+    @classmethod
+    def of_path(cls, folder: Path) -> Self | None:
+        """Return the run whose folder this is; None for another folder."""
+        try:
+            return cls.parse(folder.resolve().as_posix())
+        except ProbunetError:
+            return None
+
+    def check_place(self, path: Path) -> None:
+        """Raise WrongPlaceError if a file of this run lies in the folder of another run."""
+        place = self.of_path(path.parent)
+        if place is not None and place != self:
+            raise WrongPlaceError(
+                f"{path}: belongs to the run {self.folder}, but lies in the folder of "
+                f"{place.folder}; move it back, or remove it and run the study again."
+            )
 
     @classmethod
     def parse(cls, folder: str | PurePosixPath) -> Self:

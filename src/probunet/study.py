@@ -25,6 +25,7 @@ from probunet.config import (
     Source,
     advice,
     check,
+    read_json,
     read_yaml,
 )
 from probunet.datasets.cityscapes.config import CityscapesSource
@@ -157,7 +158,6 @@ class Config(Study):
     )
     containers: PathText = Field(
         "build",
-        min_length=1,
         description="Container images of the steps, used with `--software-deployment-method "
         "apptainer` (as in the profile `slurm`): `build` builds them in `containers/`; a folder "
         "contains `data.sif` and `torch.sif`; `docker://.../name-{kind}:tag` is pulled, with "
@@ -343,7 +343,7 @@ def read_study(text: str | None, dataset: str) -> Study:
     """
     where = place_of(text)
     if where == "--settings":
-        data = _read_json(text or "{}", where)
+        data = read_json(text or "{}", where)
         study = check(Study, _merged(_paper_of(dataset), data), where)
     else:
         study = read_config(Path(where))
@@ -377,7 +377,8 @@ def read_source(study: Study, dataset: str) -> Source:
 def read_whole(text: str) -> dict[str, Any]:
     """Return all keys of a study, from the path of a `config.yaml` or from JSON."""
     if place_of(text) == "--settings":
-        return _read_json(text, "--settings")
+        found: dict[str, Any] = read_json(text, "--settings")
+        return found
     return read_config(Path(text)).whole()
 
 
@@ -390,14 +391,6 @@ def json_schema() -> str:
     """Return the JSON schema of `config.yaml`."""
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(draft | Config.model_json_schema(), indent=2) + "\n"
-
-
-def _read_json(text: str, where: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ProbunetError(f"{where}: not JSON: {error}") from None
-    return found
 
 
 if __name__ == "__main__":  # `make schema`

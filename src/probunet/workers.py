@@ -1,10 +1,13 @@
 """Run a function over many items in worker processes, with a progress bar on a terminal."""
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -71,20 +74,42 @@ def in_processes(
                 results.append(function(item))
                 bar.update()
             return results
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            try:
-                for result in pool.map(function, items, chunksize=max(1, per_process // 20)):
-                    results.append(result)
-                    bar.update()
-            except (BrokenProcessPool, MemoryError):
-                raise lost_worker(label, processes) from None
+        with worker_processes(processes) as pool, lost_workers(label, processes):
+            for result in pool.map(function, items, chunksize=max(1, per_process // 20)):
+                results.append(result)
+                bar.update()
     return results
 
 
-def lost_worker(label: str, processes: int) -> OutOfMemoryError:
-    """Return the error of a step whose worker process was killed or lacks memory."""
-    return OutOfMemoryError(
-        f"{label}: a worker process lacks memory or was killed, which is mostly for lack of memory "
-        f"({processes} ran at once); lower --workers (in the workflow, the rule's threads: "
-        "--set-threads), or give the job more memory (mem_mb under set-resources)."
-    )
+def worker_processes(count: int) -> ProcessPoolExecutor:
+    """Return a pool of at most `count` processes, to be used in a `with` statement.
+
+    They talk to this process through pipes, which no other user can open, and end with it.
+    """
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl+C to the process that started this one, and end when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def lost_workers(label: str, processes: int) -> Iterator[None]:
+    """Raise OutOfMemoryError, with advice, if a worker process is killed or lacks memory."""
+    try:
+        yield
+    except (BrokenProcessPool, MemoryError):
+        raise OutOfMemoryError(
+            f"{label}: a worker process lacks memory or was killed, which is mostly for lack of "
+            f"memory ({processes} ran at once); lower --workers (in the workflow, the rule's "
+            "threads: --set-threads), or give the job more memory (mem_mb under set-resources)."
+        ) from None

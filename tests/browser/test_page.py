@@ -1,5 +1,6 @@
 """Every report as a page: alone, calm, accessible and readable, on a laptop and on a phone."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from .opened import NARROW, WIDE, opened
+from .reports import REPORTS
 from .whole import open_all, see_all
 
 pytestmark = pytest.mark.browser
@@ -84,3 +86,19 @@ def test_links_within_the_page_lead_somewhere(browser: Browser, report: Path) ->
         ids = seen.page.eval_on_selector_all("[id]", "all => all.map((e) => e.id)")
     assert lost == []
     assert sorted(ids) == sorted(set(ids))
+
+
+def test_a_script_that_got_into_the_page_does_not_run(
+    browser: Browser, report_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    page = report_of(next(iter(REPORTS))).read_text(encoding="utf-8")
+    strange = (
+        "<script>document.title = 'ran'</script>"
+        "<img src=nowhere onerror=\"document.title = 'ran'\">"
+        "<a id=strange href=\"javascript:document.title = 'ran'\">here</a>"
+    )
+    (tmp_path / "report.html").write_text(page.replace("<main>", f"<main>{strange}", 1))
+    with opened(browser, tmp_path / "report.html", WIDE) as seen:
+        seen.page.click("#strange")
+        seen.page.wait_for_timeout(200)
+        assert seen.page.title() != "ran"

@@ -12,7 +12,7 @@ from pathlib import Path
 from .slurm import Slurm
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("workflow", "slurm", "envs", "containers", "src")
+FOLDERS = ("workflow", "profiles", "slurm", "envs", "containers", "src")
 FILES = ("Snakefile", "config.yaml", "pyproject.toml", "README.md", "LICENSE")
 # the demonstration's configuration in short, and one of a single data set with longer trainings
 DEMO = (ROOT / "workflow/demo.yaml", Path(__file__).with_name("study.yaml"))

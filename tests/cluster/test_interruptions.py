@@ -1,6 +1,10 @@
 """Job failures on a cluster change no result and repeat no finished step."""
 
+import os
+import random
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from .slurm import Slurm
 from .study import Study, kill, training_under_way
 
 pytestmark = pytest.mark.cluster
+
+KILLS = int(os.environ.get("PROBUNET_KILLS", "2"))  # 30 by hand
 
 
 def test_cancelled_training(study: Study, expected: Study, cluster: Slurm) -> None:
@@ -104,6 +110,35 @@ def test_driver_killed_and_its_jobs_end_before_the_next(
     assert_same_weights(study, expected)
 
 
+def test_driver_killed_at_random_moments(study: Study, expected: Study) -> None:
+    """Alone or with what it started here; its jobs run on, end by themselves or are cancelled."""
+    chance = random.Random(int(os.environ.get("PROBUNET_SEED", "8")))
+    finished: dict[Path, int] = {}  # when each training ended
+    kills = 0
+    for _ in range(KILLS):
+        driver = study.start()
+        with suppress(subprocess.TimeoutExpired):
+            assert driver.wait(chance.uniform(0, 120)) == 0, study.log
+            break
+        if chance.random() < 0.5:
+            driver.kill()
+            driver.wait()
+        else:
+            kill(driver)
+        kills += 1
+        time.sleep(chance.choice([0, 2, 30]))
+        for file in (study.folder / "results").rglob("checkpoint/finished/digest"):
+            finished.setdefault(file, file.stat().st_mtime_ns)
+    done = study.slurm()
+    assert done.returncode == 0, done.stdout
+    assert kills
+    for name in ("scores.csv", "summary.csv", "comparison.csv"):
+        assert study.table(name) == expected.table(name)
+    assert_equal_weights(study, expected)
+    for file, ended in finished.items():
+        assert file.stat().st_mtime_ns == ended, f"{file}: trained anew"
+
+
 def tries(study: Study) -> list[Job]:
     """Return every try of every job."""
     logs = sorted((study.folder / "logs").rglob("*.log"))
@@ -119,12 +154,17 @@ def assert_same(study: Study, expected: Study) -> None:
 
 def assert_same_weights(study: Study, expected: Study) -> None:
     """The trainings that ran ended with the undisturbed weights; each step ended well once."""
+    assert_equal_weights(study, expected)
+    for log in (study.folder / "logs").rglob("*.log"):
+        done = [job for job in read_jobs(log) if job.succeeded]
+        assert len(done) == 1, f"{log}: {len(done)} tries ended well"
+
+
+def assert_equal_weights(study: Study, expected: Study) -> None:
+    """The trainings that ran ended with the undisturbed weights."""
     found = [
         file for file in (study.folder / "results").rglob("*.pt") if "checkpoint" not in file.parts
     ]
     assert found
     for file in found:
         assert sha256(file) == sha256(expected.folder / file.relative_to(study.folder)), file
-    for log in (study.folder / "logs").rglob("*.log"):
-        done = [job for job in read_jobs(log) if job.succeeded]
-        assert len(done) == 1, f"{log}: {len(done)} tries ended well"

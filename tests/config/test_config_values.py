@@ -1,9 +1,12 @@
 """Values that YAML or the platform reads otherwise than they are meant."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from probunet.config import Settings, check
 from probunet.config.base import expand_path
@@ -45,6 +48,7 @@ def refused(tmp_path: Path, text: str) -> str:
         ("models: unet", "models", "Write a list: [unet]"),
         ("beta: 1, 10", "beta", "Write a list: [1, 10]"),
         ("paths: {data: 2026}", "paths.data", "write it in quotes"),
+        ("paths: {results: }", "paths.results", "write a value, or remove the key"),
     ],
 )
 def test_an_error_says_what_yaml_made_of_a_value(tmp_path, text, key, write):
@@ -127,6 +131,7 @@ def test_variables_and_home_in_paths_are_read_as_a_shell_does(monkeypatch):
         ("${NOWHERE:-/tmp}/data", r"only ~, \$NAME and \$\{NAME\} can be replaced"),
         ("$(pwd)/data", r"only ~, \$NAME and \$\{NAME\} can be replaced"),
         ("`pwd`/data", r"only ~, \$NAME and \$\{NAME\} can be replaced"),
+        ("im\x1b.png", r"contains the character '\\x1b'"),
         (" data", "is empty, or begins or ends with a space"),
         ("data ", "is empty, or begins or ends with a space"),
     ],
@@ -142,6 +147,8 @@ def test_a_path_that_cannot_be_read_as_meant(monkeypatch, path, message):
         {"datasets": {"knees": {"source": "folder", "path": path}}},
         {"containers": path},
         {"container_build": {"bind": [path]}},
+        {"container_build": {"cache": path}},
+        {"datasets": {"knees": {"source": "folder", "path": "a", "table": path}}},
     ]
     for section in sections:
         with pytest.raises(ProbunetError, match=message) as caught:
@@ -160,3 +167,50 @@ def test_an_empty_path_is_refused(key):
 @pytest.mark.parametrize("path", ["price$5", "a$", "$", "a~b", "./~", "data", "im{kind}"])
 def test_other_characters_of_a_path_stay(path):
     assert expand_path(path) == path
+
+
+def _numbers(model: type[BaseModel], keys: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the keys of all numbers that are no integers, at every depth."""
+    for name, field in model.model_fields.items():
+        yield from _numbers_of(field.annotation, (*keys, name))
+
+
+def _numbers_of(kind: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield from _numbers(kind, keys)
+    elif kind is float:
+        yield keys
+    else:
+        for part in get_args(kind):
+            yield from _numbers_of(part, keys)
+
+
+FLOATS = sorted(set(_numbers(Config)))
+
+
+def test_numbers_are_found():
+    assert ("intensity", "window") in FLOATS
+    assert ("augmentation", "elastic") in FLOATS
+    assert len(FLOATS) > 15
+
+
+@pytest.mark.parametrize("keys", FLOATS, ids=".".join)
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan", "1.0e+999", "9" * 400])
+def test_no_number_is_infinite_or_nan(tmp_path, keys, text):
+    pair = keys[-1] in ("window", "gamma", "beta", "learning_rates")
+    value = f"[0.5, {text}]" if pair else text
+    for key in reversed(keys):
+        value = f"{{{key}: {value}}}"
+    file = tmp_path / "mine.yaml"
+    file.write_text(value if keys[0] == "datasets" else f"{CONFIG}{value[1:-1]}")
+    with pytest.raises(ProbunetError) as caught:
+        read_config(file)
+    assert f"{file}: {keys[0]}" in str(caught.value)
+
+
+def test_window_of_own_images_is_finite(tmp_path):
+    file = tmp_path / "mine.yaml"
+    for end in (".inf", ".nan"):
+        file.write_text(f"datasets: {{mine: {{source: folder, path: a, window: [0, {end}]}}}}")
+        with pytest.raises(ProbunetError, match=r"datasets\.mine\.window\.1: .*finite"):
+            read_config(file)

@@ -121,7 +121,7 @@ def written(kind, tmp_path):
 
 def test_the_layout_is_that_of_earlier_versions(kind, written):
     group = zarr.open_group(written, mode="r")
-    assert set(group.attrs) == {*ATTRIBUTES[kind], *NEWER[kind], "files"}
+    assert set(group.attrs) == {*ATTRIBUTES[kind], *NEWER[kind], "files", "seal"}
     found = {}
     for name, array in group.arrays():
         chunk = array.chunks[0] if array.shards else None

@@ -58,7 +58,7 @@ PARTS = [
     "package.json",
     "package-lock.json",
 ]
-FOLDERS = ["workflow", "slurm", "envs", "containers", "src"]
+FOLDERS = ["workflow", "profiles", "slurm", "envs", "containers", "src"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
 from probunet.fetch.bucket import Bucket, ChangedError, StoredObject
-from probunet.fetch.http import Client
+from probunet.fetch.http import Body, Client
 from support.servers.misbehaving import Fault, misbehaving
 from support.servers.s3 import s3_server
 
@@ -77,3 +77,30 @@ def test_a_bucket_that_wants_credentials(endpoint, client):
         proxy.plan = lambda asked: Fault(status=403, body=b"<Error/>")
         with pytest.raises(ProbunetError, match=r"403.*without credentials"):
             Bucket(client, proxy.url, "bucket").list("one/")
+
+
+class Pages:
+    """A client that gets the same page of a list for ever."""
+
+    def __init__(self, entry: str, more: bool = True) -> None:
+        self.asked = 0
+        end = "<IsTruncated>true</IsTruncated><NextContinuationToken>1</NextContinuationToken>"
+        self.page = f"<ListBucketResult>{entry}{end * more}</ListBucketResult>".encode()
+
+    def get(self, url: str) -> Body:
+        self.asked += 1
+        return Body(self.page, 0, None)
+
+
+def test_a_list_without_an_end_is_refused():
+    client = Pages("<Contents><Key>a/1</Key><Size>3</Size></Contents>")
+    with pytest.raises(ProbunetError, match="does not end after 100 pages"):
+        Bucket(client, "http://localhost", "bucket").list("a/")
+    assert client.asked == 100
+
+
+@pytest.mark.parametrize("size", ["", "-1", "three", "99999999999999", "1" * 5000, "٣"])
+def test_sizes_that_no_slice_has_are_refused(size):
+    client = Pages(f"<Contents><Key>a/1</Key><Size>{size}</Size></Contents>", more=False)
+    with pytest.raises(ProbunetError, match="a slice has at most 16,777,216"):
+        Bucket(client, "http://localhost", "bucket").list("a/")

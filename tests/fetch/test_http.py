@@ -22,6 +22,7 @@ from probunet.fetch import http
 from probunet.fetch.http import Client, StatusError
 from support.servers.misbehaving import Asked, Fault, Plan, Proxy, misbehaving, times
 from support.servers.s3 import BUCKET, s3_server
+from support.servers.serving import Handler, serving
 
 LENGTH = 700_001  # more than two of Client's pieces
 DATA = random.Random(0).randbytes(LENGTH)
@@ -507,3 +508,26 @@ def test_a_folder_that_is_a_file(proxied, tmp_path):
     (tmp_path / "folder").touch()
     with client() as asking, pytest.raises(ProbunetError, match="cannot be written"):
         asking.save(address(proxied()), tmp_path / "folder" / "part")
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_answers_without_an_end_are_not_read_to_it(status):
+    sent = [0]
+
+    class Endless(Handler):
+        protocol_version = "HTTP/1.0"
+
+        def do_GET(self) -> None:  # noqa: N802
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            while sent[0] < 10**9:  # where a client without a limit ends
+                sent[0] += self.wfile.write(bytes(2**16))
+
+        do_POST = do_GET  # noqa: N815
+
+    with serving(Endless) as url, client(retries=0) as asking:
+        with pytest.raises(ProbunetError, match=r"more than 4,194,304 bytes|redirects"):
+            asking.get(f"{url}/page")
+        assert asking.post(f"{url}/login", {"a": "b"}).status_code == status
+    assert sent[0] < 5 * 10**8  # nearly all of it is in the buffers of the system

@@ -3,6 +3,8 @@
 import os
 import pickle
 import subprocess
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,159 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_neither_read_nor_written(
+    saved: tuple[Path, Model, WeightsInfo], value: float
+) -> None:
+    path, model, info = saved
+    content = load_plain(path)
+    name = next(iter(content["state"]))
+    content["state"][name].view(-1)[0] = value
+    save_whole(path, content)
+    with pytest.raises(ProbunetError, match=rf"weights\.pt: its weights are not finite \({name}\)"):
+        load_weights(path)
+    before = path.read_bytes()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = value
+    with pytest.raises(ProbunetError, match="at step 7 the weights are not finite"):
+        save_weights(path, model, info)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"channels": [4, 30_000]},
+        {"channels": [10**9, 10**9]},
+        {"convolutions": 10**9},
+        {"channels": [4] * 10_000, "convolutions": 10_000},
+        {"latent_dim": 10**12},
+        {"head_convolutions": -1},
+        {"channels": []},
+        {"channels": "wide"},
+    ],
+)
+def test_a_small_file_that_names_a_large_network_is_refused_before_it_is_built(
+    saved: tuple[Path, Model, WeightsInfo],
+    monkeypatch: pytest.MonkeyPatch,
+    architecture: dict[str, object],
+) -> None:
+    path = saved[0]
+    content = load_plain(path)
+    content["architecture"] |= architecture
+    save_whole(path, content)
+    built: list[object] = []
+    monkeypatch.setattr("probunet.models.weights.build", lambda *a, **k: built.append(a))
+    started = time.monotonic()
+    with pytest.raises(ProbunetError, match=r"weights\.pt: its weights do not fit"):
+        load_weights(path)
+    assert not built
+    assert time.monotonic() - started < 5
+
+
+def _rewritten(path: Path, compression: int, extra: dict[str, bytes]) -> None:
+    """Write the archive of a file again, compressed or with more in it."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {info.filename: archive.read(info) for info in archive.infolist()}
+    prefix = next(iter(entries)).split("/")[0]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in (entries | {f"{prefix}/{k}": v for k, v in extra.items()}).items():
+            archive.writestr(name, content)
+
+
+def test_a_compressed_file_is_refused_before_it_is_unpacked(
+    saved: tuple[Path, Model, WeightsInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved[0]
+    _rewritten(path, zipfile.ZIP_DEFLATED, {"data/999": bytes(50_000_000)})
+    assert path.stat().st_size < 1_000_000
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(ProbunetError, match=r"weights\.pt: refused: it is corrupt"):
+        load_weights(path)
+
+
+class _Large:
+    """Becomes 100 GB when it is unpickled; torch's own reader permits the function."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return bytearray, (10**11,)
+
+
+def test_functions_that_only_take_memory_are_refused(
+    saved: tuple[Path, Model, WeightsInfo],
+) -> None:
+    path = saved[0]
+    content = load_plain(path)
+    torch.save(content | {"more": _Large()}, path)
+    with pytest.raises(ProbunetError, match=r"weights\.pt: refused"):
+        load_weights(path)
+
+
+def test_tensors_that_claim_more_than_the_file_has_are_refused(
+    saved: tuple[Path, Model, WeightsInfo],
+) -> None:
+    path = saved[0]
+    content = load_plain(path)
+    name = next(iter(content["state"]))
+    content["state"][name] = torch.zeros(1).expand(10**12)
+    torch.save(content, path)
+    with pytest.raises(ProbunetError, match=r"weights\.pt: refused"):
+        load_weights(path)
+
+
+def test_lists_that_contain_each_other_are_refused(saved: tuple[Path, Model, WeightsInfo]) -> None:
+    path = saved[0]
+    content = load_plain(path)
+    nested: list[object] = []
+    for _ in range(60):  # 2^60 values in a few bytes
+        nested = [nested, nested]
+    torch.save(content | {"more": nested}, path)
+    with pytest.raises(ProbunetError, match=r"weights\.pt: refused"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", "unknown"),
+        ("model", ["unet"]),
+        ("architecture", [4, 8]),
+        ("in_channels", 0),
+        ("classes", True),
+        ("window", [1.0]),
+        ("window", (0.0, float("nan"))),
+        ("run", 5),
+        ("step", -1),
+        ("validation_ged", float("nan")),
+        ("state", [1, 2]),
+        ("subjects", 3),
+    ],
+)
+def test_values_of_a_wrong_type_are_named(
+    saved: tuple[Path, Model, WeightsInfo], key: str, value: object
+) -> None:
+    path = saved[0]
+    save_whole(path, load_plain(path) | {key: value})
+    with pytest.raises(ProbunetError, match=rf"weights\.pt: not weights .*; {key} is missing or w"):
+        load_weights(path)
+
+
+def test_weights_of_an_older_version_are_read(saved: tuple[Path, Model, WeightsInfo]) -> None:
+    path = saved[0]
+    content = load_plain(path)
+    del content["subjects"]
+    save_whole(path, content)
+    assert load_weights(path)[1].subjects is None
+
+
+def test_lack_of_memory_is_not_taken_for_damage(
+    saved: tuple[Path, Model, WeightsInfo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", lacking)
+    with pytest.raises(MemoryError):
+        load_weights(saved[0])

@@ -120,6 +120,12 @@ def test_own_folds_may_leave_patients_out():
         (own(FOLD), crops(5), 4, "folds: 4, but the folds file holds 1; make the two equal"),
         (own(UNKNOWN), crops(5), 1, r"names patients without any crop in data/lidc\.zarr: ulm, ut"),
         (own(UNKNOWN), scenes_of(["ulm"]), 1, r"cities without any scene in .*: P000, utopia"),
+        (
+            own(FOLD).model_copy(update={"dataset": "cats"}),
+            crops(5),
+            1,
+            "the folds file is of the data set cats, but .* contains lidc; correct `dataset`",
+        ),
     ],
 )
 def test_own_folds_that_do_not_fit(folds, data, number, message):
@@ -204,3 +210,20 @@ def test_a_store_of_the_origin_that_is_asked_for():
 def test_a_store_of_another_origin_is_refused(data, source, message):
     with pytest.raises(ProbunetError, match=message):
         check_origin(data, source)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("P1", "p1"), ("P 1", "P1"), ("M\u00fcller", "Mu\u0308ller"), ("\uff301", "P1"), ("ß", "SS")],
+)
+def test_subjects_that_look_alike_are_told(caplog, first, second):
+    data = crops_of([first, second, "other"])
+    choose_folds(data, LidcSource(source=data.attributes.source), 2)
+    assert "1 subject differs from another one only in case, spaces or form" in caplog.text
+    assert f"({min(first, second)} and {max(first, second)})" in caplog.text
+
+
+def test_subjects_that_differ_are_not_told(caplog):
+    data = crops_of(["P1", "P10", "P-1"])
+    choose_folds(data, LidcSource(source=data.attributes.source), 2)
+    assert "warning" not in caplog.text

@@ -31,8 +31,8 @@ CITIES = {"aachen": 9, "bremen": 1, "jena": 4, "ulm": 6}
 def here():
     """Tasks run in this process, and shards are of four images: there are many of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "run_tasks", lambda client, f, tasks, label: map(f, tasks))
-        patch.setattr(parts, "local_client", lambda workers: nullcontext())
+        patch.setattr(parts, "run_tasks", lambda workers, f, tasks, label: list(map(f, tasks)))
+        patch.setattr(parts, "local_workers", lambda workers: nullcontext())
         patch.setattr(parts, "SHARD", 4)
         patch.setattr(sealed, "SHARD", 4)
         patch.setattr("probunet.datasets.lidc.store.CHUNK", 2)

@@ -12,6 +12,7 @@ from probunet.datasets.lidc.config import LidcSource
 from probunet.errors import ProbunetError
 from probunet.report.labels import NBSP
 from probunet.score.table import write_tables
+from support.attributes import change_attributes
 from support.report.build import report
 from support.report.page import Page, prose, section
 
@@ -38,20 +39,24 @@ def test_page_escapes_what_it_is_given(study: Any) -> None:
     assert "CC BY 3.0 &lt;outlines&gt;" in text
 
 
+def test_page_escapes_control_characters(study: Any) -> None:
+    change_attributes(study.store, licence="a\x1b[31m\x00\u202eb")
+    text = report(study, title="c\x1bd")
+    assert r"a\x1b[31m\x00\u202eb" in text
+    assert r"<h1>c\x1bd</h1>" in text
+    assert not re.search("[\x00\x1b\u202e]", without_vega(text))
+
+
 def test_synthetic_data_carry_a_banner(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     banner = "Synthetic phantom data: invented pixels around real outlines."
     assert banner in report(study)
-    attributes = json.loads((study.store / "zarr.json").read_text())
-    attributes["attributes"]["synthetic"] = False
-    (study.store / "zarr.json").write_text(json.dumps(attributes))
+    change_attributes(study.store, synthetic=False)
     assert banner not in report(study)
 
 
 @pytest.mark.parametrize("source", get_args(LidcSource.model_fields["source"].annotation))
 def test_where_the_images_come_from_is_told_in_words(study: Any, source: str) -> None:
-    attributes = json.loads((study.store / "zarr.json").read_text())
-    attributes["attributes"]["source"] = source
-    (study.store / "zarr.json").write_text(json.dumps(attributes))
+    change_attributes(study.store, source=source)
     words = {
         "idc": "downloaded from the Imaging Data Commons",
         "local": "an existing tree",
@@ -268,10 +273,8 @@ def test_a_log_without_validation_is_told(study: Any) -> None:
 
 
 def test_samples_of_another_store_are_not_shown(study: Any) -> None:
-    attributes = json.loads((study.runs[0] / "samples.zarr" / "zarr.json").read_text())
-    attributes["attributes"]["store"] = "another"
     for run in study.runs:
-        (run / "samples.zarr" / "zarr.json").write_text(json.dumps(attributes))
+        change_attributes(run / "samples.zarr", store="another")
     told = "no run holds both samples and scores of the store that was given"
     assert told in report(study)
 
@@ -300,3 +303,29 @@ def test_runs_scored_at_different_n_leave_a_dash(study: Any) -> None:
     keep = ~((summary["beta"] == 10) & (summary["n"] == 4))
     summary[keep].to_csv(study.summary, index=False)
     assert "<td>\N{EN DASH}</td>" in report(study)
+
+
+@pytest.mark.parametrize("name", ["samples.zarr", "scores.parquet"])
+def test_a_run_in_another_run_s_place_is_refused(study: Any, name: str) -> None:
+    first, second = study.runs[:2]
+    (second / name).rename(second / "aside")
+    (first / name).rename(second / name)
+    (second / "aside").rename(first / name)
+    with pytest.raises(ProbunetError, match=rf"{name}: belongs to the run .*, but lies in"):
+        report(study)
+
+
+def test_swapped_folders_of_folds_are_refused(study: Any) -> None:
+    first, second = study.runs[:2]
+    second.rename(second.with_name("aside"))
+    first.rename(second)
+    second.with_name("aside").rename(first)
+    with pytest.raises(ProbunetError, match=r"belongs to the run .*/fold-[01]/.*, but lies in"):
+        report(study)
+
+
+def test_scores_of_other_images_than_the_samples_are_told(study: Any) -> None:
+    path = study.runs[0] / "scores.parquet"
+    table = pd.read_parquet(path)
+    table[table["row"] != table["row"].min()].to_parquet(path)
+    assert "no scores of single images: they are of other images than the samples" in report(study)

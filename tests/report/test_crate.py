@@ -13,6 +13,7 @@ from probunet.files import sha256
 from probunet.report import crate
 from probunet.report.crate import Study, write_crate
 from probunet.report.made import Made, read_made
+from support.attributes import change_attributes
 from support.report.logs import RUNS, all_logs, record, tries
 
 Entities = dict[str, dict[str, Any]]
@@ -30,7 +31,7 @@ def made_study(study: Any) -> Study:
     manifest = folder / "data/raw/lidc.manifest.json"
     manifest.parent.mkdir()
     manifest.write_text("{}")
-    edit(study.store, manifest_sha256=sha256(manifest))
+    change_attributes(study.store, manifest_sha256=sha256(manifest))
     rules = folder / "workflow/rules"
     rules.mkdir(parents=True)
     (folder / "Snakefile").write_text("rule all:\n")
@@ -47,13 +48,6 @@ def made_study(study: Any) -> Study:
         workflow=folder,
         engine="9.27.1",
     )
-
-
-def edit(store: Path, **attributes: Any) -> None:
-    """Change what a store says of itself, which its seal leaves out."""
-    described = json.loads((store / "zarr.json").read_text())
-    described["attributes"] |= attributes
-    (store / "zarr.json").write_text(json.dumps(described))
 
 
 def read(study: Study) -> Made:
@@ -193,7 +187,7 @@ def test_each_step_names_what_it_read_and_made(made_study: Study) -> None:
 
 def test_samples_are_linked_to_the_weights_whose_hash_they_name(made_study: Study) -> None:
     run = made_study.runs[0]
-    edit(run / "samples.zarr", weights_sha256=[sha256(run / "last.pt")])
+    change_attributes(run / "samples.zarr", weights_sha256=[sha256(run / "last.pt")])
     entities = write(made_study)
     used = ids(action(entities, f"probunet sample: {RUNS[0]}")["object"])
     assert used == ["#store-lidc", "lidc/folds.json", f"{RUNS[0]}/last.pt"]

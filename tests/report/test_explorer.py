@@ -25,6 +25,7 @@ from probunet.report.explorer import Explored, Source, explore
 from probunet.report.runs import read_run
 from probunet.run import Run
 from probunet.score.run import score_run
+from support.attributes import change_attributes
 from support.own_images import write_store
 from support.report.streets import write_samples, write_scenes
 
@@ -214,9 +215,7 @@ def test_a_run_without_scores_is_shown_without_figures(study: Any) -> None:
 
 
 def test_samples_of_another_store_are_not_shown(study: Any) -> None:
-    attributes = json.loads((study.runs[0] / "samples.zarr" / "zarr.json").read_text())
-    attributes["attributes"]["store"] = "another"
-    (study.runs[0] / "samples.zarr" / "zarr.json").write_text(json.dumps(attributes))
+    change_attributes(study.runs[0] / "samples.zarr", store="another")
     notes = run_notes(explored(study))
     assert "its samples are of another store than the one that was given" in notes.values()
 

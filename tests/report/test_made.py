@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def test_records_of_images_are_read_and_other_files_passed_over(study: Any) -> N
     folder.mkdir()
     (folder / "torch.json").write_text(record("torch").model_dump_json())
     (folder / "else.json").write_text("{}")
+    foreign = record("torch").model_dump() | {"kind": "../../elsewhere"}
+    (folder / "foreign.json").write_text(json.dumps(foreign))  # the kind is part of a copy's name
     assert read(study).images == {"torch": record("torch")}
 
 

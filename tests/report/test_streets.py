@@ -1,6 +1,5 @@
 """The report of a study on drawn street scenes, beside crops and alone."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ from probunet.report.labels import NBSP
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
+from support.attributes import change_attributes
 from support.report.page import Page, prose, section
 from support.report.streets import write_samples, write_scenes
 
@@ -164,10 +164,8 @@ def test_no_store_no_description(streets: Path) -> None:
 
 @pytest.mark.parametrize("source", get_args(CityscapesSource.model_fields["source"].annotation))
 def test_where_the_scenes_come_from_is_told_in_words(streets: Path, source: str) -> None:
-    [store] = streets.rglob("cityscapes.zarr/zarr.json")
-    attributes = json.loads(store.read_text())
-    attributes["attributes"]["source"] = source
-    store.write_text(json.dumps(attributes))
+    [store] = streets.rglob("cityscapes.zarr")
+    change_attributes(store, source=source)
     words = {
         "official": "downloaded from the publisher",
         "local": "an existing tree",
@@ -185,9 +183,7 @@ def test_two_data_sets(streets: Path, study: Any) -> None:
     assert "Synthetic phantom data" in text
     for images in ("LIDC-IDRI: 3 of 24", f"Cityscapes: 3 of {SCENES - 1}"):
         assert f"{images} scored test images" in text
-    attributes = json.loads((study.store / "zarr.json").read_text())
-    attributes["attributes"]["synthetic"] = False
-    (study.store / "zarr.json").write_text(json.dumps(attributes))
+    change_attributes(study.store, synthetic=False)
     text = report(streets, also=study)
     assert "Synthetic street scenes" in text
     assert "Synthetic phantom data" not in text

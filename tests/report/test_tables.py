@@ -2,7 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from probunet.errors import ProbunetError
 from probunet.report.tables import (
     OTHERS,
     PAIR,
@@ -55,7 +57,10 @@ def test_models_stand_in_the_order_of_their_ged_at_the_greatest_n() -> None:
 
 def test_a_data_set_with_the_name_of_nothing_keeps_its_name(tmp_path: Path) -> None:
     """Pandas reads `null` and `nan` as missing by default."""
-    row = {name: 0.5 for name in ("n", *PAIR, "ged", *OTHERS)} | {"model": "unet", "beta": np.nan}
+    row: dict[str, object] = {name: 0.5 for name in (*PAIR, "ged", *OTHERS)}
+    row |= dict.fromkeys(["n", "fold", "seed", "folds"], 1)
+    row |= dict.fromkeys(["ged_sd", "ged_low", "ged_high"], 0.5)
+    row |= {"model": "unet", "other_model": "empty", "beta": np.nan}
     frame = pd.DataFrame([row | {"dataset": name} for name in ("null", "nan")])
     frame.to_csv(tmp_path / "scores.csv", index=False)
     for read in read_tables(*[tmp_path / "scores.csv"] * 3):
@@ -123,3 +128,17 @@ def test_a_row_of_fewer_folds_says_so() -> None:
         over_folds(summary, folds=2),
     ):
         assert [row.note for row in found.rows] == ["1 of 2 folds", ""]
+
+
+@pytest.mark.parametrize(
+    "name", ["/tmp/elsewhere", "../elsewhere", "a/b", "..", ".", "", "Lidc", "a\n", 'a"b']
+)
+def test_dataset_of_a_foreign_table_is_no_path(tmp_path: Path, name: str) -> None:
+    files = [tmp_path / f"{kind}.csv" for kind in ("scores", "summary", "comparison")]
+    for file in files:
+        frame = table([("unet", 1.0, 1, 0.5)]).assign(fold=0, seed=0, dataset=name)
+        other = dict.fromkeys(["other_beta", "difference", "low", "high"], 0.5)
+        other |= dict.fromkeys(OTHERS, 0.5) | {"other_model": "empty", "better": 0.5}
+        frame.assign(**other).to_csv(file, index=False)
+    with pytest.raises(ProbunetError, match=r"\.csv: the column dataset has wrong values"):
+        read_tables(*files)

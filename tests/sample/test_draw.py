@@ -11,11 +11,13 @@ from probunet.config import Intensity
 from probunet.datasets.lidc.store import open_crops
 from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.files import sha256
+from probunet.folds import Folds
 from probunet.metrics.bits import unpack
 from probunet.models.probabilistic_unet import ProbabilisticUNet
-from probunet.models.weights import load_weights
+from probunet.models.weights import load_plain, load_weights, save_whole
 from probunet.seeding import seed_of
 from support.crops import write_discs
+from support.folds import write_folds
 from support.weights import write_untrained
 
 
@@ -129,3 +131,57 @@ def test_refused(tmp_path, draw, weights, store, folds, run, settings):
     ):
         draw([weights] * 2, store, folds, run, settings)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_folds_of_another_data_set_or_division_are_refused(
+    tmp_path, draw, weights, store, run, settings
+):
+    for dataset, train, test, message in (
+        ("cats", "a b", "d", "its folds are of the data set cats, but"),
+        ("discs", "a x", "d", "names patients without any crop in .*: x"),
+        ("discs", "a d", "b", "was trained for another division of the subjects"),
+    ):
+        folds = write_folds(tmp_path / "f.json", dataset, train=train, validation="c", test=test)
+        with pytest.raises(ProbunetError, match=message):
+            draw([weights], store, folds, run, settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_samples_say_whose_fold_they_are_of(draw, weights, store, folds, run, settings):
+    stored = draw([weights], store, folds, run, settings)
+    assert stored.attributes.subjects == Folds.read(folds).folds[0].digest
+
+
+def test_weights_of_an_older_version_are_sampled_and_told(
+    tmp_path, draw, weights, store, folds, run, settings, caplog
+):
+    content = load_plain(weights)
+    del content["subjects"]
+    save_whole(tmp_path / "w.pt", content)
+    caplog.set_level(logging.INFO, "probunet")
+    draw([tmp_path / "w.pt"], store, folds, run, settings)
+    assert "w.pt: of an older version, which does not say its fold's subjects" in caplog.text
+
+
+def test_a_network_is_not_built_of_weights_of_another_architecture(
+    draw, weights, store, folds, run, settings, monkeypatch
+):
+    monkeypatch.setattr("probunet.models.weights.outline", None)
+    wider = settings.model_copy(
+        update={"architecture": settings.architecture.model_copy(update={"latent_dim": 3})}
+    )
+    with pytest.raises(ProbunetError, match="was trained for another architecture"):
+        draw([weights], store, folds, run, wider)
+
+
+def test_a_prior_that_is_not_finite_is_not_written(
+    tmp_path, draw, weights, store, folds, run, settings
+):
+    content = load_plain(weights)
+    for name, values in content["state"].items():
+        if name.startswith("prior"):
+            values.fill_(3e38)
+    save_whole(tmp_path / "w.pt", content)
+    with pytest.raises(ProbunetError, match="prior_mean is not finite"):
+        draw([tmp_path / "w.pt"], store, folds, run, settings)
+    assert not (tmp_path / "samples.zarr").exists()

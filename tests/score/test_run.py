@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.store import open_samples, write_samples
 from support.crops import write_crops
+from support.damage import flip
 from support.masks import ged_of, iou
 from support.samples import sample_attributes
 
@@ -186,3 +188,31 @@ def test_n_must_be_within_what_is_stored(samples, crops, tmp_path, n):
     with pytest.raises(ProbunetError, match="contains 8 samples"):
         score_run(samples, crops, tmp_path / "scores.parquet", n)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_and_scores_in_another_run_s_folder_are_refused(sampled, crops):
+    samples = sampled(RUN, ROWS)
+    root = samples.parents[len(Path(RUN.folder).parts)]
+    other = root / replace(RUN, fold=2).folder
+    other.mkdir(parents=True)
+    with pytest.raises(ProbunetError, match=r"scores\.parquet: belongs to .*/fold-1/.*fold-2"):
+        score_run(samples, crops, other / "scores.parquet", N)
+    samples.rename(other / "samples.zarr")
+    with pytest.raises(ProbunetError, match=r"samples\.zarr: belongs to .*/fold-1/.*fold-2"):
+        score_run(other / "samples.zarr", crops, root / "scores.parquet", N)
+    assert not (root / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["samples/c/0/0/0", "deterministic/c/0/0", "rows/c/0"])
+def test_a_flipped_bit_in_the_samples_is_refused(sampled, crops, name):
+    samples = sampled(RUN, ROWS)
+    flip(samples / name)
+    with pytest.raises(ProbunetError, match=rf"samples\.zarr: {name} was changed after it"):
+        score_run(samples, crops, samples.with_name("scores.parquet"), N)
+    assert not samples.with_name("scores.parquet").exists()
+
+
+def test_samples_that_do_not_fit_the_images_are_refused(sampled, crops):
+    samples = sampled(RUN, [1, 2, 5, 80])
+    with pytest.raises(ProbunetError, match="its samples do not fit the images of"):
+        score_run(samples, crops, samples.with_name("scores.parquet"), N)

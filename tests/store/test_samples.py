@@ -4,7 +4,9 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import zarr
 
+from probunet.errors import ProbunetError
 from probunet.run import Run
 from probunet.store import (
     Latent,
@@ -13,6 +15,7 @@ from probunet.store import (
     write_sample_parts,
     write_samples,
 )
+from support.attributes import change_attributes
 from support.samples import sample_attributes
 
 RUN = Run("cityscapes", "unet", 1.0, 0, 0)
@@ -78,3 +81,41 @@ def test_the_latent_space_is_read_as_written(tmp_path, arrays):
         expected, found = getattr(latent, field.name), getattr(again, field.name)
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"prior_mean": np.full((5, 2), np.nan, np.float32)},
+            "10 values of prior_mean are not",
+        ),
+        ({"prior_mean": np.full((5, 2), np.inf, np.float32)}, "of prior_mean are not finite"),
+        ({"samples": np.zeros((5, 2, 4, 6), np.uint8)}, r"the shape of samples is \(5, 2, 4, 6\)"),
+        ({"samples": np.zeros((5, 3, 4, 6))}, "the type of samples is float64, not uint8"),
+        ({"deterministic": np.zeros((5, 24), np.uint8)}, "the shape of deterministic"),
+        ({"rows": np.array([0, 1, 2, 3, -1])}, "rows that cannot be"),
+        ({"rows": np.array([0, 1, 2, 3, 3])}, "rows that cannot be"),
+        ({"rows": np.zeros(5)}, "the type of rows is float64"),
+    ],
+)
+def test_samples_that_cannot_be_are_refused(tmp_path, arrays, changed, message):
+    write_samples(tmp_path / "s.zarr", ATTRIBUTES, arrays | changed)
+    with pytest.raises(ProbunetError, match=message):
+        open_samples(tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize("changed", [{"samples": 0}, {"size": (-4, 6)}, {"classes": 10**30}])
+def test_attributes_that_cannot_be_are_refused(tmp_path, arrays, changed):
+    write_samples(tmp_path / "s.zarr", ATTRIBUTES, arrays)
+    change_attributes(tmp_path / "s.zarr", **changed)
+    with pytest.raises(ProbunetError, match="1 attributes do not match schema"):
+        open_samples(tmp_path / "s.zarr")
+
+
+def test_samples_of_an_older_version_are_opened(tmp_path, arrays):
+    write_samples(tmp_path / "s.zarr", ATTRIBUTES, arrays)
+    group = zarr.open_group(tmp_path / "s.zarr", mode="r+")
+    for key in ("subjects", "seal"):
+        del group.attrs[key]
+    assert open_samples(tmp_path / "s.zarr").attributes.subjects is None

@@ -1,9 +1,11 @@
 """Training: what it leaves, and that stopping, killing and resuming change nothing."""
 
+import errno
 import json
 import logging
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from probunet.folds import Fold, Folds
 from probunet.models import MODELS, Architecture, Loss, Model
 from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
-from probunet.models.weights import load_plain, load_weights
+from probunet.models.weights import load_plain, load_weights, save_whole
 from probunet.run import Run
 from probunet.train.loop import READ_EVERY, _optimise, learning_rate, train
 
@@ -111,7 +113,9 @@ def test_what_it_leaves(trainer: Trainer, tmp_path: Path, run: Run) -> None:
         if "loss" in line:
             assert line["loss"] == pytest.approx(line["reconstruction"] + line["kl"])
     assert [line["learning_rate"] for line in lines if "loss" in line] == [1e-3, 1e-4, 1e-4]
-    assert list((tmp_path / "a" / "checkpoint").iterdir()) == []
+    finished = tmp_path / "a" / "checkpoint" / "finished"
+    assert list(finished.parent.iterdir()) == [finished]
+    assert (finished / "weights.pt").samefile(output / "weights.pt")  # no second copy on the disk
     assert list((output / "tensorboard").iterdir())
     assert sorted(p.name for p in output.iterdir()) == [
         "last.pt",
@@ -119,6 +123,51 @@ def test_what_it_leaves(trainer: Trainer, tmp_path: Path, run: Run) -> None:
         "training.jsonl",
         "weights.pt",
     ]
+
+
+OUTPUTS = ("weights.pt", "last.pt", "training.jsonl")
+
+
+def _forget(output: Path) -> dict[str, bytes]:
+    """Remove a run's outputs as Snakemake does before it starts a step; return what they were."""
+    before = {name: (output / name).read_bytes() for name in OUTPUTS}
+    for name in OUTPUTS:
+        (output / name).unlink()
+    return before
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_outputs_of_a_finished_training_are_put_back(
+    trainer: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    links: bool,
+) -> None:
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _refuse)
+    before = _forget(trainer("a"))
+    started = time.time() - 1  # a file system's clock may be coarse
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        _die_at(patch, 1)
+        output = trainer("a")
+    assert {name: (output / name).read_bytes() for name in OUTPUTS} == before
+    assert all((output / name).stat().st_mtime > started for name in OUTPUTS)
+    assert "was finished before; its outputs are back. To train it again, remove " in caplog.text
+
+
+def _refuse(*arguments: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_other_settings_than_those_of_the_finished_training_train_again(
+    trainer: Trainer, settings: Settings, tmp_path: Path
+) -> None:
+    _forget(trainer("a"))
+    other = _change(settings, steps=5)
+    with pytest.raises(TimeLimitError):
+        trainer("a", settings=other, time_limit=0.0)
+    assert not (tmp_path / "a/checkpoint/finished").exists()
+    _assert_same(trainer("a", settings=other), trainer("b", settings=other))
 
 
 def test_the_same_twice(trainer: Trainer) -> None:
@@ -497,3 +546,149 @@ def test_another_run_of_the_same_folder_does_not_go_on(trainer: Trainer, run: Ru
         trainer("a", time_limit=0.0)
     other = replace(run, beta=10.0)
     _assert_same(trainer("a", run=other), trainer("b", run=other))
+
+
+def _stop_at(trainer: Trainer, tmp_path: Path, settings: Settings) -> tuple[Path, Settings]:
+    """Kill a training after its first validation and a later checkpoint; return its checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(patch, 6)
+        with pytest.raises(_Killed):
+            trainer("a", settings=settings)
+    return tmp_path / "a" / "checkpoint", settings
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "of another run", "older"])
+def test_lost_best_weights_are_noticed_at_once_and_the_advice_works(
+    trainer: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: Settings,
+    run: Run,
+    damage: str,
+) -> None:
+    checkpoint, _ = _stop_at(trainer, tmp_path, settings)
+    best = checkpoint / "best.pt"
+    assert load_plain(checkpoint / "latest.pt")["best_step"] == 3
+    content = load_plain(best)
+    if damage == "missing":
+        best.unlink()
+    elif damage == "cut":
+        best.write_bytes(best.read_bytes()[:-100])
+    elif damage == "of another run":
+        save_whole(best, content | {"run": replace(run, beta=10.0).folder})
+    else:
+        save_whole(best, content | {"step": 1})
+    done = _break_at(monkeypatch, 100)
+    with pytest.raises(ProbunetError, match=r"best\.pt: .*step 3, are lost: remove .*checkpoint"):
+        trainer("a")
+    assert done == []
+    shutil.rmtree(checkpoint)
+    _assert_same(trainer("a"), trainer("whole"))
+
+
+def test_best_weights_newer_than_the_checkpoint_are_used(
+    trainer: Trainer, tmp_path: Path, settings: Settings
+) -> None:
+    settings = _change(settings, validation_every=1, checkpoint_every=3)
+    whole = trainer("whole", settings=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(patch, 6)
+        with pytest.raises(_Killed):
+            trainer("a", settings=settings)
+    _assert_same(trainer("a", settings=settings), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": [1]}, "the state is not a mapping to tensors"),
+        ({"step": -1}, "step is -1"),
+        ({"step": 10**6}, "is at step 1000000 of 6"),
+        ({"recent": [(1.0, math.nan, 0.0)]}, "a loss is not finite"),
+        ({"best_ged": math.nan}, "best_ged is nan"),
+        ({"optimiser": {}}, "KeyError"),
+        ({"digest": 5}, "not a checkpoint of this training"),
+    ],
+)
+def test_a_falsified_checkpoint_is_refused_and_the_advice_works(
+    trainer: Trainer, tmp_path: Path, settings: Settings, change: dict[str, object], message: str
+) -> None:
+    checkpoint, _ = _stop_at(trainer, tmp_path, settings)
+    latest = checkpoint / "latest.pt"
+    save_whole(latest, load_plain(latest) | change)
+    with pytest.raises(ProbunetError, match=rf"{message}.*remove .* the same command starts at st"):
+        trainer("a")
+    latest.unlink()
+    _assert_same(trainer("a"), trainer("whole"))
+
+
+def test_a_checkpoint_with_another_weight_decay_or_shape_is_refused(
+    trainer: Trainer, tmp_path: Path, settings: Settings
+) -> None:
+    checkpoint, _ = _stop_at(trainer, tmp_path, settings)
+    latest = checkpoint / "latest.pt"
+    for key, value, message in (
+        ("weight_decay", 0.5, "the optimiser's weight_decay differs"),
+        ("params", [0], "the optimiser's params differs"),
+    ):
+        content = load_plain(latest)
+        content["optimiser"]["param_groups"][0][key] = value
+        other = checkpoint.with_name("other")
+        other.mkdir(exist_ok=True)
+        save_whole(other / "latest.pt", content)
+        with pytest.raises(ProbunetError, match=message):
+            trainer("a", checkpoint=other)
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_not_written(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    step = torch.optim.Adam.step
+    calls = iter(range(1, 1_000))
+
+    def breaking(self: torch.optim.Adam, *args: object) -> None:
+        step(self, *args)  # type: ignore[arg-type]
+        if next(calls) == settings.training.steps:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(math.nan)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", breaking)
+    settings = _change(settings, checkpoint_every=100)
+    with pytest.raises(ProbunetError, match="weights are not finite"):
+        trainer("a", settings=settings)
+
+
+def test_folds_of_another_data_set_are_refused(trainer: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "folds.json"
+    fold = Fold(train=("a", "b"), validation=("c",), test=("d",))
+    Folds(dataset="cats", folds=(fold,)).write(path)
+    with pytest.raises(ProbunetError, match=r"folds\.json: its folds are of the data set cats"):
+        trainer("a", folds=path)
+    Folds(dataset="discs", folds=(fold.model_copy(update={"test": ("x",)}),)).write(path)
+    with pytest.raises(ProbunetError, match=r"folds\.json: names patients without any .*: x"):
+        trainer("a", folds=path)
+
+
+def test_a_damaged_log_of_a_checkpoint_is_told_and_mended(
+    trainer: Trainer, tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, _ = _stop_at(trainer, tmp_path, settings)
+    log = checkpoint / "training.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_bytes("\n".join([lines[0], "[]", "\xff", *lines[1:]]).encode("latin-1"))
+    with caplog.at_level("WARNING"):
+        output = trainer("a")
+    assert "training.jsonl: 2 damaged lines are removed" in caplog.text
+    assert _without_seconds(output / "training.jsonl") == _without_seconds(
+        trainer("whole") / "training.jsonl"
+    )
+
+
+def test_a_lost_log_of_a_checkpoint_is_told(
+    trainer: Trainer, tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, _ = _stop_at(trainer, tmp_path, settings)
+    (checkpoint / "training.jsonl").unlink()
+    with caplog.at_level("WARNING"):
+        trainer("a")
+    assert "training.jsonl: is missing: the log of the steps up to 4 is lost" in caplog.text

@@ -1,4 +1,4 @@
-"""A second Snakemake in a folder, jobs that a killed one left in SLURM, and what SLURM refuses."""
+"""A second Snakemake in a folder, jobs that a killed one left, and what SLURM refuses."""
 
 import errno
 import json
@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,18 +114,13 @@ def test_a_dry_run_does_not_sign(folder: Path) -> None:
     assert signed["pid"] == os.getpid()
 
 
-def slurm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool, ended: str = ""
-) -> Path:
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, cancels: bool) -> Path:
     """Make stand-ins for SLURM's programs; return the file that lists what was cancelled."""
     programs = tmp_path / "bin"
     programs.mkdir()
     queue, cancelled = programs / "queue", programs / "cancelled"
     queue.write_text(rows)
-    (programs / "ended").write_text(ended)
-    (programs / "squeue").write_text(
-        f'#!/bin/sh\ncase "$*" in *--states*) cat {programs}/ended;; *) cat {queue};; esac\n'
-    )
+    (programs / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
     clear = f": > {queue}" if cancels else ":"
     (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" > {cancelled}\n{clear}\n')
     for name in ("squeue", "scancel"):
@@ -140,20 +136,9 @@ def test_only_jobs_that_snakemake_sent_from_this_folder_are_cancelled(
         f"7|rule_train_wildcards_lidc|{tmp_path}\n8|(null)|{tmp_path}\n"
         f"9|rule_train|{tmp_path}/other\n11_2|rule_sample|{tmp_path}\n"
     )
-    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True, ended="7||CANCELLED\n")
-    seen = driver.jobs_left(tmp_path)
-    driver.cancel_orphans(tmp_path, ALONE, seen)
-    assert cancelled.read_text().split() == seen == ["7", "11_2"]
-
-
-def test_a_job_that_finishes_after_snakemake_has_looked_stops_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slurm(tmp_path, monkeypatch, "", cancels=True, ended="7||COMPLETED\n8||FAILED\n")
-    with pytest.raises(
-        ProbunetError, match=r"SLURM jobs 7 of the interrupted run just finished; run"
-    ):
-        driver.cancel_orphans(tmp_path, ALONE, ["7", "8"])
+    cancelled = slurm(tmp_path, monkeypatch, rows, cancels=True)
+    driver.cancel_orphans(tmp_path, ALONE)
+    assert cancelled.read_text().split() == ["7", "11_2"]
 
 
 @pytest.mark.parametrize("alone", [False, None])
@@ -163,7 +148,7 @@ def test_jobs_of_one_that_may_be_running_are_not_cancelled(
     cancelled = slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=True)
     claimed = driver.Claim(alone, "process 3 on elsewhere, since yesterday")
     with pytest.raises(ProbunetError, match=r"jobs 7 of another .*process 3 on .*scancel 7"):
-        driver.cancel_orphans(tmp_path, claimed, ["7"])
+        driver.cancel_orphans(tmp_path, claimed)
     assert not cancelled.exists()
 
 
@@ -172,7 +157,7 @@ def test_jobs_that_do_not_end_stop_the_start(
 ) -> None:
     slurm(tmp_path, monkeypatch, f"7|rule_train|{tmp_path}\n", cancels=False)
     with pytest.raises(ProbunetError, match=r"SLURM jobs 7 of an earlier Snakemake .*scancel 7"):
-        driver.cancel_orphans(tmp_path, ALONE, ["7"], wait=0)
+        driver.cancel_orphans(tmp_path, ALONE, wait=0)
 
 
 def test_without_slurm_there_are_no_orphans(
@@ -180,7 +165,76 @@ def test_without_slurm_there_are_no_orphans(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert driver.jobs_left(tmp_path) == []
-    driver.cancel_orphans(tmp_path, ALONE, [])
+    driver.cancel_orphans(tmp_path, ALONE)
+
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[subprocess.Popen[str]]":
+    """A job of a Snakemake in `folder`, which does not end on SIGTERM."""
+    with monkeypatch.context() as patch:
+        patch.setenv(driver.MARK, "")
+        driver.mark_processes(folder)
+        command = [sys.executable, "-c", STUBBORN]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    with process:
+        yield process
+        process.kill()
+
+
+def test_processes_of_a_killed_snakemake_are_stopped_and_told(
+    folder: Path, left: "subprocess.Popen[str]", caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.stop_orphans(folder, ALONE, wait=0)
+    left.wait(10)
+    told = f"processes of a Snakemake that was killed are stopped: {left.pid}"
+    assert told in caplog.text
+
+
+@pytest.mark.parametrize("alone", [False, None])
+def test_processes_of_one_that_may_be_running_are_left_alone(
+    folder: Path, left: "subprocess.Popen[str]", alone: bool | None
+) -> None:
+    claimed = driver.Claim(alone, "process 3 on elsewhere, since yesterday")
+    expected = rf"processes {left.pid} of another .*process 3 on .*kill {left.pid}\)"
+    with pytest.raises(ProbunetError, match=expected):
+        driver.stop_orphans(folder, claimed)
+    assert left.poll() is None
+
+
+def test_processes_of_other_folders_and_other_programs_are_left_alone(
+    folder: Path, left: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        driver.stop_orphans(folder / "elsewhere", ALONE)
+        monkeypatch.setenv("SLURM_JOB_ID", "7")  # what is left is of another job, or of none
+        driver.stop_orphans(folder, ALONE)
+        assert left.poll() is None
+        assert other.poll() is None
+        other.kill()
+
+
+def test_the_process_itself_and_those_that_started_it_are_not_left_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake runs in a job that a Snakemake of the same folder submitted, for instance."""
+    monkeypatch.setenv(driver.MARK, str(folder.resolve()))
+    look = (
+        "import sys; from pathlib import Path; from probunet.workflow.driver import processes_left;"
+        "print(processes_left(Path(sys.argv[1])))"
+    )
+    command = ["sh", "-c", f'"{sys.executable}" -c "{look}" "{folder}"; true']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> Path:
@@ -353,3 +407,19 @@ def test_without_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProbunetError, match="start the workflow on a login node"):
         driver.check_requests({"train": TRAIN})
+
+
+def test_record_of_the_driver_is_no_link(folder: Path) -> None:
+    victim = folder / "victim"
+    victim.write_text("precious")
+    (folder / ".snakemake/driver.json").symlink_to(victim)
+    for call in (driver.claim, driver.sign):
+        with pytest.raises(ProbunetError, match=r"driver\.json: is a link"):
+            call(folder)
+    assert victim.read_text() == "precious"
+
+
+def test_record_of_a_stranger_reaches_no_terminal(folder: Path) -> None:
+    said = {"host": "\x1b[2J\njob {}", "pid": 1, "started": "now"}
+    (folder / ".snakemake/driver.json").write_text(json.dumps(said))
+    assert driver.claim(folder).other == r"process 1 on \x1b[2J\njob {}, since now"

@@ -100,6 +100,8 @@ def test_braces_and_addresses_reach_the_commands_as_they_are(tmp_path: Path) -> 
     [
         ({"datasets": PHANTOM, "fold": 3}, "mine.yaml: fold: unknown key"),
         ({"datasets": PHANTOM, "paths": {"data": "{x}"}}, "paths.data: {x} contains a brace"),
+        ({"datasets": PHANTOM, "__use_yte__": True}, "mine.yaml: has the key `__use_yte__`"),
+        ({"datasets": PHANTOM, "paths": {"data": "<results>"}}, "paths.data: <results> contains a"),
     ],
 )
 def test_a_mistake_in_the_configuration_stops_at_once(

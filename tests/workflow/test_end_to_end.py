@@ -19,7 +19,16 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 
 def source_tree() -> set[Path]:
-    parts = ["Snakefile", "config.yaml", "workflow", "src", "envs", "containers", "slurm"]
+    parts = [
+        "Snakefile",
+        "config.yaml",
+        "workflow",
+        "src",
+        "envs",
+        "containers",
+        "slurm",
+        "profiles",
+    ]
     files = {path for part in parts for path in [ROOT / part, *(ROOT / part).rglob("*")]}
     return {path for path in files if "__pycache__" not in path.parts}
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from markupsafe import escape
 
 from probunet.config import check
 from probunet.datasets.folder.store import open_images
 from probunet.folds import Folds
 from probunet.study import Config, json_schema
-from support.own_images import write_folder
-from support.studies import PHANTOM, ROOT, TINY, planned, printed
+from support.own_images import disc, write_folder, write_picture, write_table
+from support.studies import PHANTOM, ROOT, TINY, planned, printed, run_study
 
 PAGE = (ROOT / "docs/how-to/own-data.md").read_text()
 # the page's commands on a network of a few weights: later files overlay earlier ones
@@ -43,6 +44,43 @@ def shell(text: str, folder: Path) -> str:
     logs = "\n".join(file.read_text() for file in (folder / "logs").rglob("*.log"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
     return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_texts_and_paths_reach_every_step_as_they_are(tmp_path: Path) -> None:
+    text = "$\\beta_{1}$ {x} {{ } {dataset} {input} ' \" ; & `touch x` $(touch x) <results> \u00e9"
+    path = "a}b ' \" ; & (touch x) | touch x > x *?"
+    write_folder(tmp_path / path)
+    config = {
+        "datasets": {"knees": {"source": "folder", "path": path, "licence": text}},
+        "paths": {"data": f"data {path}", "results": f"results {path}"},
+        "report": {"title": text, "examples": 2},
+        "models": ["unet"],
+    }
+    run_study(tmp_path, TINY | config)
+    report = (tmp_path / f"results {path}/report.html").read_text()
+    assert f"<h1>{escape(text)}</h1>" in report
+    assert report.count(escape(text)) >= 2
+    assert not list(tmp_path.rglob("x"))
+
+
+@pytest.mark.slow
+def test_the_most_graders_reach_the_report(tmp_path: Path) -> None:
+    size, graders, rows = (32, 32), 32, []
+    for s in range(4):
+        masks = [disc(size, 6 + g / 8).astype("uint8") * 255 for g in range(graders)]
+        names = [tmp_path / f"own/masks/{s}_{g}.png" for g in range(graders)]
+        row = [write_picture(tmp_path / f"own/images/{s}.png", masks[s] // 2 + s), f"subject {s}"]
+        row += [write_picture(name, mask) for name, mask in zip(names, masks, strict=True)]
+        rows.append(row)
+    header = ["image", "subject", *(f"mask_{g}" for g in range(graders))]
+    write_table(tmp_path / "own", rows, header)
+    config = {"datasets": {"own": {"source": "folder", "path": "own"}}, "models": ["unet"]}
+    run_study(tmp_path, TINY | config)
+    scores = pd.read_csv(tmp_path / "results/scores.csv")
+    assert scores.loc[scores["model"] == "graders", "ged"].abs().max() == 0
+    assert scores.loc[scores["model"] == "unet", "ged"].between(0, 2).all()
+    assert "mask_31" in (tmp_path / "results/report.html").read_text()
 
 
 @pytest.mark.slow

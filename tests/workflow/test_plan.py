@@ -220,6 +220,19 @@ def test_options_are_repeated_for_each_input() -> None:
     ("keys", "where"),
     [
         ({"paths": {"results": "a{b}"}}, "paths.results: a{b}"),
+        ({"paths": {"data": "own{dataset}"}}, "paths.data: own{dataset} contains a brace"),
+        ({"paths": {"data": "{{"}}, "paths.data: {{ contains a brace"),
+        ({"paths": {"data": "<results>"}}, "paths.data: <results> contains a name in < and >"),
+        ({"paths": {"results": "a<x>b"}}, "paths.results: a<x>b contains a name in < and >"),
+        (
+            {"containers": "docker://h/<x>-{kind}"},
+            "containers: docker://h/<x>-data contains a name",
+        ),
+        (
+            {"containers": "docker://h/{x}-{kind}"},
+            "containers: docker://h/{x}-data contains a brac",
+        ),
+        ({"datasets": {"knees": {"source": "folder", "path": "<x>"}}}, "datasets.knees: <x>/"),
         ({"containers": "images{1}"}, "containers: images{1}"),
         ({"datasets": {"knees": {"source": "folder", "path": "{x}"}}}, "datasets.knees: {x}/"),
         ({"datasets": {"lidc": {"source": "phantom", "folds_file": "{x}"}}}, "datasets.lidc: {x}"),
@@ -231,6 +244,23 @@ def test_a_path_that_snakemake_would_read_as_a_pattern_is_an_error(
     with pytest.raises(ProbunetError, match=re.escape(f"mine.yaml: {where}")):
         plan_of(**keys)  # type: ignore[arg-type]
     plan_of({"lidc": {"source": "local", "path": "{x}"}})  # no rule names this one
+
+
+@pytest.mark.parametrize("character", [*" ;&|'\"(*~", "$1", "\\"])
+def test_a_container_that_a_shell_would_read_as_more_is_an_error(character: str) -> None:
+    """Snakemake writes it into a shell command without quotes."""
+    for containers in (f"im{character}ages", f"docker://host/a{character}-{{kind}}:1.0"):
+        with pytest.raises(ProbunetError, match=r"mine\.yaml: containers: .* does not quote"):
+            plan_of(containers=containers)
+    plan_of(containers="docker://host:5000/a_b/c-{kind}:1.0@sha256=0")
+
+
+@pytest.mark.parametrize(
+    "path", ["a}b", "a b", "q'u\"o", "a;b", "$ 5", "a&b|c>d", "*?[a]", "a,b:c"]
+)
+def test_other_characters_of_paths_stay(path: str) -> None:
+    plan = plan_of({"lidc": {"source": "local", "path": path}}, paths={"data": path})
+    assert plan.store("lidc") == f"{path}/lidc.zarr"
 
 
 def test_paths_that_jobs_use_are_named() -> None:

@@ -43,6 +43,9 @@ class Stand(Engine):
     def requests(self) -> dict[str, dict[str, object]]:
         return {"train": {"gpu": 1}}
 
+    def trainings_to_repeat(self) -> list[Path]:
+        return [Path("results/run/checkpoint")]
+
     def plan_without_containers(self) -> None:
         self.uses_containers = False
 
@@ -189,6 +192,41 @@ def test_containers_see_folders_files_and_variables_of_this_machine(elsewhere: P
     assert os.environ["APPTAINERENV_SLURM_JOB_GPUS"] == "0"
     assert os.environ["APPTAINERENV_SLURM_GPUS_ON_NODE"] == "1"
     assert "APPTAINERENV_EDITOR" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["a{x}", "{{", "<results>"])
+def test_a_folder_of_the_snakefile_that_snakemake_would_read_as_a_pattern(name: str) -> None:
+    engine = Stand()
+    engine.project = Path("/projects") / name  # type: ignore[misc]
+    with pytest.raises(WorkflowError, match="the folder of the Snakefile contains a"):
+        site_of(engine).enter()
+
+
+def test_a_snakemake_that_is_killed_early_can_be_told_by_the_next(elsewhere: Path) -> None:
+    """It is signed before Snakemake takes its own lock, and `check` comes after that."""
+    site_of(Stand()).enter()
+    (elsewhere / ".snakemake/locks").mkdir()
+    (elsewhere / ".snakemake/locks/0.output.lock").touch()
+    site_of(Stand()).enter()
+    assert not driver.is_locked(elsewhere)
+
+
+def test_a_lock_of_unknown_origin_is_not_signed(elsewhere: Path) -> None:
+    (elsewhere / ".snakemake/locks").mkdir(parents=True)
+    (elsewhere / ".snakemake/locks/0.output.lock").touch()
+    for _ in range(2):
+        site_of(Stand()).enter()
+        assert driver.is_locked(elsewhere)
+
+
+def test_a_finished_training_that_is_to_be_repeated_is_not_put_back(elsewhere: Path) -> None:
+    finished = elsewhere / "results/run/checkpoint/finished"
+    finished.mkdir(parents=True)
+    here = site_of(Stand())
+    here.enter()
+    assert finished.exists()
+    here.check()
+    assert not finished.exists()
 
 
 def test_paths_with_a_comma_or_a_colon_are_bound_whole() -> None:
@@ -353,3 +391,17 @@ def test_images_are_built_as_the_site_needs(
         "--output containers/data.sif"
     )
     assert (elsewhere / "logs/image/data.log").read_text().endswith("no space left\n")
+
+
+@pytest.mark.parametrize("data", ["Größe", "data"])
+def test_names_are_written_as_the_steps_write_them(
+    monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    planned = site_of(Stand(), paths={"data": data})
+    monkeypatch.setattr(site.sys, "getfilesystemencoding", lambda: "iso8859-1")
+    if data.isascii():
+        planned.enter()
+    else:
+        message = "Größe: this locale writes names of files in iso8859-1.*set PYTHONUTF8=1"
+        with pytest.raises(WorkflowError, match=message):
+            planned.enter()

@@ -15,7 +15,7 @@ from probunet.config.base import (
 )
 from probunet.config.evaluation import Evaluation
 from probunet.config.models import WITHOUT_KL, Architecture, ModelName
-from probunet.config.reading import Places, read_yaml, where_set
+from probunet.config.reading import Places, read_json, read_yaml, where_set
 from probunet.config.settings import Settings
 from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
 from probunet.config.source import Source, Step
@@ -50,6 +50,7 @@ __all__ = [
     "advice",
     "check",
     "check_endpoint",
+    "read_json",
     "read_yaml",
     "where_set",
 ]

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import unicodedata
 from math import isfinite
 from typing import Annotated, Any, TypeVar
 
@@ -11,15 +10,16 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from probunet.config.reading import Places, where_set
-from probunet.errors import ProbunetError
+from probunet.errors import ProbunetError, printable
 
-Beta = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, le=1e6)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive]  # height and width, pixels
 _ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _NUMBERS = ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing")
+_MISTAKES = 50  # that an error tells
 _OPTION = "--config"  # of Snakemake
 _OF_A_SHELL = re.compile(r"\$[{(]|`")  # what only a shell replaces
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -27,9 +27,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors, and types are not converted."""
+    """A part of the configuration; unknown keys are errors, and types are not converted.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    No number is infinite or NaN: neither JSON nor a network can do with them.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 def check_window(window: tuple[float, float]) -> tuple[float, float]:
@@ -67,12 +72,6 @@ def expand_path(path: str) -> str:
             f"{path!r} is empty, or begins or ends with a space; write a path, or . for the folder "
             "where the workflow is started"
         )
-    if odd := [character for character in path if unicodedata.category(character) == "Cc"]:
-        name = "NUL" if odd[0] == "\0" else repr(odd[0])
-        raise ValueError(
-            f"{path!r} contains the character {name}, which no path should have; in YAML, write a "
-            "path with a backslash in single quotes, or without quotes"
-        )
     if _WINDOWS.match(path):
         raise ValueError(
             f"{path} is a path of Windows, and this program runs on Linux and macOS; write the "
@@ -89,6 +88,12 @@ def expand_path(path: str) -> str:
         return os.environ[name]
 
     expanded = os.path.expanduser(_VARIABLE.sub(value, path))  # noqa: PTH111
+    if odd := [character for character in expanded if printable(character) != character]:
+        name = "NUL" if odd[0] == "\0" else repr(odd[0])
+        raise ValueError(
+            f"{expanded!r} contains the character {name}, which no path should have; in YAML, "
+            "write a path with a backslash in single quotes, or without quotes"
+        )
     if path.startswith("~") and expanded.startswith("~"):
         raise ValueError(f"{path} names a home folder that is not known; write the folder itself")
     if _OF_A_SHELL.search(_VARIABLE.sub("", path)):
@@ -122,8 +127,10 @@ def check(model: type[M], data: object, where: str | Places) -> M:
     except ValidationError as error:
         # a wrong item also makes its list too short; report the item only
         wrong = [e for e in error.errors() if e["type"] != "too_short" or not e["input"]]
-        lines = [_line(item, where_set(places, item["loc"])) for item in wrong]
-        raise ProbunetError("\n".join(lines)) from None
+        lines = [_line(item, where_set(places, item["loc"])) for item in wrong[:_MISTAKES]]
+        if len(wrong) > _MISTAKES:
+            lines.append(f"{where_set(places, ())}: and {len(wrong) - _MISTAKES} more mistakes.")
+        raise ProbunetError(*lines) from None
 
 
 def advice(error: Any) -> str:

@@ -94,9 +94,7 @@ class HierarchicalProbabilisticUNet(Section):
         description="`geco`: minimise the KL under a bound on the reconstruction loss of hard "
         "pixels; `elbo`: the evidence lower bound.",
     )
-    kappa: float = Field(
-        0.05, gt=0, allow_inf_nan=False, description="GECO: bound on the loss per hard pixel, nats."
-    )
+    kappa: float = Field(0.05, gt=0, description="GECO: bound on the loss per hard pixel, nats.")
     hard: float = Field(0.02, gt=0, le=1, description="GECO: share of hard pixels.")
     decay: float = Field(0.99, ge=0, lt=1, description="GECO: decay of the moving average.")
     channels: tuple[Positive, ...] | None = Field(

@@ -10,7 +10,10 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Paths(Section):
-    """Folders, relative to the working directory; `~` and `$NAME` are replaced."""
+    """Folders, relative to the working directory; `~` and `$NAME` are replaced.
+
+    A path cannot contain `{` or a name in `<` and `>`, which Snakemake would replace.
+    """
 
     data: PathText = Field(
         "data", description="Raw data and stores; several studies can share one such folder."

@@ -53,7 +53,7 @@ class Training(Section):
         le=180,
         description="LIDC-IDRI: side of the random crop, pixels; a multiple of 2^(scales - 1).",
     )
-    learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
         min_length=1,
         description="Adam's learning rates, for phases of equal length.",
@@ -61,7 +61,6 @@ class Training(Section):
     weight_decay: float = Field(
         1e-5,
         ge=0,
-        allow_inf_nan=False,
         description="Factor of half the squared weights in the loss; without biases.",
     )
     validation_every: Positive = Field(2_000, description="Steps between validations.")

@@ -8,8 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from probunet.errors import ProbunetError
+from probunet.errors import ProbunetError, printable
 from probunet.files import check_links, dangling_link, dangling_links
+from probunet.limits import read_regular
 from probunet.manifest import Entry, Unusable, count_reasons
 
 _LOGGED = 10  # files per reason that a log names
@@ -24,7 +25,8 @@ class BadFileError(Exception):
 
     def __init__(self, reason: StrEnum, detail: str = "", path: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
-        self.reason, self.detail, self.path = reason, detail, path
+        self.reason, self.path = reason, path
+        self.detail = printable(detail, most=500)  # a decoder's words can be the file's
 
     def entry(self, path: str | None = None) -> dict[str, Any]:
         """Return reason, path (`path` if the error has none) and detail for `Unusable`."""
@@ -80,9 +82,11 @@ class RawFile(Entry):
 
 
 def read_content(path: Path) -> bytes:
-    """Return a file's content; raise MissingFileError or ProbunetError if it cannot be read."""
+    """Return a regular file's content; raise MissingFileError or ProbunetError if it cannot be."""
     try:
-        return path.read_bytes()
+        return read_regular(path)
+    except ValueError:
+        raise ProbunetError(f"{path}: cannot be read; no file's name can contain NUL.") from None
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
         kind = MissingFileError if missing else ProbunetError

@@ -12,17 +12,21 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from io import BufferedReader, FileIO
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
+from probunet.limits import regular
+from probunet.memory import raise_if_memory_lacks
 
 RATIO = 50  # largest ratio of unpacked to packed size; CT slices reach 2, text 10
 SMALL = 2**16  # bytes; smaller members may have any ratio
 SMALL_TOTAL = 2**20  # bytes; so may smaller archives
 
 _CHUNK = 2**20  # bytes per read
+_LONGEST_LIST = 2**24  # bytes of the list of members; Cityscapes' has 3 MB
 _LOCAL_HEADER = 30  # bytes, without the name
 _HEAD = 4096  # bytes read to tell a web page from a zip
 
@@ -65,8 +69,9 @@ def unpack(
     """
     _check_signature(archive)
     try:
-        file = zipfile.ZipFile(archive)
+        file = zipfile.ZipFile(_Archive(FileIO(archive, opener=regular)))
     except _DAMAGED as error:
+        raise_if_memory_lacks(error)
         raise _damaged(archive, str(error)) from None
     with file:
         members = file.infolist()
@@ -76,6 +81,16 @@ def unpack(
         if total > limit:
             raise _refused(archive, f"has {total} bytes unpacked; the limit is {limit}")
         return [_write(archive, file, member, folder / path) for path, member in targets.items()]
+
+
+class _Archive(BufferedReader):
+    """A zip file, of which a list of members that is too long is not read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return so many bytes; raise zipfile.BadZipFile for more than a list may have."""
+        if size is not None and size > _LONGEST_LIST:
+            raise zipfile.BadZipFile(f"its list of members has {size:,} bytes")
+        return super().read(size)
 
 
 def _damaged(archive: Path, reason: str) -> ArchiveError:
@@ -90,7 +105,7 @@ def _refused(archive: Path, reason: str, name: str | None = None) -> ArchiveErro
 def _check_signature(archive: Path) -> None:
     """Raise ArchiveError unless the file starts as a zip does."""
     try:
-        with archive.open("rb") as file:
+        with open(archive, "rb", opener=regular) as file:
             head = file.read(_HEAD)
     except OSError as error:
         raise ProbunetError(f"{archive}: cannot be read ({error.strerror}).") from None
@@ -196,6 +211,7 @@ def _write(archive: Path, file: zipfile.ZipFile, member: zipfile.ZipInfo, path: 
                 while piece := data.read(_CHUNK):  # the last read checks the CRC
                     length += out.write(piece)
         except _DAMAGED as error:
+            raise_if_memory_lacks(error)
             raise _damaged(archive, str(error)) from None
         if length != member.file_size:
             sizes = f"{length} bytes instead of {member.file_size}"

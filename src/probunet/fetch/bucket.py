@@ -4,14 +4,18 @@ Amazon Simple Storage Service, API Reference: ListObjectsV2 and GetObject, unsig
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from probunet.errors import ProbunetError
 from probunet.fetch.http import Body, Client, StatusError
+from probunet.limits import LARGEST_OBJECT
 
 _MD5_DIGITS = 32
+_MOST_PAGES = 100  # of 1000 objects each; a series has fewer than 1000
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class StoredObject:
         return None
 
 
+class _Answer(ElementTree.TreeBuilder):
+    """The elements of an answer without a document type, whose entities can grow to gigabytes."""
+
+    def doctype(self, *_: object) -> NoReturn:
+        """Refuse a document type."""
+        raise ElementTree.ParseError("it has a document type")
+
+
 class ChangedError(Exception):
     """An object differs from the one that was listed."""
 
@@ -52,20 +64,31 @@ class Bucket:
         Raises
         ------
         ProbunetError
-            If the bucket does not exist, or the endpoint is not an S3 server.
+            If the bucket does not exist, the endpoint is not an S3 server, or the list does not
+            end.
         """
         found: list[StoredObject] = []
         token: dict[str, str] = {}
-        while True:
+        for _ in range(_MOST_PAGES):
             query = urlencode({"list-type": "2", "prefix": prefix, **token})
             root = self._list_page(f"{self.url}?{query}")
             for item in root.iterfind("{*}Contents"):
-                size, etag = item.findtext("{*}Size", "-1"), item.findtext("{*}ETag", "")
-                found.append(StoredObject(item.findtext("{*}Key", ""), int(size), etag.strip('"')))
+                key, size = item.findtext("{*}Key", ""), item.findtext("{*}Size", "")
+                if not (re.fullmatch("[0-9]{1,20}", size) and int(size) <= LARGEST_OBJECT):
+                    raise ProbunetError(
+                        f"{self.url}: lists {key!r} with a size of {size[:20] or 'no'} bytes; a "
+                        f"slice has at most {LARGEST_OBJECT:,}. Correct `endpoint_url` or `bucket` "
+                        "in the configuration."
+                    )
+                found.append(StoredObject(key, int(size), item.findtext("{*}ETag", "").strip('"')))
             next_token = root.findtext("{*}NextContinuationToken")
             if root.findtext("{*}IsTruncated") != "true" or not next_token:
                 return sorted(found, key=lambda item: item.key)
             token = {"continuation-token": next_token}
+        raise ProbunetError(
+            f"{self.url}: the list of {prefix} does not end after {_MOST_PAGES} pages; correct "
+            "`endpoint_url` in the configuration."
+        )
 
     def read(self, item: StoredObject, last: int | None = None) -> Body:
         """Return an object's bytes up to `last` (excluded); all if None.
@@ -76,7 +99,8 @@ class Bucket:
             If it was deleted or replaced since it was listed.
         """
         try:
-            body = self._client.get(f"{self.url}/{quote(item.key)}", last=last)
+            url = f"{self.url}/{quote(item.key)}"
+            body = self._client.get(url, last=last, most=LARGEST_OBJECT)
         except StatusError as error:
             if error.status == 404:
                 raise ChangedError(f"{item.key} is gone") from None
@@ -95,7 +119,7 @@ class Bucket:
                 "(`endpoint_url` and `bucket` in the configuration)"
             ) from None
         try:
-            root = ElementTree.fromstring(data)
+            root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_Answer()))
         except ElementTree.ParseError:
             root = None
         if root is None or not root.tag.endswith("ListBucketResult"):

@@ -76,7 +76,7 @@ def check_space(folder: Path, needed: int) -> None:
 def write_licence(folder: Path, text: str) -> None:
     """Write a data set's licence, or a reference to it, beside its folder."""
     with written_whole(folder.with_name(f"{folder.name}.LICENCE.txt")) as aside:
-        aside.write_text(text.rstrip() + "\n")
+        aside.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
 def root_of(folder: Path, manifest: Path) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -26,7 +26,8 @@ from urllib3.util import Retry
 
 from probunet.config import Fetch
 from probunet.errors import ProbunetError
-from probunet.files import flush
+from probunet.files import flush, open_own
+from probunet.limits import LARGEST_PAGE
 
 CHUNK = 2**18  # bytes per read
 FIRST_WAIT = 0.5  # seconds, the longest wait before the second try; doubles with each try
@@ -105,6 +106,7 @@ class Client:
         adapter = HTTPAdapter(pool_maxsize=settings.connections, pool_block=True)
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
+        self.session.hooks["response"].append(_close_redirect)
         self.received = 0
         self.ranges_ignored = False
         self._lock = threading.Lock()
@@ -122,7 +124,9 @@ class Client:
         """Cancel all downloads: requests in progress end with an error."""
         self._stopped.set()
 
-    def get(self, url: str, first: int = 0, last: int | None = None) -> Body:
+    def get(
+        self, url: str, first: int = 0, last: int | None = None, most: int = LARGEST_PAGE
+    ) -> Body:
         """Return bytes `first` to `last` (excluded) of a file; to its end if `last` is None.
 
         Raises
@@ -130,7 +134,7 @@ class Client:
         StatusError
             If the server answers with a permanent error status.
         ProbunetError
-            If all tries fail.
+            If all tries fail, or the answer has more than `most` bytes.
         """
         received = bytearray()
         responses: list[requests.Response] = []
@@ -144,6 +148,11 @@ class Client:
                     raise _BodyError("the file changed during the download")
                 for piece in self._pieces(response, start, last):
                     received.extend(piece)
+                    if len(received) > most:
+                        raise ProbunetError(
+                            f"{url}: the server sends more than {most:,} bytes, and its right "
+                            "answer is shorter; check the address."
+                        )
                     yield len(piece)
 
         self._retry(url, attempt)
@@ -178,7 +187,7 @@ class Client:
                 if start and _file_changed(responses, start):
                     part.unlink()
                     raise _BodyError("the partial file belongs to another file")
-                with part.open("ab") as file:
+                with open_own(part, "ab") as file:
                     for piece in self._pieces(response, start, None):
                         file.write(piece)
                         if on_bytes:
@@ -196,7 +205,8 @@ class Client:
     def post(self, url: str, form: Mapping[str, str]) -> requests.Response:
         """Return the response to a form, whatever its status; do not follow redirects.
 
-        The form is sent to `url` alone, and appears in no address and no message.
+        The response's body is not read. The form is sent to `url` alone, and appears in no address
+        and no message.
 
         Raises
         ------
@@ -210,9 +220,11 @@ class Client:
                 url,
                 data=form,
                 allow_redirects=False,
+                stream=True,
                 timeout=self.settings.timeout,
                 proxies=self._proxies(url),
             )
+            response.close()
             if response.status_code in _TEMPORARY:
                 raise _TemporaryError(response)
             responses.append(response)
@@ -375,6 +387,12 @@ def _file_changed(responses: list[requests.Response], start: int) -> bool:
     tags = {response.headers.get("ETag") for response in responses[-2:]}
     ends_before = responses[-1].status_code == 416 if total is None else total < start
     return ends_before or len(tags - {None}) > 1
+
+
+def _close_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Do not read the body of a redirect, as `requests` does before it follows it."""
+    if response.is_redirect:
+        response.raw.close()
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -7,10 +7,12 @@ Imports only torch and NumPy, so that a model can be used without the rest of th
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from probunet.errors import ProbunetError
 from probunet.models.base import Architecture, Hypotheses, Loss, Model
@@ -23,7 +25,16 @@ from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.stochastic_segmentation_network import StochasticSegmentationNetwork
 from probunet.models.unet_ensemble import UNetEnsemble
 
-__all__ = ["MODELS", "Architecture", "Hypotheses", "Loss", "Model", "UNetEnsemble", "build"]
+__all__ = [
+    "MODELS",
+    "Architecture",
+    "Hypotheses",
+    "Loss",
+    "Model",
+    "UNetEnsemble",
+    "build",
+    "outline",
+]
 
 MODELS: Mapping[str, type[Model]] = {
     "probabilistic_unet": ProbabilisticUNet,
@@ -65,13 +76,40 @@ def build(
     TypeError
         If a parameter is missing in `architecture`.
     """
+    model, shared = _construct(name, architecture, in_channels, classes)
+    model.initialise(shared.initialisation, torch.Generator().manual_seed(seed))
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def outline(
+    name: str, architecture: Mapping[str, Any], *, in_channels: int, classes: int, most: int
+) -> Model:
+    """Return the model that `build` returns, on the device "meta": its weights take no memory.
+
+    Raises
+    ------
+    ValueError
+        If it has more than `most` parameters; it is noticed before all of them are created.
+    """
+    left = itertools.count(most - 1, -1)
+
+    def count(module: object, parameter: str, value: object) -> None:
+        if next(left) < 0:
+            raise ValueError(f"a network of more than {most} parameters")
+
+    with torch.device("meta"), register_module_parameter_registration_hook(count):
+        return _construct(name, architecture, in_channels, classes)[0]
+
+
+def _construct(
+    name: str, architecture: Mapping[str, Any], in_channels: int, classes: int
+) -> tuple[Model, Architecture]:
+    """Return a model with torch's own initial weights, and what all models have in common."""
     if name not in MODELS:
         raise ProbunetError(f"{name}: no such model; choose one of: {', '.join(MODELS)}.")
     values = {**architecture, "in_channels": in_channels, "classes": classes}
     shared = Architecture(**_parameters_of(Architecture, values))
-    model = MODELS[name](shared, **_parameters_of(MODELS[name], values))
-    model.initialise(shared.initialisation, torch.Generator().manual_seed(seed))
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return MODELS[name](shared, **_parameters_of(MODELS[name], values)), shared
 
 
 def _parameters_of(constructor: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The device that a model runs on, its precision and its memory."""
 
-import errno
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from probunet import memory
 from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.lease import GPU_LISTS, GPU_NUMBERS
 
@@ -19,12 +19,6 @@ DEVICES = Path("/dev")
 # the least driver by the major version of the CUDA that torch is built with (NVIDIA's table of
 # minor version compatibility)
 LEAST_DRIVER = {"11": "450", "12": "525", "13": "580"}
-# how torch and its libraries say that memory is lacking, where it is not an OutOfMemoryError
-_OUT_OF_MEMORY = re.compile(
-    r"out[ _]of[ _]memory|can(no|')t allocate memory|bad_alloc|ALLOC(ATION)?_FAILED|"
-    r"Invalid buffer size",  # of MPS
-    re.IGNORECASE,
-)
 
 
 def choose_device(name: str, threads: int | None = None) -> torch.device:
@@ -124,11 +118,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def _lacks_memory(error: BaseException) -> bool:
     """Return whether an error means that memory is lacking, on the device or the machine."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+    return isinstance(error, torch.OutOfMemoryError) or memory.lacks_memory(error)
 
 
 @contextmanager
@@ -238,11 +228,13 @@ def _needs() -> str:
 def _driver() -> str:
     """Return the version of the machine's NVIDIA driver, in words."""
     with suppress(OSError):
-        if found := re.search(r"\s(\d{3,}\.\d[\d.]*)\s", DRIVER.read_text()):
+        if found := re.search(r"\s(\d{3,}\.\d[\d.]*)\s", DRIVER.read_text(encoding="utf-8")):
             return f"driver {found[1]}"
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
+        )
         return f"driver {done.stdout.split()[0]}" if done.stdout.split() else "no NVIDIA driver"
     return "no NVIDIA driver"
 

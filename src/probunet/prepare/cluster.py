@@ -1,23 +1,24 @@
-"""Dask workers on this machine, which receive a few tasks at a time."""
+"""Dask tasks in worker processes on this machine.
+
+Dask's own cluster is not used: its scheduler and workers listen on ports, through which any user of
+the machine can run code as the user who started them.
+"""
 
 import logging
+import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from itertools import count
+from typing import TypeVar
 
 from tqdm import tqdm
 
-from probunet.workers import lost_worker
+from probunet.workers import lost_workers, worker_processes
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-# One thread per worker. This replaces Dask's defaults, whose MALLOC_TRIM_THRESHOLD_ returns freed
-# memory at once and so doubles the time.
-_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,69 +26,57 @@ R = TypeVar("R")
 
 
 @contextmanager
-def local_client(workers: int) -> Iterator["Client"]:
-    """Yield a client of `workers` processes with one thread each, and stop them at the end.
-
-    They listen on this machine only, without a dashboard, and keep scratch files in the system's
-    temporary folder.
-    """
-    import dask
-    from distributed import Client, LocalCluster
-
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # the import lowers it
-    settings = {
-        "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
-        "distributed.worker.profile.enabled": False,
-    }
-    with (
-        dask.config.set(settings),
-        tempfile.TemporaryDirectory(prefix="probunet-") as scratch,
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # no limit: tasks are small and few
-            local_directory=scratch,
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-    ):
-        yield client
+def local_workers(workers: int) -> Iterator[Executor]:
+    """Yield a pool of `workers` processes with one thread each, and stop them at the end."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)  # processes that start later inherit it
+    try:
+        with worker_processes(workers) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def run_tasks(
-    client: "Client", function: Callable[[T], R], tasks: list[T], label: str
-) -> Iterator[R]:
-    """Yield `function(task)` of each task, in the order of completion.
+    workers: Executor, function: Callable[[T], R], tasks: Sequence[T], label: str
+) -> list[R]:
+    """Return `function(task)` of each task, in order.
 
-    At most three tasks per worker are submitted at a time, so that messages and memory do not grow
-    with the number of tasks.
+    At most two tasks per worker are submitted at a time, so that messages and memory do not grow
+    with the number of tasks, and no worker waits for its next one.
 
     Raises
     ------
     OutOfMemoryError
-        If a worker is killed repeatedly, or a task lacks memory. Other errors of a task are raised
-        as they are.
+        If a worker is killed, or a task lacks memory. Other errors of a task are raised as they
+        are.
     """
-    from distributed import KilledWorker, as_completed
+    from dask.base import compute
+    from dask.callbacks import Callback
+    from dask.delayed import delayed
+    from dask.local import get_async
 
-    waiting = iter(tasks)
-    workers = len(client.scheduler_info()["workers"])
-    first = islice(waiting, 3 * workers)
-    running = as_completed(  # type: ignore[no-untyped-call]
-        [client.submit(function, task, pure=False) for task in first]
-    )
-    quiet = not sys.stderr.isatty()
+    calls = [
+        # named and not traversed, because Dask would hash and search all of a task's values
+        delayed(partial(function, task), name=f"{label}-{i}", traverse=False)()
+        for i, task in enumerate(tasks)
+    ]
+    processes = workers._max_workers  # type: ignore[attr-defined]
+    quiet, done = not sys.stderr.isatty(), count(1)
     with tqdm(total=len(tasks), desc=label, unit="shard", disable=None) as bar:
-        for done, future in enumerate(running, start=1):
-            try:
-                yield future.result()
-            except (KilledWorker, MemoryError):
-                raise lost_worker(label, workers) from None
-            for task in islice(waiting, 1):
-                running.add(client.submit(function, task, pure=False))  # type: ignore[no-untyped-call]
+
+        def advance(*_: object) -> None:
             bar.update()
-            if quiet and (done == len(tasks) or done % max(1, len(tasks) // 10) == 0):
-                logger.info("%s: %d of %d shards", label, done, len(tasks))
+            number = next(done)
+            if quiet and (number == len(tasks) or number % max(1, len(tasks) // 10) == 0):
+                logger.info("%s: %d of %d shards", label, number, len(tasks))
+
+        scheduler = partial(get_async, workers.submit, 2 * processes)
+        progress = Callback(posttask=advance)  # type: ignore[no-untyped-call]
+        with progress, lost_workers(label, processes):
+            found = compute(*calls, scheduler=scheduler, optimize_graph=False)  # type: ignore[no-untyped-call]
+            return list(found)

@@ -1,14 +1,17 @@
 """Choose folds over subjects: drawn with a seed, the publisher's split, or the user's file."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from probunet.config import Source
 from probunet.errors import ProbunetError, few
-from probunet.folds import Fold, Folds
+from probunet.folds import Fold, Folds, describe_alike
 from probunet.seeding import numpy_generator
 from probunet.truth.base import Data
+
+_log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 1 / 6  # of the subjects outside of a fold's test set
 
@@ -27,6 +30,8 @@ def choose_folds(
         If the store does not match, or cannot be divided in this way.
     """
     check_origin(data, source, where)
+    if warning := describe_alike(data.subjects.tolist()):
+        _log.warning("%s: warning: %s", data.path, warning)
     if source.folds_file is not None:
         folds = Folds.read(Path(source.folds_file))
         check_folds(folds, data, number, where)
@@ -77,7 +82,8 @@ def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings"
     Raises
     ------
     ProbunetError
-        If they name subjects that the store does not have, or their number is not `number`.
+        If they name subjects that the store does not have or are of another data set, or if their
+        number is not `number`.
     """
     if len(folds.folds) != number:
         raise ProbunetError(
@@ -93,6 +99,11 @@ def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings"
         raise ProbunetError(
             f"the folds file names {words.subjects} without any {words.image} in {data.path}: "
             f"{few(unknown)}; remove them from the file."
+        )
+    if folds.dataset != data.attributes.dataset:
+        raise ProbunetError(
+            f"the folds file is of the data set {folds.dataset}, but {data.path} contains "
+            f"{data.attributes.dataset}; correct `dataset` in the file, or use another one."
         )
 
 

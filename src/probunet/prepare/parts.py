@@ -9,19 +9,20 @@ So the bytes of the store depend neither on the number of parts nor on that of w
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from probunet.errors import ProbunetError
 from probunet.files import locked, remove, written_whole
 from probunet.manifest import Unusable
-from probunet.prepare.cluster import local_client, run_tasks
+from probunet.prepare.cluster import local_workers, run_tasks
 from probunet.prepare.plan import Item, ItemT, Plan, Read, describe_reasons, usable
 from probunet.store import (
     MAKE_AGAIN,
@@ -36,9 +37,6 @@ from probunet.store import (
     take_images,
     write_shard,
 )
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -56,8 +54,8 @@ def prepare(plan: Plan[ItemT], output: Path, workers: int = 1, on_error: str = "
         If no image can be used, a subject has no usable image, or the disk is full.
     """
     plan.check(on_error)  # before any image is read
-    with _output(output, workers) as (client, aside):
-        fill_store(client, plan, aside, on_error)
+    with _output(output, workers) as (pool, aside):
+        fill_store(pool, plan, aside, on_error)
 
 
 def prepare_part(plan: Plan[ItemT], output: Path, part: int, parts: int, workers: int = 1) -> None:
@@ -66,8 +64,8 @@ def prepare_part(plan: Plan[ItemT], output: Path, part: int, parts: int, workers
         raise ProbunetError(f"--part {part}: of {parts} parts the last is {parts - 1}.")
     described = plan.attributes().model_dump(mode="json")
     items = plan.items[shares(plan.items, parts)[part]]
-    with _output(output, workers) as (client, aside):
-        bad = _read_images(client, plan, items, aside)
+    with _output(output, workers) as (pool, aside):
+        bad = _read_images(pool, plan, items, aside)
         left_out = tuple(item.model_dump(mode="json") for item in bad)
         seal_part(aside, PartAttributes(part=part, parts=parts, store=described, left_out=left_out))
 
@@ -88,27 +86,27 @@ def join(
     of_parts = [plan.items[share] for share in shares(plan.items, len(parts))]
     rows = [usable(items, bad) for items in of_parts]
     _warn(plan, bad)
-    with _output(output, workers) as (client, aside):
+    with _output(output, workers) as (pool, aside):
         _create(plan.without(bad), aside, on_error)
         paths = [part.path for part in opened]
-        _copy_images(client, list(zip(paths, rows, strict=True)), aside)
+        _copy_images(pool, list(zip(paths, rows, strict=True)), aside)
         seal(aside)
 
 
 @contextmanager
-def _output(path: Path, workers: int) -> Iterator[tuple["Client", Path]]:
-    """Yield a client and the folder that becomes `path`."""
-    with locked(path), written_whole(path) as aside, local_client(workers) as client:
-        yield client, aside
+def _output(path: Path, workers: int) -> Iterator[tuple[Executor, Path]]:
+    """Yield worker processes and the folder that becomes `path`."""
+    with locked(path), written_whole(path) as aside, local_workers(workers) as pool:
+        yield pool, aside
 
 
-def fill_store(client: "Client", plan: Plan[ItemT], store: Path, on_error: str = "stop") -> None:
-    """Make and seal the store with the workers of `client`."""
+def fill_store(workers: Executor, plan: Plan[ItemT], store: Path, on_error: str = "stop") -> None:
+    """Make and seal the store with these worker processes."""
     planned = store / "planned"
-    bad = _read_images(client, plan, plan.items, planned)
+    bad = _read_images(workers, plan, plan.items, planned)
     _create(plan.without(bad), store, on_error)
     if bad:
-        _copy_images(client, [(planned, usable(plan.items, bad))], store)
+        _copy_images(workers, [(planned, usable(plan.items, bad))], store)
         remove(planned)
     else:
         take_images(planned, store)
@@ -124,13 +122,13 @@ def shares(items: Sequence[Item], parts: int) -> list[slice]:
 
 
 def _read_images(
-    client: "Client", plan: Plan[ItemT], items: Sequence[ItemT], path: Path
+    workers: Executor, plan: Plan[ItemT], items: Sequence[ItemT], path: Path
 ) -> list[Unusable]:
     """Write the images of `items` to an unsealed part; return the unusable ones."""
     create_part(path, len(items), plan.create_images)
     task = partial(_read_shard, path, plan.read)
     bad: dict[str | None, Unusable] = {}  # by path: a slice can have crops in two shards
-    for found in run_tasks(client, task, _shards(items), "prepare"):
+    for found in run_tasks(workers, task, _shards(items), "prepare"):
         bad |= {item.path: item for item in found}
     ordered = sorted(bad.values(), key=lambda item: (item.subject, item.place))
     _warn(plan, ordered)
@@ -153,11 +151,10 @@ def _create(plan: Plan[ItemT], store: Path, on_error: str) -> None:
     plan.create(store)
 
 
-def _copy_images(client: "Client", parts: Sequence[tuple[Path, list[int]]], store: Path) -> None:
+def _copy_images(workers: Executor, parts: Sequence[tuple[Path, list[int]]], store: Path) -> None:
     """Write the rows of all parts to an unsealed store of as many images."""
     rows = [(path, row) for path, chosen in parts for row in chosen]
-    for _ in run_tasks(client, partial(_copy_shard, store), _shards(rows), "join"):
-        pass
+    run_tasks(workers, partial(_copy_shard, store), _shards(rows), "join")
 
 
 def _copy_shard(store: Path, shard: tuple[int, Sequence[tuple[Path, int]]]) -> None:

@@ -93,13 +93,13 @@ class Plan(ABC, Generic[ItemT]):
     def check(self, on_error: str) -> None:
         """Raise ProbunetError if no item is left or, unless `on_error` is `skip`, one is lost."""
         if self.lost and on_error == "stop":
-            raise ProbunetError(self._describe_lost())
+            raise ProbunetError(*self._describe_lost())
         if not self.items:
             reasons = describe_reasons(self.left_out, self.noun)
             raise ProbunetError(f"{self.manifest}: no {self.noun} of it can be used{reasons}.")
 
-    def _describe_lost(self) -> str:
-        """Return why the lost subjects have no usable image, and what to do."""
+    def _describe_lost(self) -> list[str]:
+        """Return lines that say why the lost subjects have no usable image, and what to do."""
         lost, noun, subjects = self.lost, self.noun, self.subjects
         reasons = describe_reasons((o for o in self.left_out if o.subject in lost), noun)
         lines = [f"no {noun} can be used of these {subjects}, {len(lost)} in all{reasons}:"]
@@ -114,7 +114,7 @@ class Plan(ABC, Generic[ItemT]):
             f"Replace these files and run `probunet fetch` again, or leave such {subjects} out "
             "with `on_error: skip` (under datasets in the configuration)."
         )
-        return "\n".join(lines)
+        return lines
 
 
 def describe_reasons(left_out: Iterable[Unusable], noun: str) -> str:

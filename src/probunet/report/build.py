@@ -4,9 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from probunet.datasets import find, open_data
+from probunet.errors import printable
 from probunet.files import sha256, written_whole
 from probunet.pictures import numbers
 from probunet.report import labels, latent, tables
@@ -26,6 +25,7 @@ from probunet.report.made import Made, by_verb, cost
 from probunet.report.modes import calibration
 from probunet.report.published import published_table
 from probunet.report.runs import RunFolder, read_run
+from probunet.report.scripts import policy, script, text, vega
 from probunet.report.tables import Table
 from probunet.report.training import trainings
 from probunet.truth.base import Data
@@ -249,30 +249,23 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_finished,
     )
     environment.filters["dataset"] = lambda name: find(name).title
     environment.filters["count"] = numbers.count
     environment.filters["json"] = _json
-    environment.globals["inlined"] = _inlined
-    environment.globals["vega"] = _vega
+    environment.globals |= {"policy": policy, "script": script, "text": text, "vega": vega}
     return environment
+
+
+def _finished(value: object) -> object:
+    """Return a value of a template with control characters escaped; Markup stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(printable(line, most=None) for line in value.split("\n"))
 
 
 def _json(value: object) -> Markup:
     """Return a value as JSON that can stand in a script element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))  # so it begins neither an end tag nor a comment
-
-
-def _inlined(name: str) -> Markup:
-    """Return a script or a style sheet of this package as it is."""
-    return Markup(files("probunet.report").joinpath(name).read_text(encoding="utf-8"))
-
-
-@cache
-def _vega() -> Markup:
-    """Return Vega, Vega-Lite and vega-embed as one script."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return Markup(bundle)

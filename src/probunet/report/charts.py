@@ -53,17 +53,17 @@ class Chart:
 
         Several charts can be in one page if their prefixes differ.
         """
-        import vl_convert
+        from probunet.report import vega
 
-        drawn = str(vl_convert.vegalite_to_svg(_without_hover(self.spec)))
+        drawn = vega.svg_of(_without_hover(self.spec))
         return re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", drawn)
 
     def pdf(self) -> bytes:
         """Return the chart as a page of PDF, 3/4 of a point per pixel, its fonts embedded."""
-        import vl_convert
+        from probunet.report import vega
 
         scaled = re.sub(r"^<svg[^>]*", _in_points, self.svg())
-        return _sorted_resources(bytes(vl_convert.svg_to_pdf(scaled)))
+        return _sorted_resources(vega.pdf_of(scaled))
 
 
 def ged_chart(scores: pd.DataFrame, summary: pd.DataFrame) -> Chart:

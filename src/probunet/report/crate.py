@@ -133,11 +133,13 @@ def _copy(study: Study, made: Made, stores: Sequence[Data], folder: Path) -> Non
     for manifest in study.manifests:
         if manifest.exists() and sha256(manifest) in made_from:
             shutil.copyfile(manifest, folder / manifest.name)
-    (folder / "config.json").write_text(json.dumps(study.config, indent=1) + "\n")
+    (folder / "config.json").write_text(json.dumps(study.config, indent=1) + "\n", encoding="utf-8")
     used = [made.image_of(job) for job in made.tries]
     for kind, record in made.images.items():
         if record in used:
-            (folder / f"image-{kind}.json").write_text(record.model_dump_json(indent=1) + "\n")
+            (folder / f"image-{kind}.json").write_text(
+                record.model_dump_json(indent=1) + "\n", encoding="utf-8"
+            )
 
 
 class _Writer:

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from probunet.datasets import find
+from probunet.errors import ProbunetError
+from probunet.files import read_file
 from probunet.image_record import ImageRecord
 from probunet.job import Job, read_jobs
 from probunet.report.tables import Cell, Row, Table
@@ -207,7 +209,7 @@ def _parts(count: int) -> list[str]:
 
 def _read_benchmark(path: Path) -> dict[str, str]:
     try:
-        names, *rows = path.read_text().splitlines()
+        names, *rows = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return {}
     values = rows[-1].split("\t") if rows else []
@@ -215,10 +217,10 @@ def _read_benchmark(path: Path) -> dict[str, str]:
 
 
 def _read_images(folder: Path) -> dict[str, ImageRecord]:
-    records = {}
+    records: dict[str, ImageRecord] = {}
     for path in sorted(folder.glob("*.json")):
-        with suppress(OSError, ValidationError):
-            record = ImageRecord.model_validate_json(path.read_bytes())
+        with suppress(ProbunetError, ValidationError):
+            record = ImageRecord.model_validate_json(read_file(path, "no such record."))
             records[record.kind] = record
     return records
 

@@ -1,7 +1,6 @@
 """What the runs' folders hold. The report names what is missing, and goes on without it."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from probunet.errors import ProbunetError
-from probunet.run import Run
+from probunet.files import read_file
+from probunet.run import Run, WrongPlaceError
+from probunet.scores import read_scores
 from probunet.store import Samples, open_samples
 
 CURVES = ("loss", "kl", "validation_ged")
+_MOST = 2**53  # of a step, and of a loss that is drawn
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,25 @@ def read_run(folder: Path) -> RunFolder:
     missing: list[str] = []
     logs = [_training(log, folder, missing) for log in _logs(folder)]
     logs = [(curves, step) for curves, step in logs if curves]
+    run = Run.parse(folder.resolve().as_posix())
     samples = scores = None
     try:
         samples = open_samples(folder / "samples.zarr")
     except ProbunetError as error:
         missing.append(f"no samples: {_without_folder(error, folder)}")
     try:
-        scores = pd.read_parquet(folder / "scores.parquet")
-    except (OSError, ValueError) as error:
+        scores = read_scores(folder / "scores.parquet")
+    except WrongPlaceError:
+        raise
+    except ProbunetError as error:
         missing.append(f"no scores of single images: {_without_folder(error, folder)}")
+    if samples is not None:
+        Run.parse(samples.attributes.run).check_place(samples.path)
+        if scores is not None and set(scores["row"]) != {*samples.rows.tolist()}:
+            scores = None
+            missing.append("no scores of single images: they are of other images than the samples")
     return RunFolder(
-        Run.parse(folder.resolve().as_posix()),
+        run,
         [curves for curves, _ in logs],
         samples,
         scores,
@@ -68,18 +78,18 @@ def _training(
     unfinished = path.with_name("checkpoint") / path.name
     stopped = not path.exists() and unfinished.exists()
     try:
-        lines = (unfinished if stopped else path).read_text().splitlines()
-    except OSError as error:
-        missing.append(f"no training log: {name}: {error.strerror}")
+        content = read_file(unfinished if stopped else path, "No such file or directory")
+    except ProbunetError as error:
+        missing.append(f"no training log: {_without_folder(error, folder)}")
         return {}, None
     values: dict[str, dict[int, float]] = {curve: {} for curve in CURVES}
     last = 0
-    for step, line in _records(lines):
+    for step, line in _records(content.decode(errors="replace").splitlines()):
         last = max(last, step)
         for curve in CURVES:
             value = line.get(curve)
             # a step that was logged before and after a resumption counts once
-            if isinstance(value, int | float) and math.isfinite(value):
+            if isinstance(value, int | float) and abs(value) < _MOST:
                 values[curve][step] = float(value)
     if unread := [curve for curve in CURVES if not values[curve]]:
         missing.append(f"{name} has no values of {', '.join(unread)}")
@@ -93,10 +103,11 @@ def _records(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # a line that a killed process did not finish
+        except (ValueError, RecursionError):  # a line that a killed process did not finish
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            yield record["step"], record
+        step = record.get("step") if isinstance(record, dict) else None
+        if type(step) is int and step in range(_MOST):
+            yield step, record
 
 
 def _without_folder(error: Exception, folder: Path) -> str:

@@ -1,5 +1,6 @@
 """The tables of scores, as rows of text for the template."""
 
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
 from probunet.errors import ProbunetError
+from probunet.files import read_file
+from probunet.memory import raise_if_memory_lacks
 from probunet.pictures.numbers import number
 from probunet.report.labels import degenerate, deterministic, predictor
+from probunet.study import FREE_NAME
 
 OTHERS = {
     "ged_unbiased": "GED, unbiased",
@@ -63,28 +68,48 @@ def read_tables(scores: Path, summary: Path, comparison: Path) -> list[pd.DataFr
         If a file does not exist or is not such a table.
     """
     of_scores = {"ged", *OTHERS}
-    return [_read(scores, of_scores), _read(summary, of_scores), _read(comparison, set(PAIR))]
+    over_folds = {"folds", "ged_sd", "ged_low", "ged_high"}
+    return [
+        _read(scores, of_scores | {"fold", "seed"}),
+        _read(summary, of_scores | over_folds),
+        _read(comparison, set(PAIR)),
+    ]
 
 
 def _read(path: Path, columns: set[str]) -> pd.DataFrame:
+    content = read_file(path, "no such table; run `probunet score table` first.")
     try:
         # a data set can be called `null` or `nan`: only an empty field is missing
         table = pd.read_csv(
-            path,
+            io.BytesIO(content),
             dtype={"beta": float, "other_beta": float},
             keep_default_na=False,
             na_values=[""],
         )
-    except FileNotFoundError:
-        raise ProbunetError(f"{path}: no such table; run `probunet score table` first.") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise_if_memory_lacks(error)
         raise ProbunetError(f"{path}: not a table of scores: {error}.") from None
-    missing = ({"dataset", "model", "beta", "n"} | columns) - set(table)
+    needed = {"dataset", "model", "beta", "n"} | columns
+    missing = needed - set(table)
     if missing:
         raise ProbunetError(
             f"{path}: lacks the columns {', '.join(sorted(missing))}; run `probunet score table` "
             "again."
         )
+    for name in sorted(needed):
+        column, fits = table[name], True
+        if name == "dataset":  # the name of a folder, too
+            fits = bool(column.astype(str).str.fullmatch(FREE_NAME).all())
+        elif name in ("model", "other_model"):
+            fits = all(isinstance(value, str) for value in column)
+        elif name in ("n", "fold", "folds"):
+            fits = is_integer_dtype(column) and bool(column.ge(0).all())
+        else:
+            fits = is_numeric_dtype(column) and bool(column.abs().ne(math.inf).all())
+        if len(table) and not fits:
+            raise ProbunetError(
+                f"{path}: the column {name} has wrong values; run `probunet score table` again."
+            )
     return table
 
 

@@ -14,7 +14,6 @@ from probunet.config import Settings
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
-from probunet.folds import Folds
 from probunet.models import Model
 from probunet.models.device import choose_device, describe, memory_for
 from probunet.models.probabilistic_unet import ProbabilisticUNet
@@ -60,19 +59,23 @@ def sample_run(
     data = open_data(store)
     images = data.sampled(settings, run.seed)
     window = data.window(settings)
-    model, files, infos = load_run(weights, run, data.digest, window, settings)
-    rows = data.rows_of(Folds.read(folds).subjects(run.fold, "test"))
+    all_folds = data.read_folds(folds)
+    rows = data.rows_of(all_folds.subjects(run.fold, "test"))
     if len(rows) == 0:
         raise ProbunetError(
             f"{folds}: fold {run.fold}: no image of {store} belongs to a test subject; use the "
             "folds that were drawn for this store."
         )
+    fold = all_folds.folds[run.fold]
+    data.check_subjects(fold, folds)
+    model, files, infos = load_run(weights, run, data.digest, window, settings, fold.digest)
     attributes = SampleAttributes(
         run=run.folder,
         classes=data.classes,
         size=data.scored_size(settings),
         samples=settings.evaluation.samples,
         store=data.digest,
+        subjects=fold.digest,
         weights_sha256=tuple(sha256(file) for file in files),
         weights_step=tuple(info.step for info in infos),
         versions={**versions(), "torch": torch.__version__},
@@ -123,6 +126,11 @@ def _draw(
         for name in ("prior_mean", "prior_log_sigma"):
             value = getattr(drawn, name)
             if value is not None:
+                if not bool(torch.isfinite(value).all()):
+                    raise ProbunetError(
+                        f"the model's {name} is not finite: its weights are not usable; train the "
+                        "run again with lower training.learning_rates."
+                    )
                 arrays[name] = value.cpu().numpy()
         if reconstruction is not None:
             arrays["reconstruction"] = images.stored(reconstruction)

@@ -1,5 +1,6 @@
 """Load a run's trained model and check that the weights belong to the run."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 from probunet.config import Settings
 from probunet.errors import ProbunetError
 from probunet.models import Model, UNetEnsemble
-from probunet.models.weights import WeightsInfo, load_weights
+from probunet.models.weights import WeightsInfo, read_weights
 from probunet.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 def load_run(
@@ -17,6 +20,7 @@ def load_run(
     store: str,
     window: tuple[float, float] | None,
     settings: Settings,
+    subjects: str,
 ) -> tuple[Model, list[Path], list[WeightsInfo]]:
     """Return a run's model, its files of weights and their descriptions.
 
@@ -29,6 +33,8 @@ def load_run(
         The digest of the data set's store.
     window
         The values that are scaled to 0 and 1; None for 8-bit colours.
+    subjects
+        The digest of the fold's subjects.
 
     Raises
     ------
@@ -52,14 +58,15 @@ def load_run(
         "model": name,
         "architecture": settings.architecture_of(name),
         "window": window,
+        "subjects": subjects,
     }
     numbers, loaded = [], []
     for path in weights:
-        model, info = load_weights(path)
-        number = (Run.parse(info.run).member or 0) if ensemble else None
-        _check(path, info, {"run": replace(run, member=number).folder, **expected})
+        read = read_weights(path)
+        number = (Run.parse(read.info.run).member or 0) if ensemble else None
+        _check(path, read.info, {"run": replace(run, member=number).folder, **expected})
         numbers.append(number)
-        loaded.append((model, path, info))
+        loaded.append((read.build(), path, read.info))
     if not ensemble:
         return loaded[0][0], [loaded[0][1]], [loaded[0][2]]
     count = settings.unet_ensemble.members
@@ -71,10 +78,14 @@ def load_run(
 def _check(weights: Path, info: WeightsInfo, expected: dict[str, object]) -> None:
     """Raise an error if weights belong to another run, store or configuration."""
     found = vars(info) | {"window": info.window and tuple(info.window)}
+    if info.subjects is None:
+        logger.info("%s: of an older version, which does not say its fold's subjects", weights)
+        found["subjects"] = expected["subjects"]
     for name, value in expected.items():
         if found[name] != value:
+            what = "division of the subjects" if name == "subjects" else name
             raise ProbunetError(
-                f"{weights}: was trained for another {name}: {found[name]}, expected {value}; "
+                f"{weights}: was trained for another {what}: {found[name]}, expected {value}; "
                 "train this run, or use its own weights."
             )
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError
-from probunet.files import written_whole
 from probunet.run import Run
+from probunet.scores import write_scores
 from probunet.store import Samples, open_samples
 from probunet.truth.base import Data
 
@@ -48,20 +48,21 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     Raises
     ------
     ProbunetError
-        If the samples belong to another store, there are fewer samples than `n`, or no image can
-        be scored.
+        If the samples are damaged or belong to another store or run, there are fewer samples than
+        `n`, or no image can be scored.
     """
     drawn, data = open_samples(samples), open_data(store)
     _check(drawn, data, n)
     run = Run.parse(drawn.attributes.run)
+    run.check_place(samples)
+    run.check_place(output)
     table = pd.concat(list(data.score(drawn, run.seed, sorted(set(n)))), ignore_index=True)
     _check_scored(table, samples)
     order = table["predictor"].map({"model": 0, "deterministic": 1, "empty": 2, "graders": 3})
     table = table.assign(order=order).sort_values(["order", "n", "row"]).drop(columns="order")
     for position, name in enumerate(("dataset", "model", "beta", "fold", "seed")):
         table.insert(position, name, getattr(run, name))
-    with written_whole(output) as aside:
-        table.to_parquet(aside, index=False)
+    write_scores(output, table)
 
 
 def _check(drawn: Samples, data: Data, n: tuple[int, ...]) -> None:
@@ -69,6 +70,13 @@ def _check(drawn: Samples, data: Data, n: tuple[int, ...]) -> None:
         raise ProbunetError(
             f"{drawn.path}: its samples belong to another version of {data.path}; remove it and "
             "run `probunet sample` again."
+        )
+    about = drawn.attributes
+    fits = about.classes == data.classes and all(map(int.__le__, about.size, data.size))
+    if not fits or drawn.rows.max() >= len(data):
+        raise ProbunetError(
+            f"{drawn.path}: its samples do not fit the images of {data.path}; remove it and run "
+            "`probunet sample` again."
         )
     stored = drawn.samples.shape[1]
     if not n or min(n) < 1 or max(n) > stored:

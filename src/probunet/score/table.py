@@ -12,6 +12,7 @@ from probunet.run import format_beta
 from probunet.score.bootstrap import interval, resampled
 from probunet.score.compare import compare
 from probunet.score.order import ordered
+from probunet.scores import RUN, read_scores
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
 FURTHER = [
@@ -20,7 +21,6 @@ FURTHER = [
     "reconstruction_iou",
 ]  # the last columns of a table
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
-RUN = ["dataset", "model", "beta", "fold", "seed"]
 GROUP = ["dataset", "model", "beta", "n"]
 PLAIN = "probabilistic_unet"  # the predictor `deterministic` without a model's name is its own
 EQUAL = 1e-9  # largest difference of scores that count as equal
@@ -58,11 +58,15 @@ def write_tables(
     Raises
     ------
     ProbunetError
-        If a file does not contain scores, a run occurs twice, or runs of one fold were scored on
-        different images.
+        If a file does not contain scores or belongs to another run than its folder, a run occurs
+        twice, or runs of one fold were scored on different images.
     """
     images = _images(scores)
     images = images[images["ged"].notna()]
+    if images.empty:
+        raise ProbunetError(
+            f"{scores[0]}: no image of these runs has a score; run `probunet score run` again."
+        )
     _write(output, per_run(images))
     _write(summary, summarise(images, bootstrap, seed))
     _write(comparison, compare(images, bootstrap, seed))
@@ -149,16 +153,17 @@ def _images(scores: list[Path]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    """Return the columns that the tables need, with lists of one length in those of bins."""
     columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *BINS]
-    try:
-        return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise ProbunetError(f"{path}: no such file; run `probunet score run` first.") from None
-    except (OSError, ValueError, KeyError) as error:
+    table = read_scores(path, columns)[columns]
+    numbers = table[[*SCORES, *FURTHER]].dtypes.map(pd.api.types.is_numeric_dtype).all()
+    shapes = {np.shape(table[name].iloc[0]) for name in BINS}
+    if not numbers or len(shapes) != 1 or shapes == {()} or table[BINS].isna().any(axis=None):
         raise ProbunetError(
-            f"{path}: not a table of scores ({error}); remove it and run `probunet score run` "
-            "again."
-        ) from None
+            f"{path}: not a table of scores (a column has a wrong type); remove it and run "
+            "`probunet score run` again."
+        )
+    return table
 
 
 def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:

@@ -7,9 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import zarr
 
-from probunet.errors import ProbunetError
 from probunet.store import sealed
-from probunet.store.sealed import MAKE_AGAIN, Attributes
+from probunet.store.sealed import Attributes
 
 A = TypeVar("A", bound=Attributes)
 
@@ -47,20 +46,26 @@ class Layout(Generic[A]):
         Raises
         ------
         ProbunetError
-            If the store is missing or incomplete, or has another kind, schema version or protocol.
+            If the store is missing, incomplete or damaged, or has another kind, schema version or
+            protocol.
         """
-        group, attributes, digest = sealed.open_sealed(path, self.kind, self.attributes)
-        if self.protocol is not None and getattr(attributes, "protocol", None) != self.protocol:
-            raise ProbunetError(
-                f"{path}: its {self.kind} were created by protocol "
-                f"{getattr(attributes, 'protocol', None)!r}; this version of probunet reads "
-                f"{self.protocol!r}; {MAKE_AGAIN}"
+        group, attributes, digest = sealed.open_sealed(
+            path, self.kind, self.attributes, self.protocol
+        )
+        with sealed.reading(path):
+            columns = {f.name: sealed.read_column(group, f.name) for f in fields(self.columns)}
+            arrays = {name: sealed.array_of(group, name) for name in self.arrays}
+        shape = arrays[self.arrays[0]].shape[:3]  # images, height, width
+        for name, array in arrays.items():
+            sealed.check_shape(
+                path, f"the beginning of the shape of {name}", array.shape[:3], shape
             )
-        columns = {f.name: sealed.read_column(group, f.name) for f in fields(self.columns)}
+        for name, column in columns.items():
+            sealed.check_shape(path, f"the length of {name}", column.shape, shape[:1])
         return {
             "path": path,
             "attributes": attributes,
             "digest": digest,
             "columns": self.columns(**columns),
-            **{name: sealed.array_of(group, name) for name in self.arrays},
+            **arrays,
         }

@@ -56,13 +56,14 @@ def open_part(path: Path) -> Part:
     Raises
     ------
     ProbunetError
-        If it is missing or incomplete, or has another kind or schema version.
+        If it is missing, incomplete or damaged, or has another kind or schema version.
     """
     if not path.exists():
         raise ProbunetError(f"{path}: no such part; create it with `--part` and `--parts`.")
     group, attributes, _ = sealed.open_sealed(path, KIND, PartAttributes)
     sealed.verify(path)
-    return Part(path, attributes, sealed.array_of(group, _arrays_in(path)[0]).shape[0])
+    with sealed.reading(path):
+        return Part(path, attributes, sealed.array_of(group, _arrays_in(path)[0]).shape[0])
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> dict[str, NDArray[Any]]:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
+from probunet.errors import ProbunetError
 from probunet.store import sealed
-from probunet.store.sealed import SHARD, Attributes
+from probunet.store.sealed import MAKE_AGAIN, SHARD, Attributes
 
 KIND = "samples"
 
@@ -19,10 +21,11 @@ class SampleAttributes(Attributes):
     """Attributes of a store of samples."""
 
     run: str  # the run's folder below results/
-    classes: int
-    size: tuple[int, int]  # height and width of the sampled centre, pixels
-    samples: int
+    classes: int = Field(ge=2, le=255)
+    size: tuple[PositiveInt, PositiveInt]  # height and width of the sampled centre, pixels
+    samples: PositiveInt
     store: str  # digest of the data set's store
+    subjects: str | None = None  # `Fold.digest`; None: written by an older version
     weights_sha256: tuple[str, ...]  # one per file of weights: an ensemble has several
     weights_step: tuple[int, ...]
     versions: dict[str, str]
@@ -113,21 +116,74 @@ def write_sample_parts(
 
 
 def open_samples(path: Path) -> Samples:
-    """Return the store of samples at `path`; raises as `sealed.open_sealed` does."""
+    """Return the store of samples at `path`.
+
+    Raises
+    ------
+    ProbunetError
+        If it is missing, incomplete or damaged, or if a value of a distribution is not finite.
+    """
     group, attributes, _ = sealed.open_sealed(path, KIND, SampleAttributes)
     latent = None
-    if "latent" in group:
-        names = [field.name for field in fields(Latent)]
-        latent = Latent(**{name: sealed.read(group, f"latent/{name}") for name in names})
-    arrays: dict[str, Any] = {
-        name: sealed.array_of(group, name)
-        for name in ("samples", "deterministic", "reconstruction")
-        if name in group
+    with sealed.reading(path):
+        if "latent" in group:
+            names = [field.name for field in fields(Latent)]
+            latent = Latent(**{name: sealed.read(group, f"latent/{name}") for name in names})
+        arrays: dict[str, Any] = {
+            name: sealed.array_of(group, name)
+            for name in ("samples", "deterministic", "reconstruction")
+            if name in group
+        }
+        for name in ("rows", "prior_mean", "prior_log_sigma"):
+            if name in group:
+                arrays[name] = sealed.read(group, name)
+        samples = Samples(path, attributes, latent=latent, **arrays)
+    _check(samples)
+    return samples
+
+
+def _check(samples: Samples) -> None:
+    """Raise ProbunetError unless the arrays are as `Samples` says, with finite numbers."""
+    about, images = samples.attributes, len(samples.rows)
+    height, width = about.size
+    # two classes are packed to whole words of 8 bytes
+    one = (-(-height * width // 64) * 8,) if about.classes == 2 else (height, width)
+    expected = {
+        "rows": (images,),
+        "samples": (images, about.samples, *one),
+        "deterministic": (images, *one),
     }
-    for name in ("rows", "prior_mean", "prior_log_sigma"):
-        if name in group:
-            arrays[name] = sealed.read(group, name)
-    return Samples(path, attributes, latent=latent, **arrays)
+    for name, shape in expected.items():
+        sealed.check_shape(
+            samples.path, f"the shape of {name}", getattr(samples, name).shape, shape
+        )
+    if samples.reconstruction is not None:
+        found = (*samples.reconstruction.shape[:1], *samples.reconstruction.shape[2:])
+        sealed.check_shape(samples.path, "the shape of reconstruction", found, (images, *one))
+    for name in ("samples", "deterministic", "reconstruction"):
+        if (array := getattr(samples, name)) is not None:
+            sealed.check_shape(samples.path, f"the type of {name}", str(array.dtype), "uint8")
+    sealed.check_shape(samples.path, "the type of rows", str(samples.rows.dtype), "int64")
+    if images == 0 or samples.rows.min() < 0 or len(np.unique(samples.rows)) != images:
+        raise ProbunetError(f"{samples.path}: damaged (rows that cannot be); {MAKE_AGAIN}")
+    for name in ("prior_mean", "prior_log_sigma"):
+        values = getattr(samples, name)
+        if values is not None:
+            sealed.check_shape(samples.path, f"the length of {name}", len(values), images)
+            _check_finite(samples.path, name, np.isfinite(values))
+    if samples.latent is not None:
+        for name, values in vars(samples.latent).items():
+            # the posterior of a missing grader is NaN
+            fine = ~np.isinf(values) if name.startswith("posterior") else np.isfinite(values)
+            _check_finite(samples.path, f"latent/{name}", fine)
+
+
+def _check_finite(path: Path, name: str, finite: NDArray[np.bool_]) -> None:
+    if not finite.all():
+        raise ProbunetError(
+            f"{path}: {np.count_nonzero(~finite)} values of {name} are not finite, so the model's "
+            "weights are not usable; remove it, and train the run again."
+        )
 
 
 def _create(

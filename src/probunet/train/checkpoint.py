@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from probunet.config import ModelName, Settings
 from probunet.errors import ProbunetError
 from probunet.folds import Fold
 from probunet.models import Model
-from probunet.models.weights import load_plain, save_whole
+from probunet.models.weights import check_state, load_plain, not_finite, save_whole
 from probunet.run import Run
 
 SCHEMA = 1
@@ -56,33 +57,89 @@ def save_checkpoint(
     ProbunetError
         If a weight is not finite; the previous checkpoint is kept.
     """
-    if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+    weights = model.state_dict()
+    if wrong := not_finite(model, weights):
         raise ProbunetError(
-            f"step {state.step}: weights are not finite; lower training.learning_rates."
+            f"step {state.step}: weights are not finite ({wrong}); lower training.learning_rates."
         )
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "digest": digest,
         **vars(state),
-        "model": model.state_dict(),
+        "model": weights,
         "optimiser": optimiser.state_dict(),
     }
     save_whole(path, content)
 
 
 def load_checkpoint(
-    path: Path, model: Model, optimiser: torch.optim.Optimizer, digest: str, device: torch.device
+    path: Path, model: Model, optimiser: torch.optim.Optimizer, digest: str
 ) -> State | None:
     """Restore model and optimiser and return the progress; None if the digest differs.
 
     Raises
     ------
     ProbunetError
-        If the file is corrupt or contains code.
+        If the file is corrupt, contains code, or does not fit the model.
     """
-    content = load_plain(path, device)
-    if (content.get("schema"), content.get("digest")) != (SCHEMA, digest):
-        return None
+    advice = "remove it, and the same command starts at step 0."
+    content = load_plain(path, advice)
+    try:
+        if type(content["schema"]) is not int or type(content["digest"]) is not str:
+            raise TypeError("schema or digest")
+        if (content["schema"], content["digest"]) != (SCHEMA, digest):
+            return None
+        state = State(**{item.name: content[item.name] for item in fields(State)})
+        _check_state(state)
+        check_state(model, content["model"])
+        if wrong := not_finite(model, content["model"]):
+            raise ValueError(f"{wrong} is not finite")
+        _check_optimiser(optimiser, content["optimiser"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ProbunetError(
+            f"{path}: not a checkpoint of this training ({type(error).__name__}: {error}); {advice}"
+        ) from None
     model.load_state_dict(content["model"])
     optimiser.load_state_dict(content["optimiser"])
-    return State(**{item.name: content[item.name] for item in fields(State)})
+    return state
+
+
+def _check_state(state: State) -> None:
+    """Raise TypeError or ValueError unless the progress is one that a training can have."""
+    for name in ("step", "validated", "best_step"):
+        value = getattr(state, name)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} is {value!r}")
+    for name in ("ged", "best_ged"):
+        value = getattr(state, name)
+        if type(value) is not float or math.isnan(value):
+            raise ValueError(f"{name} is {value!r}")
+    if type(state.recent) is not list:
+        raise TypeError("recent is no list")
+    for losses in state.recent:
+        if type(losses) is not tuple or [type(loss) for loss in losses] != [float] * 3:
+            raise TypeError("recent has something else than losses")
+        if not all(map(math.isfinite, losses)):
+            raise ValueError(f"a loss is not finite: {losses}")
+
+
+def _check_optimiser(optimiser: torch.optim.Optimizer, saved: Any) -> None:
+    """Raise an error, of many types, unless the optimiser can go on from a saved state."""
+    fresh = optimiser.state_dict()["param_groups"]
+    groups, moments = saved["param_groups"], saved["state"]
+    if len(groups) != len(fresh) or not isinstance(moments, dict):
+        raise ValueError("the optimiser has other groups of parameters")
+    for group, expected in zip(groups, fresh, strict=True):
+        for name, value in expected.items():
+            # an older torch has fewer names, but these; the loop sets the learning rate
+            needed = name in ("betas", "eps", "weight_decay", "params")
+            if name != "lr" and (group[name] if needed else group.get(name, value)) != value:
+                raise ValueError(f"the optimiser's {name} differs")
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for index, values in moments.items():
+        shape = weights[index].shape if index in range(len(weights)) else None
+        if not all(isinstance(value, torch.Tensor) for value in values.values()):
+            raise TypeError("the optimiser's state is not made of tensors")
+        shapes = {name: value.shape for name, value in values.items()}
+        if shapes != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
+            raise ValueError(f"the optimiser's state of parameter {index} does not fit")

@@ -14,12 +14,18 @@ from torch import Tensor
 from probunet.config import Settings
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
-from probunet.files import locked, remove, written_whole
-from probunet.folds import Folds
+from probunet.files import link_or_copy, locked, remove, written_whole
 from probunet.models import Loss, Model, build
 from probunet.models.device import autocast, choose_device, describe, memory_for
-from probunet.models.weights import WeightsInfo, load_plain, save_weights, save_whole
-from probunet.run import Run
+from probunet.models.weights import (
+    WeightsInfo,
+    load_plain,
+    not_finite,
+    read_weights,
+    save_weights,
+    save_whole,
+)
+from probunet.run import FINISHED, Run
 from probunet.seeding import seed_of
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.compiling import compile_model, eager, own_caches, wants_compile
@@ -30,6 +36,7 @@ from probunet.truth.base import Batches, Data, Subset
 
 logger = logging.getLogger(__name__)
 
+OUTPUTS = ("weights.pt", "last.pt", "training.jsonl")
 READ_EVERY = 20  # steps between two readings of the losses from the device, at most
 _ABOUT_IMAGES = (
     "all images of the fold stay there during training: choose a device with more memory "
@@ -50,6 +57,7 @@ class Task:
     batches: Batches
     subset: Subset | None  # None if the fold has no validation images
     digest: str  # a checkpoint must have the same to be resumed
+    subjects: str  # digest of those of the fold
     output: Path
     checkpoint: Path
 
@@ -76,7 +84,8 @@ def train(
         (last step) and `training.jsonl`; TensorBoard's events are in `tensorboard/` from the
         start.
     checkpoint
-        A folder for the files of an unfinished training; it is empty after training.
+        A folder for the files of an unfinished training. After training it contains the outputs
+        once more, as links: if they are removed, the same call puts them back.
     device
         "auto", "cpu", "cuda", "cuda:1", "mps" ...; see `choose_device`.
     threads
@@ -102,6 +111,8 @@ def train(
         logger.info("%s", describe(where, settings.training.precision, compiled))
         with memory_for(f"{store}: reading its images", where, _ABOUT_IMAGES):
             task = _prepare(run, store, folds, settings, output, checkpoint, where)
+        if _put_back(task):
+            return
         model = build(
             task.model,
             settings.architecture_of(task.model),
@@ -290,7 +301,8 @@ def _prepare(
     """Return the task, with its data on the device."""
     model, seed = trained_model(run), training_seed(run)
     _make_deterministic(where)
-    data, all_folds = open_data(store), Folds.read(folds)
+    data = open_data(store)
+    all_folds = data.read_folds(folds)
     _check_size(data, settings, len(settings.architecture_of(model)["channels"]))
     train_rows = data.rows_of(all_folds.subjects(run.fold, "train"))
     validation_rows = data.rows_of(all_folds.subjects(run.fold, "validation"))
@@ -299,6 +311,7 @@ def _prepare(
             f"{folds}: fold {run.fold}: no image of {store} belongs to a training patient or city; "
             "use the folds that were drawn for this store."
         )
+    data.check_subjects(all_folds.folds[run.fold], folds)
     subset = choose_subset(data, validation_rows, settings, seed, where)
     if subset is None:
         logger.warning(
@@ -317,6 +330,7 @@ def _prepare(
         batches=data.batches(train_rows, settings, where),
         subset=subset,
         digest=digest_of(run, model, settings, data.digest, all_folds.folds[run.fold]),
+        subjects=all_folds.folds[run.fold].digest,
         output=output,
         checkpoint=checkpoint,
     )
@@ -369,8 +383,9 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
     """Restore the latest checkpoint if it belongs to this training; else start at step 0."""
     latest = task.checkpoint / "latest.pt"
     if latest.exists():
-        state = load_checkpoint(latest, model, optimiser, task.digest, task.device)
+        state = load_checkpoint(latest, model, optimiser, task.digest)
         if state is not None:
+            _check_progress(task, model, state)
             logger.info("%s: resumes from step %d", task.output, state.step)
             return state
         logger.info(
@@ -381,8 +396,37 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
     return State()
 
 
+def _check_progress(task: Task, model: Model, state: State) -> None:
+    """Check that a resumed training can be finished: its best weights are there and belong to it.
+
+    Raises
+    ------
+    ProbunetError
+        If they are missing, damaged or others, or if there are more steps than are trained.
+    """
+    steps = task.settings.training.steps
+    advice = f"remove {task.checkpoint}, and the same command starts at step 0."
+    if not state.step <= steps:
+        raise ProbunetError(f"{task.checkpoint}: is at step {state.step} of {steps}; {advice}")
+    if task.subset is None or state.best_step == 0:  # there are no best weights so far
+        return
+    path = task.checkpoint / "best.pt"
+    lost = f"the best weights so far, of step {state.best_step}, are lost: {advice}"
+    best = read_weights(path, lost)
+    info, ged = best.info, best.info.validation_ged
+    fits = (info.run, info.store) == (task.run.folder, task.data.digest)
+    if fits and info.step > state.step and ged is not None and ged < state.best_ged:
+        # the training was killed after it had saved them and before the next checkpoint
+        state.best_step, state.best_ged = info.step, ged
+    if not fits or info.step != state.best_step or not_finite(model, best.state):
+        raise ProbunetError(
+            f"{path}: has the weights of {info.run} at step {info.step}, not those of "
+            f"{task.run.folder}; {lost}"
+        )
+
+
 def _finish(task: Task, model: Model, state: State) -> None:
-    """Write the run's outputs, then delete the checkpoint."""
+    """Write the run's outputs, keep links to them, then delete the checkpoint."""
     best, log = task.checkpoint / "best.pt", task.checkpoint / "training.jsonl"
     save_weights(task.output / "last.pt", model, _info(task, state))
     if task.subset is None:
@@ -390,8 +434,36 @@ def _finish(task: Task, model: Model, state: State) -> None:
     save_whole(task.output / "weights.pt", load_plain(best))
     with written_whole(task.output / "training.jsonl") as aside:
         aside.write_bytes(log.read_bytes())
+    with written_whole(task.checkpoint / FINISHED) as aside:
+        aside.mkdir()
+        for name in OUTPUTS:
+            link_or_copy(task.output / name, aside / name)
+        (aside / "digest").write_text(task.digest, encoding="utf-8")
     _clear(task.checkpoint)
     logger.info("%s: done; the best weights are of step %d", task.output, state.best_step)
+
+
+def _put_back(task: Task) -> bool:
+    """Write the outputs of this training once more if it was finished; return whether it was.
+
+    Snakemake removes the outputs of a step that it starts again, as after its process was killed.
+    """
+    finished = task.checkpoint / FINISHED
+    is_whole = all((finished / name).is_file() for name in (*OUTPUTS, "digest"))
+    if not is_whole or (finished / "digest").read_text(encoding="utf-8") != task.digest:
+        remove(finished)
+        return False
+    for name in OUTPUTS:
+        with written_whole(task.output / name) as aside:
+            link_or_copy(finished / name, aside)
+            aside.touch()  # Snakemake expects outputs that are newer than the inputs
+    _clear(task.checkpoint)
+    logger.info(
+        "%s: was finished before; its outputs are back. To train it again, remove %s",
+        task.output,
+        finished,
+    )
+    return True
 
 
 def _clear(checkpoint: Path) -> None:
@@ -411,6 +483,7 @@ def _info(task: Task, state: State) -> WeightsInfo:
         crop=task.data.crop(task.settings),
         run=task.run.folder,
         store=task.data.digest,
+        subjects=task.subjects,
         step=state.step,
         validation_ged=state.ged if task.subset is not None else None,
     )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probunet.config import Settings, Size, Source
-from probunet.errors import ProbunetError
-from probunet.folds import Folds
+from probunet.errors import ProbunetError, few
+from probunet.folds import Fold, Folds
 from probunet.store import Attributes, Samples
 
 if TYPE_CHECKING:  # the steps without torch import this module
@@ -76,6 +76,31 @@ class Data(ABC):
     def rows_of(self, subjects: list[str]) -> NDArray[np.int64]:
         """Return the rows of these subjects' images, in ascending order."""
         return np.flatnonzero(np.isin(self.subjects, subjects))
+
+    def read_folds(self, path: Path) -> Folds:
+        """Return the folds in a file.
+
+        Raises
+        ------
+        ProbunetError
+            If the file does not contain folds, or those of another data set.
+        """
+        folds, name = Folds.read(path), self.attributes.dataset
+        if folds.dataset != name:
+            raise ProbunetError(
+                f"{path}: its folds are of the data set {folds.dataset}, but {self.path} contains "
+                f"{name}; use the folds of {name}."
+            )
+        return folds
+
+    def check_subjects(self, fold: Fold, path: Path) -> None:
+        """Raise ProbunetError if a fold, of the file `path`, has subjects without any image."""
+        unknown = {*fold.train, *fold.validation, *fold.test} - set(self.subjects.tolist())
+        if unknown:
+            raise ProbunetError(
+                f"{path}: names {self.words.subjects} without any {self.words.image} in "
+                f"{self.path}: {few(sorted(unknown))}; use the folds of this store."
+            )
 
     @property
     def size(self) -> Size:

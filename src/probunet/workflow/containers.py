@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from probunet.errors import ProbunetError
-from probunet.files import locked, sha256, written_whole
+from probunet.files import link_or_copy, locked, sha256, written_whole
 from probunet.image_record import ImageRecord, Ingredients
 from probunet.job import code_commit
 
@@ -67,7 +67,7 @@ def build_image(
             _build_with_record(kind, project, kept, ingredients, bind)
         for file, suffix in ((kept, ".sif"), (kept.with_suffix(".json"), ".json")):
             with written_whole(output.with_suffix(suffix)) as aside:
-                _link(file, aside)
+                link_or_copy(file, aside)
 
 
 def recipe_files(kind: str, project: Path) -> list[Path]:
@@ -103,17 +103,10 @@ def _digest(project: Path, files: list[Path]) -> str:
 
 def _is_whole(image: Path) -> bool:
     try:
-        record = ImageRecord.model_validate_json(image.with_suffix(".json").read_text())
+        record = ImageRecord.model_validate_json(image.with_suffix(".json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return False
     return image.exists() and sha256(image) == record.sha256
-
-
-def _link(file: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(file)
-    except OSError:  # on another file system
-        shutil.copyfile(file, target)
 
 
 def _build_with_record(
@@ -134,7 +127,7 @@ def _build_with_record(
         built=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with written_whole(image.with_suffix(".json")) as aside:
-        aside.write_text(made.model_dump_json(indent=2) + "\n")
+        aside.write_text(made.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _build(
@@ -161,11 +154,13 @@ def _build(
         context = Path(folder)
         for file in _source_files(project):
             _copy(file, context / "source" / file.relative_to(project))
-        (context / "source/src/probunet/_commit").write_text(arguments["commit"] + "\n")
+        (context / "source/src/probunet/_commit").write_text(
+            arguments["commit"] + "\n", encoding="utf-8"
+        )
         for file in recipe_files(kind, project):
             _copy(file, context / file.relative_to(project))
         definition = context / f"containers/{kind}.def"
-        definition.write_text(_filled(definition, arguments))
+        definition.write_text(_filled(definition, arguments), encoding="utf-8")
         with contextlib.chdir(context):
             # not spython's Client.build, which does not check whether the build succeeds
             done = run_command(command, capture=False, quiet=True)
@@ -187,7 +182,7 @@ def _filled(definition: Path, arguments: dict[str, str]) -> str:
 
     Apptainer does this itself since version 1.2 (`--build-arg`).
     """
-    before, _, rest = definition.read_text().partition("%arguments\n")
+    before, _, rest = definition.read_text(encoding="utf-8").partition("%arguments\n")
     section, _, after = rest.partition("\n\n")
     values = dict(line.strip().split("=", 1) for line in section.splitlines())
     if unknown := sorted(arguments.keys() - values.keys()):

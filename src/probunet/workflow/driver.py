@@ -1,8 +1,8 @@
 """Checks before the first job: no other Snakemake runs in the folder, and SLURM accepts the jobs.
 
-Snakemake has a lock of its own, but cannot find out whether its owner is still running. SLURM jobs
-of a killed Snakemake continue without supervision. And Snakemake does not show why SLURM refuses a
-group of steps.
+Snakemake has a lock of its own, but cannot find out whether its owner is still running. The jobs of
+a killed Snakemake continue without supervision, on this machine and in SLURM. And Snakemake does
+not show why SLURM refuses a group of steps.
 """
 
 import json
@@ -14,16 +14,21 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from probunet.errors import ProbunetError
-from probunet.files import try_lock
+import psutil  # type: ignore[import-untyped]
+
+from probunet.errors import ProbunetError, printable
+from probunet.files import open_own, try_lock
 
 logger = logging.getLogger(__name__)
 
+# variable of the processes that a Snakemake starts: the folder in which it runs
+MARK = "PROBUNET_RUNS_IN"
 _held: list[IO[str]] = []  # open files, which stay locked until this process ends or is killed
 
 
@@ -48,10 +53,11 @@ def claim(folder: Path) -> Claim:
     """
     state = folder / ".snakemake"
     state.mkdir(exist_ok=True)
-    handle = (state / "driver.json").open("a+")
+    handle = open_own(state / "driver.json", "a+")
     handle.seek(0)
     last = _read(handle)
-    other = f"process {last.get('pid')} on {last.get('host')}, since {last.get('started')}"
+    process = f"process {last.get('pid')} on {last.get('host')}, since {last.get('started')}"
+    other = printable(process)
     held = try_lock(handle)
     if not held:  # without locks, only Snakemake's own lock protects the folder
         handle.close()
@@ -80,10 +86,85 @@ def sign(folder: Path) -> None:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     signature = {"host": socket.gethostname(), "pid": os.getpid(), "started": started}
     # in place: the file that is locked stays the same
-    (folder / ".snakemake" / "driver.json").write_text(json.dumps(signature))
+    with open_own(folder / ".snakemake" / "driver.json", "a+") as handle:
+        handle.truncate(0)
+        handle.write(json.dumps(signature))
 
 
-def cancel_orphans(folder: Path, claimed: Claim, seen: list[str], wait: float = 600) -> None:
+def is_locked(folder: Path) -> bool:
+    """Return whether a Snakemake runs in a folder, or was killed there, by Snakemake's own lock."""
+    return any((folder / ".snakemake" / "locks").glob("*.lock"))
+
+
+def mark_processes(folder: Path) -> None:
+    """Let every process that this one starts carry the name of the working folder."""
+    os.environ[MARK] = str(folder.resolve())
+
+
+def stop_orphans(folder: Path, claimed: Claim, wait: float = 120) -> None:
+    """Stop the jobs that a killed Snakemake left on this machine, and wait for their end.
+
+    A training among them saves a checkpoint.
+
+    Parameters
+    ----------
+    folder
+        Where both Snakemakes were started.
+    claimed
+        The claim to the folder: jobs of a Snakemake that may still run are not stopped.
+    wait
+        Seconds until processes that have not ended are killed.
+
+    Raises
+    ------
+    ProbunetError
+        If the Snakemake of these jobs may still run, or if they cannot be killed.
+    """
+    left = processes_left(folder)
+    numbers = " ".join(str(process.pid) for process in left)
+    if left and not claimed.alone:
+        raise ProbunetError(
+            f"processes {numbers} of another Snakemake are in this folder, and it is unknown "
+            f"whether that one still runs (the last was {claimed.other}). If it does not, stop "
+            f"them (kill {numbers}) and run the same command again."
+        )
+    if left:
+        logger.warning("processes of a Snakemake that was killed are stopped: %s", numbers)
+    begun = time.monotonic()
+    while left:
+        late = time.monotonic() - begun - wait
+        if late > 60:
+            numbers = " ".join(str(process.pid) for process in left)
+            raise ProbunetError(
+                f"processes {numbers} of an earlier Snakemake in this folder cannot be stopped; "
+                "restart this machine, or run the same command on another one."
+            )
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill() if late > 0 else process.terminate()
+        psutil.wait_procs(left, timeout=5)
+        left = processes_left(folder)
+
+
+def processes_left(folder: Path) -> list[psutil.Process]:
+    """Return this machine's processes that were started by a Snakemake in a folder.
+
+    Without this process and those that started it, and without those of SLURM jobs, which are
+    cancelled as a whole.
+    """
+    expected = {MARK: str(folder.resolve()), "SLURM_JOB_ID": os.environ.get("SLURM_JOB_ID")}
+    own = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            environment = process.environ()
+            same = all(environment.get(name) == value for name, value in expected.items())
+            if same and process.pid not in own:
+                found.append(process)
+    return found
+
+
+def cancel_orphans(folder: Path, claimed: Claim, wait: float = 600) -> None:
     """Cancel the SLURM jobs that a killed Snakemake left in this folder, and wait for their end.
 
     A training among them resumes from its last checkpoint.
@@ -94,16 +175,13 @@ def cancel_orphans(folder: Path, claimed: Claim, seen: list[str], wait: float = 
         Where both Snakemakes were started.
     claimed
         The claim to the folder: jobs of a Snakemake that may still run are not cancelled.
-    seen
-        The jobs that were running before Snakemake looked for missing files.
     wait
         Seconds that they may take to end.
 
     Raises
     ------
     ProbunetError
-        If the Snakemake of these jobs may still run; if they do not end; or if one of `seen` has
-        finished by itself since: Snakemake would repeat its step.
+        If the Snakemake of these jobs may still run, or if they do not end.
     """
     jobs = jobs_left(folder)
     names = ", ".join(jobs)
@@ -124,11 +202,6 @@ def cancel_orphans(folder: Path, claimed: Claim, seen: list[str], wait: float = 
                 f"cancel them (scancel {' '.join(jobs)}) and run the same command again."
             )
         time.sleep(1)
-    if done := _completed(seen):
-        raise ProbunetError(
-            f"SLURM jobs {', '.join(done)} of the interrupted run just finished; run the same "
-            "command again to use their results."
-        )
 
 
 def jobs_left(folder: Path) -> list[str]:
@@ -145,17 +218,12 @@ def jobs_left(folder: Path) -> list[str]:
     ]
 
 
-def _completed(jobs: list[str]) -> list[str]:
-    if not jobs:
-        return []
-    rows = _squeue("--states", "all", "--jobs", ",".join(jobs), "--format", "%i|%k|%T")
-    return [job for job, _, state in rows if state == "COMPLETED"]
-
-
 def _squeue(*options: str) -> list[list[str]]:
     """Return squeue's rows of three fields."""
     command = ["squeue", "--noheader", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     return [line.split("|", 2) for line in done.stdout.splitlines()]
 
 
@@ -185,22 +253,26 @@ def check_requests(requests: Mapping[str, Mapping[str, object]]) -> None:
             refused.setdefault("the time limit is beyond the partition's", []).append(rule)
             continue
         command = ["sbatch", "--test-only", *_sbatch_options(resources), "--wrap", "true"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode:
             refused.setdefault(done.stderr.strip(), []).append(rule)
     problems = []
     for message, rules in refused.items():
         if re.search(_TEMPORARY, message.lower()):
-            logger.warning("SLURM cannot say whether it runs %s: %s", ", ".join(rules), message)
+            said = printable(message)
+            logger.warning("SLURM cannot say whether it runs %s: %s", ", ".join(rules), said)
             continue
         asked = " ".join(_sbatch_options(dict(requests[rules[0]])))
         lines = [line.removeprefix("sbatch: ").strip() for line in message.splitlines()]
-        problems.append(
-            f"SLURM would not run {', '.join(rules)}: {' '.join(lines)}\n"
-            f"  asked for: {asked}\n  {_advice(message.lower(), rules)}"
-        )
+        problems += [
+            f"SLURM would not run {', '.join(rules)}: {' '.join(lines)}",
+            f"  asked for: {asked}",
+            *(f"  {line}" for line in _advice(message.lower(), rules)),
+        ]
     if problems:
-        raise ProbunetError("\n".join(problems))
+        raise ProbunetError(*problems)
 
 
 class Advice(NamedTuple):
@@ -281,24 +353,26 @@ ADVICE = {
 }
 
 
-def _advice(message: str, rules: list[str]) -> str:
+def _advice(message: str, rules: list[str]) -> list[str]:
     """Return what to do about a refusal, with the lines of the profile where they are known."""
     found = next((one for known, one in ADVICE.items() if re.search(known, message)), None)
     if found is None:
-        return (
+        return [
             "Change what these rules ask for, under `set-resources` in slurm/config.yaml; the "
             "words are your site's own, and its documentation may explain them."
-        )
+        ]
     if not found.setting:
-        return found.text
-    lines = [f"    {rule}: {found.setting}" for rule in rules]
-    return "\n  ".join([found.text, "  set-resources:", *[f"  {line}" for line in lines]])
+        return [found.text]
+    lines = [f"      {rule}: {found.setting}" for rule in rules]
+    return [found.text, "  set-resources:", *lines]
 
 
 def _time_limits() -> dict[object, float]:
     """Return the partitions' limits in minutes by name; None stands for the default partition."""
     command = ["sinfo", "--noheader", "--format", "%P|%l"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     limits: dict[object, float] = {}
     for line in done.stdout.splitlines():
         name, _, limit = line.partition("|")

@@ -15,7 +15,7 @@ from snakemake.logging import logger  # type: ignore[import-untyped]
 from snakemake.settings.types import DeploymentMethod  # type: ignore[import-untyped]
 
 from probunet.config import Places, check, read_yaml, where_set
-from probunet.errors import ProbunetError
+from probunet.errors import ProbunetError, printable_lines
 from probunet.study import Config
 from probunet.workflow.plan import Figure, Plan
 
@@ -57,6 +57,12 @@ class Engine:
     def read_plan(self, config: Mapping[str, Any]) -> Plan:
         """Return the plan of the merged configuration files; a mistake ends Snakemake."""
         places = self._places()
+        for name, content in places:
+            if isinstance(content, Mapping) and "__use_yte__" in content:
+                raise ProbunetError(
+                    f"{name}: has the key `__use_yte__`, with which Snakemake runs code that is in "
+                    "the file, and has done so; a configuration holds values only: remove it."
+                )
         return Plan(check(Config, config, places), where_set(places, ()))
 
     def _places(self) -> Places:
@@ -114,6 +120,20 @@ class Engine:
             for job in self._workflow.dag.needrun_jobs()
         ]
 
+    def trainings_to_repeat(self) -> list[Path]:
+        """Return the checkpoints of due trainings that are not due because they were interrupted.
+
+        Outputs of an interrupted one are missing, or are still marked as incomplete.
+        """
+        dag, marks = self._workflow.dag, self._workflow.persistence
+        return [
+            Path(folder)
+            for job in dag.needrun_jobs()
+            if (folder := job.params.get("checkpoint"))
+            and not dag.reason(job).missing_output
+            and not marks._filter_incomplete_keys(map(str, job.output))
+        ]
+
     def requests(self) -> dict[str, dict[str, object]]:
         """Return the resources that due jobs ask of the cluster, by rule."""
         jobs = self._workflow.dag.needrun_jobs()
@@ -137,11 +157,11 @@ class Engine:
 
     def inform(self, text: str) -> None:
         """Print a message among Snakemake's own."""
-        logger.info(text)
+        logger.info(printable_lines(text))
 
     def warn(self, text: str) -> None:
         """Print a warning among Snakemake's own."""
-        logger.warning(text)
+        logger.warning(printable_lines(text))
 
 
 def explained(figures: Iterable[Figure], kind: str) -> list[Any]:

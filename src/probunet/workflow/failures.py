@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from probunet.errors import printable
 from probunet.job import PREFIX, parse_line
 
 ERROR = "probunet: "  # begins an error's lines in a log
@@ -41,7 +42,8 @@ def describe_failures(jobs: Iterable[tuple[str, Path]], where: str) -> str:
 def _error(log: Path) -> str | None:
     """Return the error of the last try in a log; None if that succeeded."""
     try:
-        lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()]
+        text = log.read_text(encoding="utf-8", errors="replace")
+        lines = [printable(line.rstrip()) for line in text.split("\n")]
     except OSError:
         lines = []
     starts = [i for i, line in enumerate(lines) if parse_line(line).get("event") == "start"]

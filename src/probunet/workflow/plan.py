@@ -20,6 +20,12 @@ Wildcards = Mapping[str, str]
 ENSEMBLES = frozenset({"unet_ensemble"})  # each of their members is a training of its own
 CHARTS = ("ged", "training")  # of every data set's report, as files for a paper
 TABLES = ("overview", "others", "ged", "paired")
+# what Snakemake replaces in paths; the first is a wildcard, the second a "path variable"
+_REPLACED = {
+    r"\{": "a brace, which Snakemake reads as the beginning of a wildcard",
+    r"<[a-z][a-z0-9_]*>": "a name in < and >, which Snakemake replaces",
+}
+_FOR_THE_SHELL = re.compile(r"[^\w./:@%+=-]")
 
 
 class Figure(NamedTuple):
@@ -43,7 +49,7 @@ class Plan:
     Raises
     ------
     ProbunetError
-        If Snakemake would take a part of a file's path for a wildcard.
+        If Snakemake or its shell would replace a part of a path.
     """
 
     def __init__(self, config: Config, where: str) -> None:
@@ -145,16 +151,22 @@ class Plan:
 
     def _check_paths(self) -> None:
         paths = {f"paths.{key}": value for key, value in self.config.paths}
-        paths["containers"] = self.container("data")
         for name, source in self.sources.items():
             inputs = [*find(name).inputs(source), source.folds_file]
-            paths |= {f"datasets.{name}": str(path) for path in inputs if path and "{" in str(path)}
-        for key, path in paths.items():
-            if "{" in path:
+            paths |= {
+                f"datasets.{name}": str(path) for path in inputs if path and replaced_in(path)
+            }
+        containers = self.container("data")
+        for key, path in (paths | {"containers": containers}).items():
+            if problem := replaced_in(path):
                 raise ProbunetError(
-                    f"{self.where}: {key}: {path} contains a brace, which Snakemake reads as the "
-                    "beginning of a wildcard; rename the folder or file."
+                    f"{self.where}: {key}: {path} contains {problem}; rename the folder or file."
                 )
+        if found := _FOR_THE_SHELL.search(containers):
+            raise ProbunetError(
+                f"{self.where}: containers: {containers} contains {found[0]!r}, and Snakemake does "
+                "not quote the names of container images; use letters, digits and . _ - / : @ % + ="
+            )
 
     # ------------------------------------------------------------------ wildcards and groups
 
@@ -294,6 +306,15 @@ class Plan:
     def manifests(self, wildcards: Wildcards) -> list[str]:
         """Return the option of `probunet report` for each raw data set's manifest."""
         return options("--manifest", map(self.manifest, self.sources))
+
+
+def replaced_in(path: str | Path) -> str | None:
+    """Return what Snakemake would replace in a path, in words; None if it takes it as it is.
+
+    >>> replaced_in("a}b <c"), replaced_in("a/<results>/b")
+    (None, 'a name in < and >, which Snakemake replaces')
+    """
+    return next((text for part, text in _REPLACED.items() if re.search(part, str(path))), None)
 
 
 def one_of(names: Iterable[str]) -> str:

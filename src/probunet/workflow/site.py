@@ -12,20 +12,24 @@ from pathlib import Path
 
 from probunet.datasets import find
 from probunet.errors import ProbunetError
-from probunet.files import check_links, exists, is_link, links_below
+from probunet.files import check_links, exists, is_link, links_below, open_own, remove
 from probunet.lease import GPU_LISTS, GPU_NUMBERS
+from probunet.run import FINISHED
 from probunet.workflow.containers import KINDS, recipe_files, source_digest
 from probunet.workflow.driver import (
+    MARK,
     cancel_orphans,
     check_requests,
     claim,
-    jobs_left,
+    is_locked,
+    mark_processes,
     refuse_beside_another,
     sign,
+    stop_orphans,
 )
 from probunet.workflow.engine import Engine, plain_errors
 from probunet.workflow.failures import describe_failures
-from probunet.workflow.plan import Plan, Wildcards, options
+from probunet.workflow.plan import Plan, Wildcards, options, replaced_in
 
 _TARGETS = 100  # of links, which are bound into containers one by one
 # containers keep their own; links of a Python environment lead there
@@ -35,6 +39,7 @@ PROGRAMS = ("apptainer", "singularity")  # the latter is an older name
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # variables that name files
 # what containers see of the environment: the job's GPUs, its name in SLURM, and the network
 HANDED_ON = (
+    MARK,
     "CUDA_VISIBLE_DEVICES",
     *GPU_LISTS,
     *GPU_NUMBERS,
@@ -66,13 +71,20 @@ class Site:
     @plain_errors
     def enter(self) -> None:
         """Prepare this process, before Snakemake plans any job."""
+        if problem := replaced_in(self.engine.project):
+            raise ProbunetError(
+                f"{self.engine.project}: the folder of the Snakefile contains {problem}; rename it."
+            )
+        self._check_encoding()
         os.environ["PROBUNET_PROJECT"] = str(self.engine.project)  # for envs/*.post-deploy.sh
         put_programs_first()
         if self.engine.is_driver:
             self._claim = claim(self.folder)
-            self._left = jobs_left(self.folder)
+            mark_processes(self.folder)
             if self.engine.is_dry_run:
                 self._describe_downloads()
+            elif self._claim.alone is not False and not is_locked(self.folder):
+                sign(self.folder)  # whoever is killed before `check` leaves a lock, too
         else:
             self._check_links()
             if self._lacks_apptainer:
@@ -86,16 +98,19 @@ class Site:
     def check(self) -> None:
         """Check this machine, SLURM and logins, and build images; a mistake ends Snakemake.
 
-        Jobs that a killed Snakemake left in SLURM are cancelled.
+        Jobs that a killed Snakemake left are stopped, here and in SLURM.
         """
         if self._lacks_apptainer:
             check_apptainer()
         self._check_links()
         refuse_beside_another(self.folder, self._claim)
         sign(self.folder)
+        stop_orphans(self.folder, self._claim)
+        for checkpoint in self.engine.trainings_to_repeat():
+            remove(checkpoint / FINISHED)
         if self.engine.uses_slurm and not self.engine.chooses_partitions:
             check_requests(self.engine.requests())
-        cancel_orphans(self.folder, self._claim, self._left)
+        cancel_orphans(self.folder, self._claim)
         jobs = self.engine.due_jobs()
         self._check_access({str(job.dataset) for job in jobs if job.rule in FETCHING})
         if any(job.in_container for job in jobs):
@@ -125,6 +140,17 @@ class Site:
                     f"{data_set.title} is downloaded with your account: set "
                     f"{' and '.join(missing)} in the environment before the run."
                 )
+
+    def _check_encoding(self) -> None:
+        """Raise ProbunetError if Snakemake writes names in another encoding than the steps do."""
+        encoding = sys.getfilesystemencoding()
+        paths = map(str, (self.engine.project, self.folder, *self.plan.named_paths()))
+        named = [path for path in paths if not path.isascii()]
+        if named and encoding != "utf-8":
+            raise ProbunetError(
+                f"{named[0]}: this locale writes names of files in {encoding}, and the steps write "
+                "them in UTF-8; set PYTHONUTF8=1 in the environment and run the same command again."
+            )
 
     def _check_links(self) -> None:
         """Raise ProbunetError if a folder of the configuration is a link without its target."""
@@ -182,11 +208,12 @@ class Site:
         probunet = Path(sys.executable).with_name("probunet")
         command = [str(probunet), "image", kind, "--project", str(self.engine.project)]
         command += [*self.image_options(), "--output", image]
-        with log.open("w") as file:
+        log.unlink(missing_ok=True)
+        with open_own(log, "a") as file:
             done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
-            end = "".join(log.read_text().splitlines(keepends=True)[-20:])
-            raise ProbunetError(f"{image}: could not be built; the end of {log}:\n{end}")
+            end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+            raise ProbunetError(f"{image}: could not be built; the end of {log}:", *end)
 
     def image_folder(self, wildcards: Wildcards) -> str:
         """Return the folder of the images and of the records of how they were built."""

@@ -476,3 +476,22 @@ def test_an_orientation_tag_turns_jpeg():
 )
 def test_the_type_that_holds_all(names, together):
     assert common_dtype(names) == np.dtype(together)
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nifti_with_a_place_that_is_no_number_is_refused(value, second):
+    image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image)(
+        np.zeros((4, 5, 3), np.uint8), np.eye(4)
+    )
+    image.header["srow_x"] = value
+    image.header["sform_code"] = 1
+    content = image.header.binaryblock + bytes(4 + 60)
+    for decode in (decode_image, decode_mask):
+        with pytest.raises(BadFileError, match="NaN or infinite values in the affine"):
+            decode(content)
+
+
+def test_a_tiff_without_a_picture_is_unreadable() -> None:
+    with pytest.raises(BadFileError, match="no picture in it"):
+        decode_image(b"II*\0" + bytes(4))

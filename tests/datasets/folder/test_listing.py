@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from probunet.datasets import raw_file
 from probunet.datasets.folder.listing import fetch_folder
 from probunet.datasets.folder.manifest import ImageManifest, ImageReason
 from probunet.errors import ProbunetError
@@ -227,14 +228,14 @@ def test_a_file_that_may_not_be_read_stops_all(tmp_path, monkeypatch):
     folder = tmp_path / "pictures"
     row = picture(folder, "a")
     write_table(folder, [row])
-    readable = Path.read_bytes
+    readable = raw_file.read_regular
 
     def refuse(path: Path) -> bytes:
         if path.name == "a.png":
             raise PermissionError(13, os.strerror(13), str(path))
         return readable(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(raw_file, "read_regular", refuse)
     with pytest.raises(ProbunetError, match=r"i/a\.png: cannot be read \(Permission denied\)"):
         fetch(folder)
 
@@ -423,7 +424,7 @@ def test_mirrored_volumes_are_told(tmp_path, caplog):
 def test_an_image_that_is_turned_without_its_mask_is_told(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     folder = tmp_path / "pictures"
-    rows = [picture(folder, name, GREY.astype(np.uint8)) for name in "ab"]
+    rows = [picture(folder, name, (GREY + ord(name)).astype(np.uint8)) for name in "ab"]
     exif = Image.Exif()
     exif[274] = 3
     for name in ("i/a.png", "m/a.png", "i/b.png"):
@@ -485,3 +486,42 @@ def test_a_manifest_without_checks_is_still_read(tmp_path):
         del known[key]
     path.write_text(json.dumps(known))
     assert ImageManifest.read(path).checks == ()
+
+
+def test_equal_images_and_subjects_that_look_alike_are_told(tmp_path, caplog):
+    folder = tmp_path / "pictures"
+    rows = [picture(folder, f"i{number}", GREY + number % 3) for number in range(5)]
+    for row, subject in zip(rows, ["P1", "P2", "P3", "p 1", "P2"], strict=True):
+        row[1] = subject
+    write_table(folder, rows)
+    same = (
+        "2 images equal another one under another name (i/i3.png and i/i0.png); 1 of them belong "
+        "to several subjects, which folds may divide"
+    )
+    alike = (
+        "1 subject differs from another one only in case, spaces or form of letters (P1 and p 1), "
+        "and counts as a different one, so that folds may divide it; give each subject one name"
+    )
+    assert fetch(folder).warnings == (same, alike)
+    assert f"{folder}: warning: {same}" in caplog.text
+    assert f"{folder}: warning: {alike}" in caplog.text
+
+
+def test_equal_images_in_another_file_format_are_told(tmp_path):
+    folder = tmp_path / "pictures"
+    first, second = picture(folder, "a"), picture(folder, "b")
+    second[0] = write_picture(folder / "i/b.tif", GREY)
+    write_table(folder, [first, second])
+    [warning] = fetch(folder).warnings
+    assert warning.startswith("1 image equals another one under another name (i/b.tif and i/a.png)")
+
+
+def test_blank_images_are_not_compared(tmp_path):
+    folder = tmp_path / "pictures"
+    blank, two = np.ones(SIZE, np.uint8), MASK + 1
+    rows = [
+        picture(folder, name, pixels)
+        for name, pixels in zip("abcd", [blank] * 2 + [two] * 2, strict=True)
+    ]
+    write_table(folder, [*rows, *(picture(folder, f"e{n}", GREY + n) for n in range(3))])
+    assert fetch(folder).warnings == ()

@@ -40,7 +40,7 @@ def test_a_store_without_the_newer_attributes_is_still_opened(tmp_path):
     path = write_store(tmp_path / "mine.zarr", [1, 1], (16, 16))
     digest = open_images(path).digest
     group = zarr.open_group(path, mode="r+")
-    for key in ("checks", "warnings", "threshold"):
+    for key in ("checks", "warnings", "threshold", "seal"):
         del group.attrs[key]
     images = open_images(path)
     assert (images.attributes.checks, images.attributes.threshold) == ((), None)

@@ -262,7 +262,7 @@ def test_an_error_of_the_pass_leaves_nothing(tree, monkeypatch, in_this_process,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(parts, "write_shard", full)
-    monkeypatch.setattr(parts, "local_client", lambda workers: nullcontext())
+    monkeypatch.setattr(parts, "local_workers", lambda workers: nullcontext())
     manifest = tree(patients=1)
     with pytest.raises(ProbunetError, match="the disk or quota is full"):
         parts.prepare(plan_crops(manifest), tmp_path / "out" / "s.zarr", on_error="skip")

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+from pydantic import BaseModel, ValidationError
 
 from probunet.config import Fetch, check_endpoint
 from probunet.datasets.cityscapes.manifest import SceneManifest
@@ -24,7 +25,7 @@ from probunet.errors import ProbunetError
 from probunet.fetch.archive import unpack
 from probunet.fetch.download import Progress, check_space, write_licence
 from probunet.fetch.http import ENOUGH, Client, StatusError, total_of
-from probunet.files import locked, written_whole
+from probunet.files import locked, read_file, written_whole
 
 ENDPOINT = "https://www.cityscapes-dataset.com"
 PACKAGES = ("gtFine_trainvaltest.zip", "leftImg8bit_trainvaltest.zip")  # the small one first
@@ -100,6 +101,13 @@ class _Package:
     def part(self, folder: Path) -> Path:
         """Return the file of the zip until it is unpacked."""
         return folder / f".{self.name}.part"
+
+
+class _Unpacked(BaseModel):
+    """The record of a package's unpacked files: their sizes by path."""
+
+    md5: str
+    files: dict[str, int]
 
 
 class _LoginLostError(ProbunetError):
@@ -305,7 +313,9 @@ def _unpack(package: _Package, folder: Path) -> None:
             "publisher's archive."
         )
     with written_whole(_record(folder, package.name)) as aside:
-        aside.write_text(json.dumps({"md5": package.md5, "files": files}, indent=1) + "\n")
+        aside.write_text(
+            json.dumps({"md5": package.md5, "files": files}, indent=1) + "\n", encoding="utf-8"
+        )
     os.sync()  # so that a power cut cannot take the images after the zip is removed
     part.unlink()
 
@@ -324,7 +334,11 @@ def _is_unpacked(folder: Path, name: str) -> bool:
     record = _record(folder, name)
     if not record.exists():
         return False
-    files = json.loads(record.read_bytes())["files"]
+    try:
+        files = _Unpacked.model_validate_json(read_file(record, "is gone")).files
+    except ValidationError:
+        _log.warning("%s: is damaged; downloading %s again", record, name)
+        return False
     lost = [path for path, size in files.items() if _size(folder / path) != size]
     if lost:
         message = "%s: %d of %d files of %s are missing or changed (first %s); downloading it again"
@@ -337,7 +351,11 @@ def _is_unpacked(folder: Path, name: str) -> bool:
 def _licence(folder: Path) -> str:
     """Return the reference to the licence, and its text if the folder has it."""
     text = folder / "license.txt"
-    return f"{LICENCE}\n\n{text.read_text(errors='replace')}" if text.exists() else LICENCE
+    return (
+        f"{LICENCE}\n\n{text.read_text(errors='replace', encoding='utf-8')}"
+        if text.exists()
+        else LICENCE
+    )
 
 
 def _size(path: Path) -> int:

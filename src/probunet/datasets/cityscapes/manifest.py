@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from probunet.datasets.raw_file import RawFile
+from probunet.limits import Many
 from probunet.manifest import Entry, RawManifest, Unusable
 
 
@@ -64,5 +65,5 @@ class SceneLeftOut(Unusable):
 class SceneManifest(RawManifest):
     """All scenes of Cityscapes."""
 
-    scenes: tuple[SceneFile, ...]
-    left_out: tuple[SceneLeftOut, ...] = ()
+    scenes: Many[SceneFile]
+    left_out: Many[SceneLeftOut] = ()

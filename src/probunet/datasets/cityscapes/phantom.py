@@ -75,7 +75,7 @@ def fetch_street_phantom(
     per_process = max(1, _PIXELS_PER_PROCESS // (size[0] * size[1]))
     with locked(manifest):
         with written_whole(folder / "README.txt") as aside:
-            aside.write_text(f"{NOTICE}\n")
+            aside.write_text(f"{NOTICE}\n", encoding="utf-8")
         scenes = in_processes(draw, names, workers, "drawing", per_process)
         SceneManifest(
             dataset="cityscapes",

@@ -1,6 +1,5 @@
 """Decode PNG files and detect damage (PNG specification, third edition)."""
 
-import io
 import struct
 import zlib
 from typing import NamedTuple
@@ -8,7 +7,9 @@ from typing import NamedTuple
 from PIL import Image, ImageOps
 
 from probunet.datasets.cityscapes.manifest import SceneReason
+from probunet.datasets.picture import open_picture
 from probunet.datasets.raw_file import BadFileError
+from probunet.memory import raise_if_memory_lacks
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
@@ -38,10 +39,11 @@ def decode(data: bytes) -> Png:
 def decode_pixels(data: bytes) -> Image.Image:
     """Return the image of a PNG file as `decode` does, without comparing its checksums."""
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        with open_picture(data, ("PNG",)) as image:
             image.load()
             return ImageOps.exif_transpose(image)
     except Exception as error:  # decoders raise anything on damaged data
+        raise_if_memory_lacks(error)
         raise BadFileError(SceneReason.TRUNCATED, str(error)) from None
 
 

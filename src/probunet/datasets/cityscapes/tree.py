@@ -24,6 +24,7 @@ from probunet.datasets.cityscapes.manifest import (
     SceneReason,
 )
 from probunet.datasets.cityscapes.png import decode
+from probunet.datasets.picture import open_picture
 from probunet.datasets.raw_file import (
     BadFileError,
     RawFile,
@@ -242,7 +243,7 @@ def _check_label(picture: Image.Image, label: Image.Image) -> None:
 
 def _is_synthetic(picture: Path) -> bool:
     """Return whether a PNG file describes itself as synthetic."""
-    with Image.open(picture) as image:
+    with open_picture(read_content(picture), ("PNG",)) as image:
         return str(image.info.get("Description", "")).startswith(SYNTHETIC)
 
 

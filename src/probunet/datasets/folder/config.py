@@ -42,7 +42,6 @@ class FolderSource(Source):
 
     threshold: float | None = Field(
         None,
-        allow_inf_nan=False,
         description="Grey level from which a pixel of a mask is foreground, for masks with soft "
         "edges or of JPEG. If left out, 0 is background, and a mask with more than one other value "
         "is left out.",

@@ -6,9 +6,10 @@ EXIF's or TIFF's, turns the pixels upright.
 
 import gzip
 import io
+import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probunet.datasets.folder.manifest import ImageReason
 from probunet.datasets.folder.mask_values import ADVICE, Values, marked_pixels
+from probunet.datasets.picture import open_picture
 from probunet.datasets.raw_file import BadFileError
+from probunet.limits import excess
+from probunet.memory import raise_if_memory_lacks
 
 KEPT = (np.uint8, np.uint16, np.int16)  # types that are stored unchanged
 FORMATS = ("PNG", "TIFF", "JPEG", "GIF", "BMP", "PPM")  # Pillow's names; PPM includes PGM and PBM
 _GZIP = b"\x1f\x8b"
 _JPEG = b"\xff\xd8\xff"
+_PIECE = 2**20  # bytes that are unpacked at once
+_DEEP = 4  # bytes; larger values count as several
 _NIFTI_SIZES = {348, 540}  # first number of the header, its size: NIfTI-1 and NIfTI-2
 _TIFFS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}  # first bytes of TIFF and BigTIFF
 _ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 274, 258, 339  # tags of TIFF; EXIF has the first
@@ -114,23 +120,27 @@ def _picture(content: bytes) -> Decoded:
     try:
         try:
             pages = _pages(content)
-        except UnidentifiedImageError:
+        except UnidentifiedImageError as error:
+            raise_if_memory_lacks(error)
             if content[:4] not in _TIFFS:
                 raise BadFileError(ImageReason.UNREADABLE) from None
             pages = _pages_of_other_tiff(content)
     except BadFileError:
         raise
     except Exception as error:  # decoders raise anything on damaged data
+        raise_if_memory_lacks(error)
         raise BadFileError(ImageReason.UNREADABLE, str(error)) from None
+    if not pages:
+        raise BadFileError(ImageReason.UNREADABLE, "no picture in it")
     if len({(pixels.shape, pixels.dtype) for pixels, _ in pages}) > 1:
         raise BadFileError(ImageReason.FORM, "pictures of several sizes or types in one file")
-    stack = np.stack([pixels for pixels, _ in pages])
+    stack = pages[0][0][None] if len(pages) == 1 else np.stack([pixels for pixels, _ in pages])
     return Decoded(stack, volume=len(pages) > 1, turned=any(turned for _, turned in pages))
 
 
 def _pages(content: bytes) -> list[_Page]:
     """Return the pictures in a file that Pillow knows."""
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    image = open_picture(content, FORMATS)
     # of a camera's JPEG file with several pictures, the first is the photograph
     count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     _refuse_hidden_slices(image, count)
@@ -181,7 +191,7 @@ def _page(image: Image.Image, content: bytes, page: int) -> _Page:
         image.seek(page)
     orientation = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
     if page and orientation != 1:  # opened again: Pillow turns only the first page that it loads
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = open_picture(content, FORMATS)
         image.seek(page)
     tags = getattr(image, "tag_v2", {})
     if _is_deep_colour(image, content):
@@ -192,7 +202,7 @@ def _page(image: Image.Image, content: bytes, page: int) -> _Page:
     image.load()  # turns TIFF
     if image.format != "TIFF":
         orientation = image.getexif().get(_ORIENTATION, 1)
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     pixels = np.asarray(_grey_or_rgb(image))
     kind = _TIFF_TYPES.get((_first(tags, _BITS_PER_SAMPLE), _first(tags, _SAMPLE_FORMAT)))
     if kind is not None and image.mode in ("L", "I"):
@@ -309,6 +319,8 @@ def _page_by_tifffile(content: bytes, number: int) -> _Page:
     if page.axes not in ("YX", "YXS", "SYX") or samples != wanted.get(page.photometric):
         detail = f"{samples} channels of {page.dtype}, axes {page.axes}"
         raise BadFileError(ImageReason.FORM, detail)
+    if problem := excess(page.size, len(content)):
+        raise BadFileError(ImageReason.UNREADABLE, problem)
     pixels = page.asarray().reshape(page.shape if samples > 1 else (*page.shape, 1))
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
@@ -323,27 +335,57 @@ def _is_nifti(content: bytes) -> bool:
     return content[:2] == _GZIP or not _NIFTI_SIZES.isdisjoint(sizes)
 
 
+def _unpack(file: IO[bytes], needed: int) -> bytes:
+    """Return the first `needed` bytes; a file that unpacks to fewer takes no more memory."""
+    file.seek(0)
+    unpacked = io.BytesIO()
+    while piece := file.read(max(0, min(_PIECE, needed - unpacked.tell()))):
+        unpacked.write(piece)
+    if len(file.read(_PIECE)) == _PIECE:  # at the end of the file, its checksum is compared
+        raise ValueError("unpacks to more than its header declares")
+    return unpacked.getvalue()
+
+
 def _nifti(content: bytes) -> Decoded:
     """Return the values of a NIfTI file, scaled by its slope and intercept."""
     import nibabel
 
     try:
-        raw = gzip.decompress(content) if content[:2] == _GZIP else content
-        second = {int.from_bytes(raw[:4], order) for order in ("little", "big")} & {540}
-        image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
+        packed = content[:2] == _GZIP
+        file: Any = gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content)
+        head = file.read(max(_NIFTI_SIZES))
+        second = {int.from_bytes(head[:4], order) for order in ("little", "big")} & {540}
+        kind: Any = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+        suppressed: Any = nibabel.imageglobals.LoggingOutputSuppressor()
+        with suppressed:  # `from_bytes` says it again
+            header = kind.header_class(head[: 540 if second else 348])
+        dtype, count = header.get_data_dtype(), math.prod(header.get_data_shape())
+        if dtype.kind not in "biuf":
+            raise BadFileError(ImageReason.FORM, f"values of type {dtype}")
+        needed = header.get_data_offset() + count * dtype.itemsize
+        if packed:
+            if problem := excess(max(count, needed // _DEEP), len(content)):
+                raise BadFileError(ImageReason.UNREADABLE, problem)
+            content = _unpack(file, needed)
+        if len(content) < needed:
+            raise ValueError(f"Expected {needed} bytes, got {len(content)}")
+        image = kind.from_bytes(content)
         values = np.asarray(image.dataobj)
+        affine = np.asarray(image.affine, np.float64)
+        if not np.isfinite(affine).all():
+            raise BadFileError(
+                ImageReason.FORM, "NaN or infinite values in the affine of its header"
+            )
+        axes = tuple(nibabel.orientations.aff2axcodes(affine))  # type: ignore[no-untyped-call]
+    except BadFileError:
+        raise
     except Exception as error:  # decoders raise anything on damaged data
+        raise_if_memory_lacks(error)
         raise BadFileError(ImageReason.UNREADABLE, str(error)) from None
-    if values.dtype.kind not in "biuf":
-        raise BadFileError(ImageReason.FORM, f"values of type {values.dtype}")
     shape = values.shape
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim not in (2, 3):
         raise BadFileError(ImageReason.FORM, f"{' x '.join(map(str, shape))} values")
     slices = values.T if values.ndim == 3 else values.T[None]
-    affine = np.asarray(image.affine, np.float64)
-    if not np.isfinite(affine).all():
-        raise BadFileError(ImageReason.FORM, "NaN or infinite values in the affine of its header")
-    axes = tuple(nibabel.orientations.aff2axcodes(affine))  # type: ignore[no-untyped-call]
     return Decoded(slices[..., None], values.ndim == 3, axes, affine)

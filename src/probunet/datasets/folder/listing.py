@@ -24,6 +24,7 @@ from probunet.datasets.folder.table import Row, mark_shared, read_table
 from probunet.datasets.raw_file import RawFile, check_folder, log_left_out
 from probunet.errors import ProbunetError
 from probunet.files import locked
+from probunet.folds import describe_alike
 from probunet.manifest import count_reasons
 from probunet.workers import in_processes
 
@@ -117,8 +118,8 @@ def list_images(
     log_left_out(folder, left_out)
     _refuse_shared(folder, left_out)
     usable = sum(1 if image.slices is None else len(image.slices) for image in images)
-    subjects = len({image.subject for image in images})
-    _log.info("%s: %d images of %d subjects", folder, usable, subjects)
+    subjects = {image.subject for image in images}
+    _log.info("%s: %d images of %d subjects", folder, usable, len(subjects))
     checks = _check_graders(graders, rows, checked)
     for grader in checks:
         _log.info("%s: %s", folder, describe_check(grader))
@@ -131,6 +132,7 @@ def list_images(
     _check_channels(images)
     volumes = [(one.image.image.path, one.axes) for one in checked if one.image and one.axes]
     warnings = [*compare_planes(volumes), *_check_turned(checked), *_check_values(checked)]
+    warnings += [*_check_same(checked), *filter(None, [describe_alike(subjects)])]
     warned = [f"{one.grader} {warning}" for one in checks for warning in one.warnings]
     for warning in [*warned, *warnings]:
         _log.warning("%s: warning: %s", folder, warning)
@@ -219,3 +221,23 @@ def _check_values(checked: Sequence[Checked]) -> Iterator[str]:
     count = sum(one.two_values for one in images)
     if 2 * count > len(images):
         yield f"{count} of {len(images)} images have only two values, as masks have: {SWAPPED}"
+
+
+def _check_same(checked: Sequence[Checked]) -> Iterator[str]:
+    """Yield a warning if images are equal under several names, and if their subjects differ."""
+    same: dict[tuple[object, ...], list[FolderImage]] = {}
+    for one in checked:
+        if one.image is not None and one.picture:
+            key = (one.picture, one.image.size, one.image.channels, one.image.dtype)
+            same.setdefault(key, []).append(one.image)
+    groups = [images for images in same.values() if len(images) > 1]
+    if not groups:
+        return
+    count = sum(len(images) - 1 for images in groups)
+    apart = sum(len({image.subject for image in images}) > 1 for images in groups)
+    first, second = groups[0][:2]
+    leak = f"; {apart} of them belong to several subjects, which folds may divide" if apart else ""
+    yield (
+        f"{count} image{'s' if count > 1 else ''} equal{'' if count > 1 else 's'} another one "
+        f"under another name ({second.image.path} and {first.image.path}){leak}"
+    )

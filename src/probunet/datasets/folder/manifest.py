@@ -2,7 +2,10 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from probunet.datasets.raw_file import RawFile
+from probunet.limits import Many
 from probunet.manifest import Entry, RawManifest, Unusable
 
 
@@ -29,11 +32,12 @@ class FolderImage(Entry):
 
     subject: str
     image: RawFile
-    masks: tuple[RawFile | None, ...]  # by grader; None: has not looked at it
+    masks: Many[RawFile | None]  # by grader; None: has not looked at it
     size: tuple[int, int]  # height and width, pixels
     channels: int
     dtype: str
-    slices: tuple[int, ...] | None = None  # the used ones of a volume; None: a picture
+    # the used ones of a volume; None: a picture
+    slices: tuple[int, ...] | None = Field(default=None, fail_fast=True)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -70,19 +74,19 @@ class GraderCheck(Entry):
     marked: float  # share of their pixels, 0 to 1
     overlap: float | None = None  # mean IoU with the other graders; None: there are none
     left_out: int = 0  # images that were left out because of this grader's mask
-    warnings: tuple[str, ...] = ()
+    warnings: Many[str] = ()
 
 
 class ImageManifest(RawManifest):
     """All images of a folder."""
 
     table: RawFile | None = None  # the user's table, if there is one
-    graders: tuple[str, ...]  # the table's columns of masks
-    images: tuple[FolderImage, ...]
-    left_out: tuple[ImageLeftOut, ...] = ()
+    graders: Many[str]  # the table's columns of masks
+    images: Many[FolderImage]
+    left_out: Many[ImageLeftOut] = ()
     unmarked: int = 0  # slices of volumes that no grader marked
     window: tuple[float, float]  # values that become 0 and 1, unless configured
     window_from: str  # how it was chosen
     threshold: float | None = None  # least grey level that is foreground in a mask; None: not 0
-    checks: tuple[GraderCheck, ...] = ()  # by grader
-    warnings: tuple[str, ...] = ()  # about the images
+    checks: Many[GraderCheck] = ()  # by grader
+    warnings: Many[str] = ()  # about the images

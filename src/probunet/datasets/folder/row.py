@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Checked:
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     marks: list[Marks] = field(default_factory=list)
     axes: Axes | None = None  # of a NIfTI image
+    picture: bytes = b""  # a digest of the image's values, if it has more than two
     two_values: bool = False  # whether the image has exactly two
     turned: bool = False  # the image or a mask, by an orientation tag
     turned_apart: bool = False  # the image or a mask, but not both
@@ -88,6 +90,7 @@ def check_row(root: Path, threshold: float | None, row: Row) -> Checked:
         values=_some_values(image.pixels[used]),
         marks=count_marks(files.bits[used], files.values),
         axes=Axes.of(image),
+        picture=_digest(image.pixels),
         two_values=_has_two_values(image.pixels[used]),
         turned=True in files.turned,
         turned_apart=len(files.turned) > 1,
@@ -163,6 +166,13 @@ def _has_two_values(pixels: NDArray[Any]) -> bool:
     """Return whether there are exactly two values, as in a mask."""
     low, high = pixels.min(), pixels.max()
     return bool(low < high and ((pixels == low) | (pixels == high)).all())
+
+
+def _digest(pixels: NDArray[Any]) -> bytes:
+    """Return a digest of the values; b"" if there are no three of them, as in blank images."""
+    if pixels.min() == pixels.max() or _has_two_values(pixels):
+        return b""
+    return blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
 def _some_values(pixels: NDArray[np.generic]) -> NDArray[np.float32]:

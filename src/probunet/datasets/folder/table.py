@@ -13,14 +13,17 @@ import csv
 import io
 import posixpath
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from probunet.datasets.raw_file import MissingFileError, read_content
 from probunet.errors import ProbunetError
+from probunet.limits import LARGEST_TABLE, MOST_ROWS
 from probunet.metrics.bits import MOST_GRADERS
 
 MASK = "mask"  # start of the names of the graders' columns
+_SPLIT = "write several tables, one for each data set"
 
 
 @dataclass(frozen=True)
@@ -53,28 +56,42 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
             f"{MASK}..., see docs/how-to/own-data.md. If your table has another name, set `table` "
             "(under datasets in the configuration)."
         ) from None
+    if len(content) > LARGEST_TABLE:
+        raise ProbunetError(
+            f"{path}: {len(content):,} bytes; a table has at most {LARGEST_TABLE:,}: {_SPLIT}."
+        )
     if b"\0" in content:
         number = content[: content.index(b"\0")].count(b"\n") + 1
         raise ProbunetError(
             f"{path}: line {number}: contains the character NUL, which no file's name can have; "
             "save the table as CSV in UTF-8."
         )
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ProbunetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
-    header = [name.strip() for name in lines[0]] if lines else []
+    lines = _lines(path, content)
+    header = [name.strip() for name in next(lines, [])]
     graders = _graders(path, header)
-    rows = []
-    for number, cells in enumerate(lines[1:], start=2):
+    rows: list[Row] = []
+    for number, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
         where = f"{path}: line {number}"
+        if len(rows) == MOST_ROWS:
+            raise ProbunetError(f"{where}: is one more image than {MOST_ROWS:,}; {_SPLIT}.")
         rows.append(replace(_row(where, header, graders, cells), line=number))
     if not rows:
         raise ProbunetError(f"{path}: has no line below its header; list your images there.")
     _refuse_repeated(path, rows)
     return graders, rows, content
+
+
+def _lines(path: Path, content: bytes) -> Iterator[list[str]]:
+    """Yield the cells of each line; raise ProbunetError at a line that is not CSV in UTF-8."""
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+    lines = csv.reader(text, strict=True)
+    try:
+        yield from lines
+    except (UnicodeDecodeError, csv.Error) as error:
+        where = f"{path}: line {lines.line_num + 1}"
+        raise ProbunetError(f"{where}: not a CSV file in UTF-8 ({error}).") from None
 
 
 def _refuse_repeated(path: Path, rows: list[Row]) -> None:

@@ -1,8 +1,9 @@
 """Read CT slices from DICOM files: check that a slice is usable, and return Hounsfield units."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import SEEK_END, BufferedIOBase, BufferedReader, BytesIO, FileIO
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,15 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from probunet.datasets.lidc.manifest import Reason
 from probunet.datasets.raw_file import BadFileError
 from probunet.errors import ProbunetError
+from probunet.limits import LARGEST_DICOM, excess, regular
+from probunet.memory import raise_if_memory_lacks
 
 # mm between (0020,0032) and an outline's z; slices are 0.6 mm apart or more
 Z_TOLERANCE = 0.05
 
 _PIXEL_DATA = 0x7FE00010
 _LAST_NEEDED = 0x00280030  # PixelSpacing, the last tag that `read_header` needs
+_PIECE = 2**20  # bytes that are unpacked at once
 _LARGE = 4096  # bytes; longer elements stay in the file until they are used
 
 # larger values are mistakes
@@ -141,6 +145,7 @@ def open_slice(path: Path, series: str | None = None) -> Slice:
     except (BadFileError, OSError):
         raise
     except Exception as error:  # decoders raise anything on damaged data
+        raise_if_memory_lacks(error)
         raise BadFileError(Reason.TRUNCATED, str(error)) from error
     return Slice(header, slope, intercept, stored)
 
@@ -151,14 +156,72 @@ def read_slice(path: Path, series: str | None = None) -> tuple[Header, NDArray[n
     return opened.header, opened.hounsfield()
 
 
+class _Guarded(BufferedIOBase):
+    """A file that an element cannot make pydicom take more memory for than it has bytes.
+
+    `read()` without a size is the call that pydicom makes to unpack a deflated data set.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return so many bytes, or the rest, if this unpacks to a slice."""
+        if size is not None and size > _LARGE:  # the size that an element declares
+            at = self.tell()
+            size = min(size, self.seek(0, SEEK_END) - at)
+            self.seek(at)
+        content: bytes = super().read(size)
+        if size is None or size < 0:
+            unpacked = zlib.decompressobj(-zlib.MAX_WBITS)
+            pieces, count = content, 0
+            while pieces and not unpacked.eof:
+                count += len(unpacked.decompress(pieces, _PIECE))
+                pieces = unpacked.unconsumed_tail
+                if count > LARGEST_DICOM:
+                    raise BadFileError(
+                        Reason.CANNOT_DECODE, f"unpacks to more than {LARGEST_DICOM:,} bytes"
+                    )
+        return content
+
+
+class _File(_Guarded, BufferedReader):
+    """A file on disk."""
+
+
+class _Beginning(_Guarded, BytesIO):
+    """The first bytes of a file."""
+
+
+def read_dataset(
+    file: Path | BytesIO, *, stop_before_pixels: bool = True, defer_size: int | None = _LARGE
+) -> pydicom.FileDataset:
+    """Return the elements of a regular DICOM file, or of its first bytes.
+
+    Raises
+    ------
+    BadFileError
+        If it is deflated, and unpacks to more than a slice.
+    Exception
+        pydicom raises anything on damaged data.
+    """
+    opened = _Beginning(file.getvalue()) if isinstance(file, BytesIO) else _open(file)
+    with opened:
+        return pydicom.dcmread(opened, stop_before_pixels=stop_before_pixels, defer_size=defer_size)
+
+
+def _open(path: Path) -> _File:
+    return _File(FileIO(path, opener=regular))
+
+
 def _read(file: Path | BytesIO, *, stop_before_pixels: bool) -> pydicom.FileDataset:
     try:
-        dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, defer_size=_LARGE)
+        dataset = read_dataset(file, stop_before_pixels=stop_before_pixels)
     except FileNotFoundError:
         raise BadFileError(Reason.MISSING, "the file is gone") from None
     except OSError as error:
         raise ProbunetError(f"{file}: cannot be read ({error.strerror}).") from error
+    except BadFileError:
+        raise
     except Exception as error:  # pydicom raises nearly anything on garbage
+        raise_if_memory_lacks(error)
         if not (file.getbuffer().nbytes if isinstance(file, BytesIO) else file.stat().st_size):
             raise BadFileError(Reason.EMPTY) from None
         if isinstance(error, InvalidDicomError):
@@ -178,6 +241,7 @@ def _checked_header(dataset: pydicom.Dataset, series: str | None) -> Header:
         orientation = _numbers(dataset, "ImageOrientationPatient")
         (location,) = _numbers(dataset, "SliceLocation", [z])
     except Exception as error:  # the conversion of garbage raises anything
+        raise_if_memory_lacks(error)
         raise BadFileError(Reason.GEOMETRY, str(error)) from None
     if series is not None and uid != series:
         raise BadFileError(Reason.WRONG_SERIES, f"{uid} instead of {series}")
@@ -210,6 +274,7 @@ def _rescale_number(dataset: pydicom.Dataset, keyword: str) -> float:
     try:
         found = _numbers(dataset, keyword, [])
     except Exception as error:  # the conversion of garbage raises anything
+        raise_if_memory_lacks(error)
         raise BadFileError(Reason.RESCALE, f"{keyword}: {error}") from None
     if len(found) != 1:
         has = f"has {len(found)} values" if found else "is missing"
@@ -238,6 +303,7 @@ def _texts(dataset: pydicom.Dataset, keywords: Sequence[str], reason: Reason) ->
     try:
         values = [dataset.get(keyword) for keyword in keywords]
     except Exception as error:  # the conversion of garbage raises anything
+        raise_if_memory_lacks(error)
         raise BadFileError(reason, str(error)) from None
     return ["" if value is None else str(value).strip() for value in values]
 
@@ -271,10 +337,9 @@ def _pixels(
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
     if not syntax.is_transfer_syntax:
         raise BadFileError(Reason.CANNOT_DECODE, f"unknown transfer syntax {str(syntax)!r}")
-    if syntax.is_deflated:  # pydicom cannot load the deferred elements of such a file
-        dataset = pydicom.dcmread(path)
     if syntax.is_compressed:
         _check_decoder(syntax)
+        _check_size(path, dataset, header)
     elif not syntax.is_deflated:
         found = min(element.length, path.stat().st_size - element.value_tell)
         needed = header.shape[0] * header.shape[1] * (dataset.BitsAllocated // 8)
@@ -284,10 +349,20 @@ def _pixels(
             # nearly every CT: rows can be read one by one
             kind = "<i2" if dataset.PixelRepresentation else "<u2"
             return _Uncompressed(path, element.value_tell, kind)
+    # again and whole: pydicom cannot load deferred elements of a file that it did not open itself
+    dataset = read_dataset(path, stop_before_pixels=False, defer_size=None)
     stored: NDArray[np.integer] = pixel_array(dataset)
     if stored.shape != header.shape:
         raise BadFileError(Reason.GEOMETRY, f"pixel data of shape {stored.shape}")
     return stored
+
+
+def _check_size(path: Path, dataset: pydicom.FileDataset, header: Header) -> None:
+    """Raise BadFileError if the header declares more pixels than a file of its size may hold."""
+    frames, samples = (int(dataset.get(k) or 1) for k in ("NumberOfFrames", "SamplesPerPixel"))
+    values = header.shape[0] * header.shape[1] * frames * samples
+    if problem := excess(values, path.stat().st_size):
+        raise BadFileError(Reason.CANNOT_DECODE, problem)
 
 
 def _check_decoder(syntax: UID) -> None:

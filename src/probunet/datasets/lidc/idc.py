@@ -36,7 +36,7 @@ from probunet.datasets.lidc.idc_plan import (
 from probunet.datasets.lidc.manifest import LeftOut, Manifest, Reason
 from probunet.datasets.lidc.matching import LICENCE, CheckedSlice, check, manifest_of, match
 from probunet.datasets.lidc.tree import DicomFile, look
-from probunet.datasets.raw_file import log_left_out
+from probunet.datasets.raw_file import log_left_out, read_content
 from probunet.errors import ProbunetError
 from probunet.fetch.bucket import Bucket, ChangedError, StoredObject
 from probunet.fetch.download import Progress, check_space, in_threads, root_of, write_licence
@@ -216,7 +216,7 @@ class _Series:
         """Download an object unless its file is complete; twice if it differs from the list."""
         path, job = self._path(stored), self._job
         if path.name in self._faults or (
-            path.is_file() and stored.fault_of(path.read_bytes()) is None
+            not self._is_missing(stored) and stored.fault_of(read_content(path)) is None
         ):
             return
         for _ in range(2):

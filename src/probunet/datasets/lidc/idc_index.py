@@ -12,9 +12,10 @@ from probunet.datasets.lidc.dicom import Z_TOLERANCE
 from probunet.datasets.lidc.idc_plan import HEADER, Wanted
 from probunet.datasets.lidc.manifest import Reason
 from probunet.datasets.lidc.tree import DicomFile, look
-from probunet.errors import ProbunetError, few
+from probunet.errors import ProbunetError, few, printable
 from probunet.fetch.bucket import Bucket, StoredObject
-from probunet.files import written_whole
+from probunet.files import read_file, written_whole
+from probunet.limits import Many
 from probunet.manifest import Entry
 
 _SHOWN = 3  # names in a log line
@@ -66,20 +67,23 @@ class SeriesIndex(Entry):
 
     series: str
     prefix: str
-    objects: tuple[IndexedObject, ...]
+    objects: Many[IndexedObject]
 
     def write(self, path: Path) -> None:
         """Write the index, completely or not at all."""
         with written_whole(path, lasting=False) as aside:
-            aside.write_text(self.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+            aside.write_text(
+                self.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8"
+            )
 
 
 def read_index(path: Path, prefix: str) -> SeriesIndex | None:
     """Return the index in a file; None if there is no usable one."""
-    try:
-        index = SeriesIndex.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    content = read_file(path, "is gone; run the same command again.")
+    try:
+        index = SeriesIndex.model_validate_json(content)
     except ValidationError:
         _log.warning("%s: the index is damaged; reading the headers again", path)
         return None
@@ -91,7 +95,8 @@ def list_series(bucket: Bucket, item: Wanted) -> list[StoredObject]:
     found = bucket.list(item.prefix)
     for stored in found:
         name = stored.key.removeprefix(item.prefix)
-        if Path(name).name != name or name.startswith(".") or "\\" in name:
+        hidden = name.startswith(".") or "\\" in name or name != printable(name)
+        if Path(name).name != name or hidden:
             raise ProbunetError(
                 f"{bucket.url}: {stored.key!r} is not the name of a slice; is this a bucket of the "
                 "Imaging Data Commons? (`endpoint_url` and `bucket` in the configuration)"

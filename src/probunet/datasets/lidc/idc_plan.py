@@ -13,6 +13,7 @@ from probunet.datasets.lidc.series import SeriesRow, read_series
 from probunet.errors import ProbunetError
 from probunet.fetch.download import share_of
 from probunet.files import written_whole
+from probunet.limits import LARGEST_PAGE, read_regular
 
 Slices = Literal["outlined", "all"]
 
@@ -116,7 +117,10 @@ def keep_rate(folder: Path, slices: Slices, objects: int, seconds: float) -> Non
     """Store the rate of a download for the plan of the next one, if enough objects came."""
     if objects >= _ENOUGH:
         with suppress(ProbunetError), written_whole(_rate_file(folder, slices)) as aside:
-            aside.write_text(json.dumps({"objects": objects, "seconds": round(seconds, 3)}) + "\n")
+            aside.write_text(
+                json.dumps({"objects": objects, "seconds": round(seconds, 3)}) + "\n",
+                encoding="utf-8",
+            )
 
 
 def describe_plan(folder: Path, source: LidcSource, jobs: int = 1) -> str:
@@ -142,8 +146,8 @@ def describe_plan(folder: Path, source: LidcSource, jobs: int = 1) -> str:
 
 
 def _time(folder: Path, slices: Slices, objects: int, jobs: int) -> str:
-    with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
-        rate = json.loads(_rate_file(folder, slices).read_text())
+    with suppress(OSError, ValueError, KeyError, TypeError, ArithmeticError):
+        rate = json.loads(read_regular(_rate_file(folder, slices), LARGEST_PAGE))
         per_second = rate["objects"] / rate["seconds"]
         minutes = objects / per_second / jobs / 60
         return f"about {minutes:.0f} min at the last download's {per_second:.0f} objects a second"

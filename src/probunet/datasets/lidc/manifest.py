@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from probunet.limits import Many
 from probunet.manifest import Entry, RawManifest, Unusable
 
 
@@ -39,7 +40,7 @@ class Series(Entry):
     patient: str
     series: str
     outlines_of: str
-    slices: tuple[SliceFile, ...]
+    slices: Many[SliceFile]
 
 
 class LeftOut(Unusable):
@@ -64,6 +65,6 @@ class LeftOut(Unusable):
 class Manifest(RawManifest):
     """All outlined slices of LIDC-IDRI."""
 
-    series: tuple[Series, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    series: Many[Series]
+    left_out: Many[LeftOut] = ()
     absent_patients: int = 0  # with outlines, but without a slice in the tree

@@ -12,13 +12,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
 
-import pydicom
-
-from probunet.datasets.lidc.dicom import read_header
+from probunet.datasets.lidc.dicom import read_dataset, read_header
 from probunet.datasets.lidc.manifest import Reason
 from probunet.datasets.lidc.outlines import Scan
 from probunet.datasets.raw_file import BadFileError
 from probunet.errors import ProbunetError
+from probunet.memory import raise_if_memory_lacks
 from probunet.workers import in_processes
 
 ADVICE = "give the folder that holds your LIDC-IDRI slices"
@@ -105,14 +104,13 @@ def look(path: Path, beginning: BytesIO | None = None, truncated: bool = False) 
 
 def _series_and_z(file: Path | BytesIO) -> tuple[str | None, float | None]:
     """Return series and z of an unusable slice, as far as they can be read."""
-    if isinstance(file, BytesIO):
-        file.seek(0)
     series = None
     try:
-        dataset = pydicom.dcmread(file, stop_before_pixels=True)
+        dataset = read_dataset(file, defer_size=None)
         series = str(dataset.SeriesInstanceUID)
         return series, float(dataset.ImagePositionPatient[2])
-    except Exception:  # the reason why it is unusable is known already
+    except Exception as error:  # the reason why it is unusable is known already
+        raise_if_memory_lacks(error)
         return series, None
 
 

@@ -47,10 +47,10 @@ def check_tree(tree: Path, details: bool = False) -> str:
     described = describe_states(tree, states, details)
     if absent := sum(len(state.faults) for state in states):
         outlined = sum(state.outlined for state in states)
-        raise ProbunetError(
-            f"{described}\n{tree}: {absent:,} of {outlined:,} slices with outlines are missing or "
-            "not usable."
+        problem = (
+            f"{tree}: {absent:,} of {outlined:,} slices with outlines are missing or not usable."
         )
+        raise ProbunetError(*described.split("\n"), problem)
     return described
 
 
