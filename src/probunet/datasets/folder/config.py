@@ -39,7 +39,6 @@ class FolderSource(Source):
         description="Values that become 0 and 1; those outside are clipped. If left out: 0 and 255 "
         "of 8 bits, else the 0.5th and 99.5th percentile of all images.",
     )
-
     threshold: float | None = Field(
         None,
         description="Grey level from which a pixel of a mask is foreground, for masks with soft "
