@@ -73,6 +73,7 @@ bench: .venv/installed demo ## Measure speed and memory, into benchmarks/results
 	mkdir -p benchmarks/results
 	python benchmarks/model.py --json benchmarks/results/model.json
 	python benchmarks/ged.py --json benchmarks/results/ged.json
+	python benchmarks/crops.py --json benchmarks/results/crops.json
 	python benchmarks/scenes.py --json benchmarks/results/scenes.json
 	python benchmarks/fetch.py --json benchmarks/results/fetch.json
 	python benchmarks/prepare.py --json benchmarks/results/prepare.json

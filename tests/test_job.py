@@ -111,6 +111,12 @@ def test_torch_is_recorded_if_it_was_used(tmp_path):
     assert found.gpu is None
 
 
+def test_what_a_step_notes_is_in_its_last_line(tmp_path):
+    code = "from probunet.job import note; note(precision='bfloat16', capability='AVX512')"
+    _, found = run(code, tmp_path / "log")
+    assert (found.precision, found.capability, found.device) == ("bfloat16", "AVX512", None)
+
+
 def test_all_tries_in_one_log_are_read_whatever_stands_between(tmp_path):
     log = tmp_path / "log"
     run("sys.exit(75)", log)

@@ -60,6 +60,13 @@ def test_config_yaml_states_the_defaults():
     assert written.model_copy(update={"overrides": left_out.overrides}) == left_out
 
 
+def test_an_override_goes_ahead_of_a_key_that_is_not_always_written():
+    shared = {"datasets": {"lidc": {"source": "phantom"}}, "training": {"deterministic": True}}
+    assert check(Config, shared, "").of("lidc").training.deterministic is True
+    overrides = {"overrides": {"lidc": {"training": {"deterministic": False}}}}
+    assert check(Config, shared | overrides, "").of("lidc").training.deterministic is False
+
+
 def test_config_yaml_runs_lidc_and_one_line_more_runs_cityscapes_too():
     assert read_config(ROOT / "config.yaml").datasets.sections.keys() == {"lidc"}
     lines = (ROOT / "config.yaml").read_text().replace("  # cityscapes:", "  cityscapes:")
@@ -112,7 +119,7 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without():
         ({"training": {"crop": 100}}, "training.crop: 100 is not a multiple of 16"),
         ({"evaluation": {"samples": 4}}, "evaluation.n: 16 is more than the 4"),
         (
-            {"hierarchical_probabilistic_unet": {"channels": [8] * 8}, "training": {"crop": 64}},
+            {"models": ["hierarchical_probabilistic_unet"], "training": {"crop": 64}},
             "training.crop: 64 is not a multiple of 128, as 8 scales require",
         ),
         ({"dropout_unet": {"probability": 1.0}}, "dropout_unet.probability: Input should be less"),

@@ -181,12 +181,28 @@ def folds(
     output: Annotated[Path, typer.Option(help="The file of folds to write.")],
     settings: SettingsText = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of drawn folds.")] = 0,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Another store of the data set, whose published split is used."),
+    ] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option(help="With --like: a table to write of the images in both stores, CSV."),
+    ] = None,
 ) -> None:
     """Assign a data set's patients, cities or subjects to folds."""
     from probunet.datasets import open_data
-    from probunet.prepare.folds import choose_folds
+    from probunet.prepare.folds import choose_folds, folds_like, write_shared
     from probunet.study import place_of, read_source, read_study
 
+    if like is not None:
+        data, other = open_data(store), open_data(like)
+        folds_like(data, other).write(output)
+        if shared is not None:
+            write_shared(data, other, shared)
+        return
+    if shared is not None:
+        raise ProbunetError("--shared: belongs to --like; add that option or remove this one.")
     study = read_study(settings, dataset)
     source = read_source(study, dataset)
     number, where = study.folds_of(dataset), place_of(settings)

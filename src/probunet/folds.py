@@ -65,6 +65,7 @@ class Folds(BaseModel):
 
     dataset: str
     seed: int | None = None  # None: not drawn
+    split: str | None = None  # how subjects are divided; None: written by an older version
     folds: Many[Fold] = Field(min_length=1)
 
     def write(self, path: Path) -> None:

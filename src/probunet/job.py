@@ -43,6 +43,7 @@ PACKAGES = {
     "pydicom": "pydicom",
     "pylidc": "pylidc",
     "nibabel": "nibabel",
+    "h5py": "h5py",
     "PIL": "pillow",
     "altair": "altair",
     "vl_convert": "vl-convert-python",
@@ -54,6 +55,8 @@ SLURM = (
     "SLURM_ARRAY_TASK_ID",
     "SLURM_CLUSTER_NAME",
 )
+
+_NOTES: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,21 @@ class Job:
     children_max_rss_mb: float | None = None
     threads: int | None = None  # torch's
     gpu: str | None = None
+    # of training and sampling, see `models.device.Arithmetic`
+    precision: str | None = None
+    device: str | None = None
+    capability: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
         """Whether the job ended with exit code 0."""
         return self.exit_code == 0
+
+
+def note(**values: Any) -> None:
+    """Add values to the last line of this process's job."""
+    _NOTES.update(values)
 
 
 @contextmanager
@@ -181,6 +193,7 @@ def _last(code: int, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "max_rss_mb": _max_rss_mb(),
         "children_max_rss_mb": _rusage_mb(resource.RUSAGE_CHILDREN),
+        **_NOTES,
         **_torch(),
         "versions": {"python": ".".join(map(str, sys.version_info[:3]))}
         | {name: version(name) for module, name in PACKAGES.items() if module in sys.modules},

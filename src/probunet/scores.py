@@ -1,5 +1,7 @@
 """The table of a run's scores: written by `score run`, read by `score table` and `report`."""
 
+import math
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,8 @@ from probunet.memory import raise_if_memory_lacks
 from probunet.run import Run
 
 RUN = ["dataset", "model", "beta", "fold", "seed"]
+ABOUT = ["protocol", "split"]  # text, the same for all runs of a data set; blank if not known
+LATER = ["ged_limit", "ncc_softmax", *ABOUT]  # blank in tables of older versions, which lack them
 PREDICTORS = ("model", "deterministic", "empty", "graders")
 # types of the columns that every table has; the others are numbers, text, or lists of numbers
 _KINDS = {
@@ -39,8 +43,12 @@ def write_scores(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(aside, index=False, write_page_checksum=True)
 
 
-def read_scores(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_scores(
+    path: Path, columns: list[str] | None = None, optional: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the scores of a run, at least these columns; None stands for all.
+
+    Those of `optional` that the file lacks are NaN.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def read_scores(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """
     size = check_regular(path, "no such file; run `probunet score run` first.")
     try:
-        table = _read(path, size, columns)
+        table = _read(path, size, columns, optional)
         run = _check(table)
     except Exception as error:  # the reader raises many types for damaged bytes
         raise_if_memory_lacks(error)
@@ -62,7 +70,9 @@ def read_scores(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     return table
 
 
-def _read(path: Path, size: int, columns: list[str] | None) -> pd.DataFrame:
+def _read(
+    path: Path, size: int, columns: list[str] | None, optional: Collection[str]
+) -> pd.DataFrame:
     """Return the columns; raise ValueError if the file declares far more than it can contain."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         about, schema = file.metadata, file.schema_arrow
@@ -71,7 +81,8 @@ def _read(path: Path, size: int, columns: list[str] | None) -> pd.DataFrame:
         declared = max(8 * values, 8 * about.num_rows, sum(one.total_byte_size for one in groups))
         if declared > _TIMES * size + _MORE:
             raise ValueError(f"{size} bytes declare {declared}")
-    wanted = list(dict.fromkeys([*_KINDS, *(columns or [])]))
+    absent = {name for name in optional if name not in schema.names}
+    wanted = [name for name in dict.fromkeys([*_KINDS, *(columns or [])]) if name not in absent]
     if missing := [name for name in wanted if name not in schema.names]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     text = [one.name for one in schema if one.type in (pa.string(), pa.large_string())]
@@ -94,7 +105,7 @@ def _read(path: Path, size: int, columns: list[str] | None) -> pd.DataFrame:
             if len(lengths) > 1 or pa.types.is_nested(column.type.value_type):
                 raise ValueError("its lists differ in length")
     frame: pd.DataFrame = read.to_pandas()
-    return frame
+    return frame.assign(**dict.fromkeys(sorted(absent), math.nan))
 
 
 def _check(table: pd.DataFrame) -> Run:

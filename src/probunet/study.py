@@ -107,6 +107,11 @@ class Study(Settings):
         """Return the betas of a model's trainings."""
         return self.beta[:1] if model in WITHOUT_KL else self.beta
 
+    @property
+    def scales(self) -> int:
+        """Number of scales of the deepest network; sides are multiples of 2^(scales - 1)."""
+        return max(len(self.architecture_of(model)["channels"]) for model in self.models)
+
     def source_of(self, dataset: str) -> Source:
         """Return a data set's section; raise KeyError if there is none."""
         return (self.datasets.sections if self.datasets else {})[dataset]

@@ -3,6 +3,7 @@
 import pytest
 
 from probunet.config import Settings, check
+from probunet.config.training import Training
 from probunet.datasets.cityscapes.config import CityscapesSource
 from probunet.datasets.folder.config import FolderSource
 from probunet.datasets.lidc.config import LidcSource
@@ -46,11 +47,20 @@ def test_a_model_s_own_section_adds_to_the_architecture_and_goes_ahead_of_it():
     assert settings.architecture_of("m_heads") == shared | {"heads": 7, "others": 0.05}
     assert settings.architecture_of("image2image_vae") == shared | {"latent_dim": 3}
     hierarchical = settings.architecture_of("hierarchical_probabilistic_unet")
+    released = {"channels": [24, 48, 96, *[192] * 5], "latent_scales": 4, "blocks": 3}
     geco = {"objective": "geco", "kappa": 0.05, "hard": 0.02, "decay": 0.99}
-    assert hierarchical == shared | {"latent_scales": 4} | geco
-    own = {"hierarchical_probabilistic_unet": {"channels": [8, 16]}}
-    chosen = check(Settings, own, "").architecture_of("hierarchical_probabilistic_unet")
-    assert chosen["channels"] == [8, 16]
+    assert hierarchical == shared | released | geco
+    for channels, expected in (([8, 16], [8, 16]), (None, shared["channels"])):
+        own = {"hierarchical_probabilistic_unet": {"channels": channels}}
+        chosen = check(Settings, own, "").architecture_of("hierarchical_probabilistic_unet")
+        assert chosen["channels"] == expected
+
+
+def test_a_key_that_came_later_repeats_no_training_while_it_is_not_set():
+    """Keys of the section are parameters of finished steps."""
+    assert "deterministic" not in Training().model_dump(mode="json")
+    for value in (True, False):
+        assert Training(deterministic=value).model_dump(mode="json")["deterministic"] is value
 
 
 def test_a_step_depends_on_the_keys_that_it_uses():

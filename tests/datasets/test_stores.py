@@ -68,7 +68,7 @@ ATTRIBUTES = {
     },
 }
 NEWER = {  # attributes that earlier versions do not have, with their defaults
-    "crops": {},
+    "crops": {"protocol_version": 1},
     "scenes": {"fit": "stretch", "other_ratio": None},
     "images": {"threshold": None, "checks": [], "warnings": []},
 }

@@ -7,9 +7,11 @@ import pytest
 
 from probunet.datasets.cityscapes.store import SceneAttributes, SceneColumns
 from probunet.datasets.folder.store import ImageAttributes, ImageColumns
+from probunet.datasets.lidc.released.store import ReleasedAttributes, ReleasedColumns
 from probunet.datasets.lidc.store import Columns, CropAttributes
 from probunet.score.compare import COLUMNS
-from probunet.score.table import BINS, FURTHER, RUN, SCORES
+from probunet.score.table import BINS, FURTHER, SCORES
+from probunet.scores import ABOUT, RUN
 from probunet.store import Latent, SampleAttributes, Samples
 from probunet.truth.base import DataAttributes
 from support.pages import ROOT
@@ -27,6 +29,7 @@ def named(heading: str) -> set[str]:
     ("heading", "columns", "attributes", "arrays"),
     [
         ("Crops of LIDC-IDRI", Columns, CropAttributes, {"image", "masks"}),
+        ("Released crops of LIDC-IDRI", ReleasedColumns, ReleasedAttributes, {"image", "masks"}),
         ("Scenes of Cityscapes", SceneColumns, SceneAttributes, {"image", "label"}),
         ("A folder of your own images", ImageColumns, ImageAttributes, {"image", "masks"}),
     ],
@@ -46,5 +49,5 @@ def test_samples_are_named() -> None:
 
 def test_columns_of_tables_are_named() -> None:
     summary = {"folds", "ged_sd", "ged_low", "ged_high", "images", "subjects"}
-    columns = {*RUN, *SCORES, *FURTHER, *BINS, *COLUMNS, *summary}
+    columns = {*RUN, *SCORES, *FURTHER, *BINS, *ABOUT, *COLUMNS, *summary}
     assert columns - named("Tables") == set()

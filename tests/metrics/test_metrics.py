@@ -1,12 +1,13 @@
 """All scores against versions written out pair by pair."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from probunet.metrics.bits import pack
 from probunet.metrics.distances import distances
@@ -35,7 +36,7 @@ def test_first_n_samples_score_as_if_there_were_no_others(masks, data):
     for image, (s, y) in enumerate(zip(samples[:, :n], graders, strict=True)):
         between, within = mean_distance(s, y), mean_distance(s, s)
         of_graders = mean_distance(y, y)
-        assert found.diversity[image] == pytest.approx(within)
+        assert found.diversity[image] == pytest.approx(within, abs=1e-12)
         assert found.ged[image] == pytest.approx(2 * between - within - of_graders, abs=1e-12)
         if n == 1:
             assert np.isnan(found.ged_unbiased[image])
@@ -58,7 +59,28 @@ def test_matched_iou_is_the_best_of_all_matchings(masks):
         best = max(
             table[np.arange(size), list(matching)].mean() for matching in permutations(range(size))
         )
-        assert found[image] == pytest.approx(best)
+        assert found[image] == pytest.approx(best, abs=1e-12)
+
+
+def hm_iou_as_published(samples: NDArray[np.bool_], graders: NDArray[np.bool_]) -> float:
+    """Both sets repeated to the least common multiple, and matched one to one."""
+    size = int(np.lcm(len(samples), len(graders)))
+    table = np.array([[iou(a, b) for b in graders] for a in samples])
+    table = np.tile(table, (size // len(samples), size // len(graders)))
+    return float(table[linear_sum_assignment(-table)].mean())
+
+
+# with 7 graders the sets are repeated to 112, 350 and 700, of which the last is not assigned
+@pytest.mark.parametrize("graders", [4, 7])
+@pytest.mark.parametrize("n", [1, 16, 50, 99, 100])
+def test_ged_and_matched_iou_of_many_samples_are_as_published(n, graders):
+    random = np.random.default_rng(n)
+    masks = random.random((n + graders, 6, 6)) < random.choice([0, 0.2, 0.6], (n + graders, 1, 1))
+    samples, truth = masks[:n], masks[n:]
+    pairs = distances(pack(samples[None]), pack(truth[None]))
+    assert energy_distance(pairs, n).ged[0] == pytest.approx(ged_of(samples, truth), abs=1e-12)
+    expected = hm_iou_as_published(samples, truth)
+    assert matched_iou(pairs, n)[0] == pytest.approx(expected, abs=1e-12)
 
 
 @given(sample_and_grader_masks())
@@ -73,7 +95,7 @@ def test_max_dice_is_the_best_sample_of_each_grader(masks):
     found = max_dice(distances(pack(samples), pack(graders)), samples.shape[1])
     for image, (s, y) in enumerate(zip(samples, graders, strict=True)):
         expected = np.mean([max(dice(a, grader) for a in s) for grader in y])
-        assert found[image] == pytest.approx(expected)
+        assert found[image] == pytest.approx(expected, abs=1e-12)
 
 
 def test_all_empty_is_agreement():
@@ -125,3 +147,49 @@ def test_many_images_are_scored_as_one_by_one():
 def test_no_image_has_no_score():
     nothing = pack(np.zeros((0, 4, 8, 8), bool))
     assert ged(nothing, nothing).shape == (0,)
+
+
+def five_masks() -> NDArray[np.bool_]:
+    return np.random.default_rng(3).random((5, 6, 6)) < 0.4
+
+
+def limit_of(
+    samples: NDArray[np.bool_], graders: NDArray[np.bool_], population: int | None
+) -> float:
+    pairs = distances(pack(samples[None]), pack(graders[None]))
+    return float(energy_distance(pairs, len(samples), population=population).ged_limit[0])
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_limit_of_a_perfect_sampler_is_zero_in_expectation(n):
+    graders = five_masks()[:3]
+    draws = [limit_of(graders[list(one)], graders, None) for one in product(range(3), repeat=n)]
+    assert np.mean(draws) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_limit_of_a_finite_population_does_not_depend_on_n_in_expectation(n):
+    heads, graders = five_masks()[:4], five_masks()[2:]
+    whole = ged_of(heads, graders)
+    draws = [limit_of(heads[list(one)], graders, 4) for one in permutations(range(4), n)]
+    assert np.mean(draws) == pytest.approx(whole, abs=1e-12)
+    # without replacement from 4 as if from a distribution: off by more than the last digit
+    wrong = [limit_of(heads[list(one)], graders, None) for one in permutations(range(4), n)]
+    assert np.mean(wrong) < whole - 0.01
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_the_limit_of_a_whole_population_is_exact(repeats):
+    graders = five_masks()[:4]
+    assert limit_of(np.tile(graders, (repeats, 1, 1)), graders, 4) == pytest.approx(0, abs=1e-12)
+    # more samples than heads, not a whole number of rounds
+    assert limit_of(np.concatenate((graders, graders[:1])), graders, 4) == pytest.approx(
+        0, abs=1e-12
+    )
+
+
+def test_one_sample_has_a_limit_only_if_there_are_no_others():
+    mask, graders = five_masks()[:1], five_masks()[1:]
+    assert limit_of(mask, graders, 1) == pytest.approx(ged_of(mask, graders))
+    assert np.isnan(limit_of(mask, graders, 4))
+    assert np.isnan(limit_of(mask, graders, None))

@@ -53,7 +53,7 @@ def test_ged_weighs_modes_by_their_probabilities(maps, data):
         between = sum(p * distance(s, y, label) for s in drawn[:n] for y, p in weighted) / n
         within = np.mean([distance(a, b, label) for a in drawn[:n] for b in drawn[:n]])
         exact = sum(p * q * distance(a, b, label) for a, p in weighted for b, q in weighted)
-        assert found.ged[image] == pytest.approx(2 * between - within - exact, abs=1e-8)
+        assert found.ged[image] == pytest.approx(2 * between - within - exact, abs=1e-12)
         assert found.diversity[image] == pytest.approx(within, abs=1e-12)
 
 

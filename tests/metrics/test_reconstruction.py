@@ -16,7 +16,9 @@ def test_each_mask_is_set_against_its_own_reconstruction(masks):
         np.mean([iou(a, b) for a, b in zip(*image, strict=True)])
         for image in zip(rebuilt, graders, strict=True)
     ]
-    np.testing.assert_allclose(reconstruction_iou(pack(rebuilt), pack(graders)), expected)
+    np.testing.assert_allclose(
+        reconstruction_iou(pack(rebuilt), pack(graders)), expected, rtol=1e-12
+    )
     np.testing.assert_array_equal(reconstruction_iou(pack(graders), pack(graders)), 1)
 
 

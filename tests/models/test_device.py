@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.models import device
-from probunet.models.device import choose_device, describe, gpu_given, memory_for
+from probunet.models.device import Arithmetic, choose_device, describe, gpu_given, memory_for
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -188,11 +189,22 @@ def test_the_line_of_a_log(node: Node) -> None:
     node()
     line = describe(CPU, "float32", compiled=False)
     assert line.startswith("device: cpu (")
+    assert f"capability: {torch.backends.cpu.get_cpu_capability()}, memory: " in line
     assert " GiB, precision: float32, compile: off" in line
     assert "precision: bfloat16, compile: on" in describe(CPU, "bfloat16", compiled=True)
     node(SLURM_GPUS_ON_NODE="1")
     line = describe(CPU, "float32", compiled=False)
     assert line.endswith(" (SLURM_GPUS_ON_NODE=1, but this node has no NVIDIA driver)")
+
+
+def test_arithmetic_is_read_as_it_is_written_and_nothing_else() -> None:
+    found = Arithmetic("bfloat16", "cpu", "AVX512", 2)
+    assert Arithmetic.read(asdict(found)) == found
+    assert str(found) == "bfloat16 on cpu (AVX512, threads: 2)"
+    assert str(Arithmetic("float32", "A GPU", "9.0", None)) == "float32 on A GPU (9.0)"
+    for wrong in (None, [], {}, asdict(found) | {"more": 1}, asdict(found) | {"threads": "2"}):
+        with pytest.raises(TypeError):
+            Arithmetic.read(wrong)
 
 
 @pytest.mark.parametrize(

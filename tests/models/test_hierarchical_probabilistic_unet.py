@@ -4,15 +4,19 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference
 
-from probunet.models import build
+from probunet.config import Settings
+from probunet.models import build, outline
 from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
+from probunet.models.segmentation import as_input
+
+ANY = {"in_channels": 1, "classes": 2, "most": 10**6}
 
 
 def model(
     channels: tuple[int, ...] = (4, 6, 8), latent_scales: int = 2, objective: str = "elbo"
 ) -> HierarchicalProbabilisticUNet:
     shared = {"channels": channels, "convolutions": 2, "initialisation": "he"}
-    own = {"latent_scales": latent_scales, "objective": objective}
+    own = {"latent_scales": latent_scales, "blocks": 2, "objective": objective}
     geco = {"kappa": 0.05, "hard": 0.1, "decay": 0.9}
     net = build("hierarchical_probabilistic_unet", {**shared, **own, **geco})
     assert isinstance(net, HierarchicalProbabilisticUNet)
@@ -69,12 +73,51 @@ def test_finer_maps_depend_on_coarser_ones_and_not_the_other_way() -> None:
     assert torch.equal(base[1], other_fine[1])
 
 
-def test_the_paper_s_maps_at_the_release_s_eight_scales() -> None:
-    net = model((2,) * 8, latent_scales=4)
+def test_by_default_the_network_is_the_release_s() -> None:
+    """Eight scales, and latent maps of 1, 2, 4 and 8 pixels a side: 85 latents."""
+    architecture = Settings().architecture_of("hierarchical_probabilistic_unet")
+    net = outline("hierarchical_probabilistic_unet", architecture, **ANY)
+    assert isinstance(net, HierarchicalProbabilisticUNet)
     shapes = [
         noise.shape[1:] for noise in net._noise(1, torch.empty(1, 1, 128, 128), torch.Generator())
     ]
     assert shapes == [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 8, 8)]
+    for part in (net.prior, net.posterior):
+        assert [len(blocks) for blocks in part.encoder] == [3] * 8
+        widths = [blocks[0].widen.out_channels for blocks in part.encoder]
+        assert widths == [24, 48, 96, 192, 192, 192, 192, 192]
+        halves = [layer.out_channels for layer in part.encoder[0][0].convolutions]
+        assert halves == [12, 12, 12]
+    # the posterior's decoder ends at the finest latent map
+    assert (len(net.prior.decoder), len(net.posterior.decoder)) == (7, 3)
+
+
+def test_a_coarsest_map_of_several_pixels_is_told() -> None:
+    assert model().remark(4, 4) is None
+    assert "coarsest latent map is 2x4 pixels" in str(model().remark(8, 16))
+
+
+def test_the_first_samples_do_not_depend_on_how_many_are_drawn() -> None:
+    net, (image, _) = model(), batch()
+    for head in net.prior.heads:
+        torch.nn.init.constant_(head.bias, 2.0)  # noise decides
+    few, many = (
+        net.draw(image, n, [torch.Generator().manual_seed(i) for i in range(3)]).samples
+        for n in (3, 10)
+    )
+    assert torch.equal(few, many[:3])
+    assert not torch.equal(few[0], few[1])
+
+
+def test_a_reconstruction_takes_the_posterior_s_mean_on_every_scale() -> None:
+    net, (image, mask) = model(), batch()
+    masks = torch.stack([mask, 1 - mask], dim=1)
+    found = net.reconstruct(image, masks)
+    for grader, one in enumerate(masks.unbind(1)):
+        seen = torch.cat([image, as_input(one, 2, image.dtype)], dim=1)
+        maps = net.posterior.decode(net.posterior.encode(seen), lambda i, q: q.mean).maps
+        prior = net.prior.decode(net.prior.encode(image), lambda i, p, maps=maps: maps[i])
+        assert torch.equal(found[:, grader].long(), net.logits(prior.features).argmax(dim=1))
 
 
 def test_the_deterministic_segmentation_takes_the_mean_on_every_scale() -> None:

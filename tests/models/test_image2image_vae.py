@@ -38,3 +38,12 @@ def test_z_reaches_every_pixel_and_the_prior_is_standard() -> None:
     assert not drawn.prior_mean.any()
     assert not drawn.prior_log_sigma.any()
     assert torch.equal(drawn.deterministic, logits.argmax(dim=1).to(torch.uint8))
+
+
+def test_a_reconstruction_is_at_the_posterior_s_mean() -> None:
+    net, image = model(), torch.rand(2, 1, 8, 8)
+    masks = torch.randint(3, (2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    found = net.reconstruct(image, masks)
+    for grader, mask in enumerate(masks.unbind(1)):
+        mean = net.posterior(as_input(mask, 3, torch.float32)).mean
+        assert torch.equal(found[:, grader].long(), net.decode(image, mean).argmax(dim=1))

@@ -28,7 +28,12 @@ SETTINGS = check(
         "dropout_unet": {"blocks": 1},
         "m_heads": {"heads": 3},
         "stochastic_segmentation_network": {"rank": 4, "loss_samples": 5},
-        "hierarchical_probabilistic_unet": {"latent_scales": 2, "objective": "elbo"},
+        "hierarchical_probabilistic_unet": {
+            "channels": None,
+            "latent_scales": 2,
+            "blocks": 1,
+            "objective": "elbo",
+        },
     },
     "test",
 )

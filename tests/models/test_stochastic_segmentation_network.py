@@ -77,3 +77,14 @@ def test_extreme_heads_keep_the_loss_finite() -> None:
         torch.nn.init.constant_(net.log_sigma.bias, bias)
         loss = net.loss(image, mask, beta=1.0, generator=torch.Generator())
         assert torch.isfinite(loss.total)
+
+
+def test_the_first_samples_do_not_depend_on_how_many_are_drawn() -> None:
+    net, image = model(), torch.rand(2, 1, 8, 8)
+    torch.nn.init.constant_(net.log_sigma.bias, 1.0)  # noise decides
+    few, many = (
+        net.draw(image, n, [torch.Generator().manual_seed(i) for i in range(2)]).samples
+        for n in (3, 10)
+    )
+    assert torch.equal(few, many[:3])
+    assert not torch.equal(few[0], few[1])

@@ -21,7 +21,9 @@ def image() -> torch.Tensor:
 
 @pytest.mark.parametrize("n", [1, 3, 7])
 def test_sample_i_is_member_i_s(members: list[PlainUNet], image: torch.Tensor, n: int) -> None:
-    drawn = UNetEnsemble(members).draw(image, n, [torch.Generator()] * 2)
+    seen: list[torch.Tensor] = []
+    drawn = UNetEnsemble(members).draw(image, n, [torch.Generator()] * 2, seen.append)
+    assert torch.equal(torch.stack([logits.argmax(dim=1) for logits in seen]), drawn.samples)
     assert drawn.samples.shape == (n, 2, 8, 12)
     assert drawn.samples.dtype == torch.uint8
     for i in range(n):

@@ -259,6 +259,7 @@ def test_lists_that_contain_each_other_are_refused(saved: tuple[Path, Model, Wei
         ("validation_ged", float("nan")),
         ("state", [1, 2]),
         ("subjects", 3),
+        ("arithmetic", [{"precision": 32}]),
     ],
 )
 def test_values_of_a_wrong_type_are_named(
@@ -273,9 +274,10 @@ def test_values_of_a_wrong_type_are_named(
 def test_weights_of_an_older_version_are_read(saved: tuple[Path, Model, WeightsInfo]) -> None:
     path = saved[0]
     content = load_plain(path)
-    del content["subjects"]
+    del content["subjects"], content["arithmetic"]
     save_whole(path, content)
-    assert load_weights(path)[1].subjects is None
+    info = load_weights(path)[1]
+    assert (info.subjects, info.arithmetic) == (None, None)
 
 
 def test_lack_of_memory_is_not_taken_for_damage(

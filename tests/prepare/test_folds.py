@@ -110,8 +110,18 @@ FOLD = Fold(train=("P000",), validation=("P001",), test=("P002",))
 UNKNOWN = Fold(train=("P000", "ulm"), validation=(), test=("utopia",))
 
 
-def test_own_folds_may_leave_patients_out():
-    check_folds(own(FOLD, FOLD), crops(5), 2)
+OTHER = Fold(train=("P000",), validation=(), test=("P003", "P004"))
+
+
+def test_own_folds_may_leave_patients_out(caplog):
+    check_folds(own(FOLD, OTHER), crops(7), 2)
+    assert not caplog.text
+
+
+def test_patients_in_several_test_sets_are_warned_about(caplog):
+    again = OTHER.model_copy(update={"test": ("P002", "P004")})
+    check_folds(own(FOLD, OTHER, again), crops(7), 3)
+    assert "tests 2 of the 3 patients in several folds (P002, P004)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -155,7 +165,7 @@ def test_a_fixed_split_is_one_fold_of_every_data_set(data_and_source, tmp_path):
     )
     split.write(tmp_path / "split.json")
     chosen = source(folds_file=str(tmp_path / "split.json"))
-    assert choose_folds(data, chosen, 1) == split
+    assert choose_folds(data, chosen, 1) == split.model_copy(update={"split": "file"})
     with pytest.raises(ProbunetError, match="folds: 4, but the folds file holds 1"):
         choose_folds(data, chosen, 4)
 

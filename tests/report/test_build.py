@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 import pytest
 
-from probunet.datasets.lidc.config import LidcSource
+from probunet.datasets.lidc.config import RELEASED, LidcSource
 from probunet.errors import ProbunetError
 from probunet.report.labels import NBSP
 from probunet.score.table import write_tables
@@ -54,7 +54,10 @@ def test_synthetic_data_carry_a_banner(study: Any, monkeypatch: pytest.MonkeyPat
     assert banner not in report(study)
 
 
-@pytest.mark.parametrize("source", get_args(LidcSource.model_fields["source"].annotation))
+SOURCES = set(get_args(LidcSource.model_fields["source"].annotation)) - set(RELEASED)
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES))
 def test_where_the_images_come_from_is_told_in_words(study: Any, source: str) -> None:
     change_attributes(study.store, source=source)
     words = {
@@ -329,3 +332,13 @@ def test_scores_of_other_images_than_the_samples_are_told(study: Any) -> None:
     table = pd.read_parquet(path)
     table[table["row"] != table["row"].min()].to_parquet(path)
     assert "no scores of single images: they are of other images than the samples" in report(study)
+
+
+def test_patients_in_several_test_sets_are_told(study: Any) -> None:
+    assert "test sets of several folds" not in report(study)
+    first, second = (run / "samples.zarr" for run in study.runs[2:4])
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    change_attributes(second, run=str(second.parent.relative_to(study.folder)))
+    text = report(study)
+    assert "4 patients (such as LIDC-IDRI-0001) are in the test sets of several folds" in text

@@ -203,7 +203,15 @@ def test_every_try_is_an_action_and_the_good_one_made_the_results(made_study: St
         {"command": "train", "exit_code": 75, "slurm": {"SLURM_JOB_ID": "41"}},
         {"command": "train", "exit_code": None},
         {"command": "train", "exit_code": 1},
-        {"command": "train", "slurm": {"SLURM_JOB_ID": "44"}, "gpu": "A GPU", "threads": 4},
+        {
+            "command": "train",
+            "slurm": {"SLURM_JOB_ID": "44"},
+            "gpu": "A GPU",
+            "threads": 4,
+            "precision": "bfloat16",
+            "device": "A GPU",
+            "capability": "9.0",
+        },
     )
     benchmark = made_study.workflow / f"benchmarks/train/{RUNS[0]}.tsv"
     benchmark.parent.mkdir(parents=True)
@@ -244,6 +252,9 @@ def test_every_try_is_an_action_and_the_good_one_made_the_results(made_study: St
         "children_max_rss_mb (probunet job)": ("12.0", f"{unit}MebiBYTE"),
         "threads (probunet job)": ("4", None),
         "gpu (probunet job)": ("A GPU", None),
+        "precision (probunet job)": ("bfloat16", None),
+        "device (probunet job)": ("A GPU", None),
+        "capability (probunet job)": ("9.0", None),
         "s (snakemake benchmark)": ("31.0", f"{unit}SEC"),
         "max_rss (snakemake benchmark)": ("600.5", f"{unit}MebiBYTE"),
     }

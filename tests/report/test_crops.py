@@ -1,4 +1,6 @@
 import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -6,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
+from probunet.datasets import find
 from probunet.datasets.lidc.report import ShownCrops
 from probunet.datasets.lidc.store import open_crops
 from probunet.pictures.outline import outline
+from probunet.report.build import _environment
+from support.crops import crops_of, write_crops
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -50,3 +55,28 @@ def test_crops_of_one_slice_are_told_apart_by_their_lesions(study: Any) -> None:
     ]
     crops.columns.patient[1] = "another"
     assert shown.name_of(0) == f"z {MINUS}100.0 mm"
+
+
+def test_the_page_says_that_masks_of_an_older_version_are_too_small() -> None:
+    words: Any = _environment().get_template(find("lidc").template).module
+    for version in (1, 2):
+        crops = crops_of(["a"], protocol_version=version)
+        about = SimpleNamespace(data=crops, size=None, folds=2, split=None)
+        described = words.described(about)
+        assert ("masks are too small" in described) == (version == 1)
+
+
+def test_crops_without_a_marked_pixel_are_counted_and_their_rule_is_told(tmp_path: Path) -> None:
+    masks = np.zeros((70, 180, 180), np.uint8)
+    masks[3:, 90, 90] = 1
+    path = write_crops(tmp_path / "lidc.zarr", masks.astype(np.int16), masks, ["a"] * 70)
+    words: Any = _environment().get_template(find("lidc").template).module
+    for data, told in (
+        (open_crops(path), "mask has a pixel there. They are kept"),
+        (open_crops(path), "<dd>3: no grader"),
+        (crops_of(["a"] * 4), "4: no grader"),
+    ):
+        page = words.described(SimpleNamespace(data=data, size=None, folds=2, split=None))
+        assert told in str(page)
+    write_crops(tmp_path / "all.zarr", masks[3:].astype(np.int16), masks[3:], ["a"] * 67)
+    assert open_crops(tmp_path / "all.zarr").unmarked() == 0

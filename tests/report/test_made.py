@@ -127,6 +127,19 @@ def test_report_says_by_verb_how_runs_were_made(study: Any) -> None:
     assert [row.verb for row in by_verb(made)] == ["train", "sample", "score"]
 
 
+def test_report_says_in_which_arithmetic_runs_were_trained(study: Any) -> None:
+    logs = study.folder.parent / "logs"
+    cpu = {"precision": "float32", "device": "cpu", "capability": "AVX512", "threads": 2}
+    gpu = {"precision": "bfloat16", "device": "A GPU", "capability": "9.0", "gpu": "A GPU"}
+    all_logs(logs, RUNS, **cpu)
+    tries(logs / f"train/{RUNS[0]}.log", {"command": "train"} | gpu)
+    made = read(study)
+    train = by_verb(made)[0]
+    assert train.arithmetic == ["bfloat16 on A GPU (9.0)", "float32 on cpu (AVX512, threads: 2)"]
+    page = report(study, made=made)
+    assert "<td>bfloat16 on A GPU (9.0); float32 on cpu (AVX512, threads: 2); " in page
+
+
 def test_report_without_logs_says_so(study: Any) -> None:
     assert report(study, made=read(study)).count('<td colspan="3">no record</td>') == 3
 

@@ -15,6 +15,7 @@ from probunet.report.tables import (
     read_tables,
     undecided,
 )
+from probunet.scores import LATER
 
 
 def table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
@@ -67,6 +68,19 @@ def test_a_data_set_with_the_name_of_nothing_keeps_its_name(tmp_path: Path) -> N
         assert read["dataset"].tolist() == ["null", "nan"]
         assert read["beta"].isna().all()
         assert read["ged"].dtype == float
+
+
+def test_tables_of_older_versions_have_dashes_in_later_columns(tmp_path: Path) -> None:
+    row: dict[str, object] = {name: 0.5 for name in (*PAIR, "ged", *OTHERS) if name not in LATER}
+    row |= dict.fromkeys(["n", "fold", "seed", "folds"], 1)
+    row |= dict.fromkeys(["ged_sd", "ged_low", "ged_high", "beta"], 0.5)
+    row |= {"model": "unet", "other_model": "empty", "dataset": "lidc"}
+    pd.DataFrame([row]).to_csv(tmp_path / "scores.csv", index=False)
+    _, summary, _ = read_tables(*[tmp_path / "scores.csv"] * 3)
+    assert summary[LATER].isna().all(axis=None)
+    shown = others(summary, 1, folds=1)
+    at = shown.heads.index(OTHERS["ged_limit"])
+    assert shown.rows[0].cells[at].text == "\N{EN DASH}"
 
 
 def pair(model: str, low: float, high: float) -> dict[str, object]:

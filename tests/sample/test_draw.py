@@ -15,6 +15,7 @@ from probunet.folds import Folds
 from probunet.metrics.bits import unpack
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights, save_whole
+from probunet.sample.ncc import SoftmaxNcc
 from probunet.seeding import seed_of
 from support.crops import write_discs
 from support.folds import write_folds
@@ -39,7 +40,8 @@ def test_what_is_stored(draw, weights, store, folds, run, settings):
     hu = np.asarray(crops.image[row])[74:106, 74:106].astype(np.float32)
     image = torch.from_numpy((hu.clip(-1000, 400) + 1000) / 1400)[None, None]
     generator = torch.Generator().manual_seed(seed_of(run.seed, "sample", row))
-    drawn = model.draw(image, 4, [generator])
+    seen = []
+    drawn = model.draw(image, 4, [generator], seen.append)
     samples = unpack(np.asarray(stored.samples[3]), 32, 32)
     deterministic = unpack(np.asarray(stored.deterministic[3]), 32, 32)
     assert 0 < samples.mean() < 1
@@ -47,6 +49,15 @@ def test_what_is_stored(draw, weights, store, folds, run, settings):
     assert (deterministic == drawn.deterministic[0].numpy()).mean() > 0.999
     np.testing.assert_allclose(stored.prior_mean[3], drawn.prior_mean[0], atol=1e-5)
     np.testing.assert_allclose(stored.prior_log_sigma[3], drawn.prior_log_sigma[0], atol=1e-5)
+
+    # NCC of the first n samples with each grader
+    assert stored.ncc is not None
+    masks = (np.asarray(crops.masks[row])[74:106, 74:106] >> np.arange(4)[:, None, None]) & 1
+    ncc = SoftmaxNcc(torch.from_numpy(masks.astype(np.int64))[None])
+    for logits in seen:
+        ncc.see(logits)
+    assert stored.ncc.shape == (6, 4, 4)
+    np.testing.assert_allclose(stored.ncc[3], ncc.result()[0], atol=1e-4)
 
     # each grader's mask, one at a time
     assert stored.reconstruction is not None
@@ -90,11 +101,24 @@ def test_models_without_a_latent_vector_leave_it_out(
         assert stored.prior_mean.shape == (6, 3)
 
 
+@pytest.mark.parametrize(
+    ("model", "population"),
+    [("unet", 1), ("m_heads", 16), ("image2image_vae", 0), ("dropout_unet", 0)],
+)
+def test_samples_say_how_many_different_ones_there_can_be(
+    tmp_path, draw, store, folds, run, settings, model, population
+):
+    chosen = replace(run, model=model)
+    weights = write_untrained(tmp_path / "weights.pt", chosen, store, settings)
+    stored = draw([weights], store, folds, chosen, settings)
+    assert stored.attributes.population == population
+
+
 def test_the_log_begins_with_the_device(draw, weights, store, folds, run, settings, caplog):
     caplog.set_level(logging.INFO, "probunet")
     draw([weights], store, folds, run, settings)
     first = caplog.messages[0]
-    assert first.startswith("device: cpu (1 thread), memory: ")
+    assert first.startswith("device: cpu (1 thread), capability: ")
     assert "precision: float32, compile: off" in first
 
 

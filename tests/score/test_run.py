@@ -56,6 +56,7 @@ def sampled(crops, tmp_path_factory):
         samples: int = 8,
         digest: str | None = None,
         reconstruction: NDArray[np.bool_] | None = None,
+        population: int | None = 0,
     ) -> Path:
         random = np.random.default_rng(run.fold + 100 * run.seed + int(1000 * run.beta))
         path = tmp_path_factory.mktemp("results") / run.folder / "samples.zarr"
@@ -72,7 +73,9 @@ def sampled(crops, tmp_path_factory):
         if reconstruction is not None:
             arrays["reconstruction"] = pack(reconstruction)
         of_store = digest or open_crops(crops).digest
-        about = sample_attributes(run, size=(CROP, CROP), samples=samples, store=of_store)
+        about = sample_attributes(
+            run, size=(CROP, CROP), samples=samples, store=of_store, population=population
+        )
         write_samples(path, about, arrays)
         return path
 
@@ -137,6 +140,35 @@ def test_degenerate_predictors_do_not_depend_on_n(scores, predictor):
     assert (chosen.groupby("row")["ncc"].nunique() <= 1).all()
     assert chosen.loc[chosen["n"] == 1, "ged_unbiased"].isna().all()
     assert chosen.loc[chosen["n"] > 1, "ged_unbiased"].notna().all()
+    np.testing.assert_array_equal(chosen["ged_limit"], chosen["ged"])
+
+
+def test_the_limit_of_independent_samples_leaves_self_pairs_out(scores):
+    model = scores[scores["predictor"] == "model"]
+    np.testing.assert_array_equal(model["ged_limit"], model["ged_unbiased"])
+
+
+def test_the_limit_of_four_heads_is_exact_from_four_samples(sampled, crops):
+    table = scored(sampled(RUN, ROWS, population=4), crops)
+    at = table[table["predictor"] == "model"].set_index("n")
+    np.testing.assert_array_equal(at.loc[4, "ged_limit"], at.loc[4, "ged"])
+    np.testing.assert_array_equal(at.loc[8, "ged_limit"], at.loc[4, "ged"])
+    assert at.loc[1, "ged_limit"].isna().all()
+
+
+def test_samples_of_an_older_version_have_no_limit_and_this_is_told(sampled, crops, caplog):
+    caplog.set_level("INFO")
+    table = scored(sampled(RUN, ROWS, population=None), crops)
+    model = table["predictor"] == "model"
+    assert table.loc[model, ["ged_limit", "ncc_softmax"]].isna().all(axis=None)
+    assert table.loc[~model, "ged_limit"].notna().all()
+    assert "samples.zarr: samples of an older version" in caplog.text
+
+
+def scored(samples: Path, crops: Path) -> pd.DataFrame:
+    output = samples.with_name("scores.parquet")
+    score_run(samples, crops, output, N)
+    return pd.read_parquet(output)
 
 
 def test_graders_as_samples_are_perfect(scores):

@@ -7,6 +7,7 @@ import pytest
 
 from probunet.errors import ProbunetError
 from probunet.score.table import BINS, FURTHER, SCORES, write_tables
+from probunet.scores import ABOUT, LATER
 from probunet.seeding import numpy_generator
 
 BOOTSTRAP = 50
@@ -34,7 +35,9 @@ def run_scores(
                 table[name] = list(bins)
             patient = [f"P{fold}{i}" for i in (0, 0, 0, 1, 2, 2)]
             tables.append(table.assign(row=rows, subject=patient, n=n, predictor=predictor))
-    return pd.concat(tables).assign(dataset="lidc", model=model, beta=beta, fold=fold, seed=seed)
+    about = {"protocol": "kohl2018", "split": "patients"}
+    run = {"model": model, "beta": beta, "fold": fold, "seed": seed}
+    return pd.concat(tables).assign(dataset="lidc", **run, **about)
 
 
 @pytest.fixture
@@ -67,10 +70,10 @@ def tables(runs, tmp_path):
 def test_every_run_and_n_has_a_row(tables):
     scores, summary = tables
     columns = ["dataset", "model", "beta", "fold", "seed", "n"]
-    assert list(scores) == [*columns, *SCORES, "images", "subjects", *FURTHER]
+    assert list(scores) == [*columns, *SCORES, "images", "subjects", *FURTHER, *ABOUT]
     assert list(summary) == [
         *["dataset", "model", "beta", "n", "folds", "ged", "ged_sd", "ged_low", "ged_high"],
-        *[*SCORES[1:], "images", "subjects", *FURTHER],
+        *[*SCORES[1:], "images", "subjects", *FURTHER, *ABOUT],
     ]
     counts = scores["model"].value_counts().to_dict()
     assert counts == {"probabilistic_unet": 16, "deterministic": 16, "empty": 4, "graders": 4}
@@ -102,6 +105,28 @@ def test_a_row_is_the_mean_over_images(tables, runs):
             pixels, predicted, marked = (np.stack(images[name].tolist()) for name in BINS)
             gap = np.abs(predicted.sum(axis=0) - marked.sum(axis=0)).sum()
             assert chosen["ece"].iloc[0] == pytest.approx(gap / pixels.sum(), abs=1e-6)
+
+
+def test_scores_of_older_versions_have_blanks_in_later_columns(tables, runs, tmp_path):
+    old = [run.drop(columns=LATER) for run in runs]
+    (tmp_path / "old").mkdir()
+    scores, summary, _ = write_all(write(old, tmp_path / "old"), tmp_path / "old")
+    for found, path in zip(tables, (scores, summary), strict=True):
+        again = pd.read_csv(path)
+        assert again[LATER].isna().all(axis=None)
+        pd.testing.assert_frame_equal(again.drop(columns=LATER), found.drop(columns=LATER))
+
+
+@pytest.mark.parametrize("name", ["protocol", "split"])
+def test_runs_of_two_protocols_or_splits_are_in_no_one_mean(runs, tmp_path, name):
+    runs[1][name] = "hpunet"
+    with pytest.raises(ProbunetError, match=f"lidc are of different {name}s: hpunet, .*compare"):
+        write_all(write(runs, tmp_path), tmp_path)
+    runs[1][name] = ""  # not known, as of an older version
+    scores, summary, _ = write_all(write(runs, tmp_path), tmp_path)
+    for table in (pd.read_csv(scores), pd.read_csv(summary)):
+        assert (table["protocol"] == "kohl2018").all()
+        assert (table["split"] == "patients").all()
 
 
 def test_summary_is_mean_and_sd_over_folds(tables):

@@ -91,6 +91,8 @@ def test_the_latent_space_is_read_as_written(tmp_path, arrays):
             "10 values of prior_mean are not",
         ),
         ({"prior_mean": np.full((5, 2), np.inf, np.float32)}, "of prior_mean are not finite"),
+        ({"ncc": np.full((5, 3, 4), np.inf)}, "60 values of ncc are not finite"),
+        ({"ncc": np.zeros((5, 2, 4))}, r"the shape of ncc is \(5, 2\), not \(5, 3\)"),
         ({"samples": np.zeros((5, 2, 4, 6), np.uint8)}, r"the shape of samples is \(5, 2, 4, 6\)"),
         ({"samples": np.zeros((5, 3, 4, 6))}, "the type of samples is float64, not uint8"),
         ({"deterministic": np.zeros((5, 24), np.uint8)}, "the shape of deterministic"),

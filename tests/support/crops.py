@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.datasets.lidc.store import SIZE, Columns, CropAttributes, Crops, create_crops
+from probunet.datasets.lidc.store import (
+    PROTOCOL_VERSION,
+    SIZE,
+    Columns,
+    CropAttributes,
+    Crops,
+    create_crops,
+)
 from probunet.files import written_whole
 from probunet.store import SHARD, seal, write_shard
 
@@ -21,6 +28,7 @@ def crop_attributes(**changed: Any) -> CropAttributes:
         "source": "phantom",
         "synthetic": True,
         "protocol": "kohl2018",
+        "protocol_version": PROTOCOL_VERSION,
         "spacing": 0.5,
         "outlines": "",
         "more_than_four": "",

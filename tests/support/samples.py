@@ -11,6 +11,7 @@ def sample_attributes(run: Run, **changed: Any) -> SampleAttributes:
     usual = {
         "run": run.folder,
         "classes": 2,
+        "population": 0,
         "weights_sha256": ("0",),
         "weights_step": (1,),
         "versions": {},

@@ -20,6 +20,7 @@ def tiny_settings(**training: Any) -> Settings:
     }
     keys = {
         "architecture": {"channels": [4, 8], "convolutions": 1, "latent_dim": 2},
+        "hierarchical_probabilistic_unet": {"channels": None, "blocks": 1},
         "training": usual | training,
         "evaluation": {"crop": 32, "samples": 4, "n": [1, 4]},
     }
@@ -29,5 +30,6 @@ def tiny_settings(**training: Any) -> Settings:
 def with_one_latent_scale(settings: Settings) -> Settings:
     """Return settings whose Hierarchical Probabilistic U-Net fits a network of two scales."""
     name = "hierarchical_probabilistic_unet"
-    own = dict(settings)[name].model_copy(update={"latent_scales": 1})
+    small = {"channels": None, "latent_scales": 1, "blocks": 1}
+    own = dict(settings)[name].model_copy(update=small)
     return settings.model_copy(update={name: own})

@@ -149,6 +149,8 @@ def test_lack_of_memory_is_no_failure_of_the_compiler(model: Model) -> None:
 def test_auto_compiles_on_cuda_alone() -> None:
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     assert wants_compile("auto", cuda)
+    assert not wants_compile("auto", cuda, deterministic=True)
+    assert wants_compile(True, cuda, deterministic=True)
     assert not wants_compile("auto", cpu)
     assert not wants_compile("auto", torch.device("mps"))
     assert wants_compile(True, cpu)
@@ -203,7 +205,7 @@ logging.basicConfig(format="%(message)s")
 logging.getLogger("probunet").setLevel(logging.INFO)
 store, folds, output, checkpoint, settings, always = sys.argv[1:]
 if always:
-    loop.wants_compile = lambda setting, device: True
+    loop.wants_compile = lambda *arguments: True
 try:
     loop.train(Run.parse(output), Path(store), Path(folds), Settings.model_validate_json(settings),
                Path(output), Path(checkpoint), device="cpu", threads=1)
@@ -235,7 +237,7 @@ def test_a_training_without_a_compiler(
     )
     lines = done.stderr.splitlines()
     compiles = "off" if setting is False else "on"
-    assert lines[0].startswith("device: cpu (1 thread), memory: "), lines
+    assert lines[0].startswith("device: cpu (1 thread), capability: "), lines
     assert f"precision: float32, compile: {compiles}" in lines[0]
     problems = [line for line in lines if "torch.compile" in line]
     assert len(problems) == (setting is not False), lines

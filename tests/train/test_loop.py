@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,11 +26,12 @@ from probunet.errors import OutOfMemoryError, ProbunetError, TimeLimitError
 from probunet.files import locked
 from probunet.folds import Fold, Folds
 from probunet.models import MODELS, Architecture, Loss, Model
+from probunet.models.device import Arithmetic
 from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights, save_whole
 from probunet.run import Run
-from probunet.train.loop import READ_EVERY, _optimise, learning_rate, train
+from probunet.train.loop import READ_EVERY, _make_deterministic, _optimise, learning_rate, train
 
 Trainer = Callable[..., Path]
 
@@ -228,6 +229,73 @@ def test_other_settings_start_afresh(
     with caplog.at_level("INFO"):
         _assert_same(trainer("a", settings=other), fresh)
     assert "starts at step 0" in caplog.text
+
+
+def test_it_records_in_which_arithmetic_it_trained(trainer: Trainer) -> None:
+    output = trainer("a")
+    expected = [asdict(Arithmetic.of(torch.device("cpu"), "auto"))]
+    for name in ("weights.pt", "last.pt"):
+        assert load_weights(output / name)[1].arithmetic == expected
+    assert expected[0]["threads"] == 1
+
+
+@pytest.mark.parametrize("change", [{"precision": "float16"}, {"capability": "X"}, {"threads": 7}])
+def test_it_goes_on_in_another_arithmetic_only_if_asked_to(
+    trainer: Trainer,
+    change: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    first = Arithmetic.of(torch.device("cpu"), "auto")
+    monkeypatch.setattr(Arithmetic, "of", lambda *_: replace(first, **change))
+    with pytest.raises(ProbunetError, match=r"was trained in .*, and would go on in .*resume-any"):
+        trainer("a")
+    anyway = tmp_path / "a/checkpoint/resume-anyway"
+    anyway.touch()
+    output = trainer("a")
+    assert "goes on in" in caplog.text
+    assert not anyway.exists()
+    both = [asdict(first), asdict(first) | change]
+    assert load_weights(output / "last.pt")[1].arithmetic == both
+
+
+def test_a_checkpoint_of_an_older_version_goes_on_and_says_so(
+    trainer: Trainer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = trainer("whole")
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    latest = tmp_path / "a/checkpoint/latest.pt"
+    content = load_plain(latest)
+    del content["arithmetic"]
+    save_whole(latest, content)
+    _assert_same(trainer("a"), whole)
+    assert "does not say in which precision it was trained" in caplog.text
+
+
+def test_a_coarsest_latent_map_of_several_pixels_is_told(
+    trainer: Trainer, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer("a", run=replace(run, model="hierarchical_probabilistic_unet"))
+    assert "the coarsest latent map is 16x16 pixels" in caplog.text
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_is_deterministic_only_if_asked_to_be(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    _make_deterministic(torch.device(device), False)
+    assert asked == [True] * (device == "cpu")
+    _make_deterministic(torch.device(device), True)
+    assert asked[-1]
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_how_often_it_saves_does_not_matter_for_going_on(
@@ -458,7 +526,7 @@ def test_the_log_begins_with_the_device(trainer: Trainer, caplog: pytest.LogCapt
     caplog.set_level(logging.INFO, "probunet")
     trainer("a")
     first = caplog.messages[0]
-    assert first.startswith("device: cpu (1 thread), memory: ")
+    assert first.startswith("device: cpu (1 thread), capability: ")
     assert "precision: float32, compile: off" in first
 
 

@@ -14,6 +14,7 @@ WHOLE = TINY | {
     "datasets": {"lidc": {"source": "phantom", "patients": 4}, "cityscapes": TINY_STREETS},
     "beta": [1, 10],
     "models": ["probabilistic_unet", "unet", "hierarchical_probabilistic_unet"],
+    "hierarchical_probabilistic_unet": {"channels": [4, 8], "blocks": 1},
     "overrides": {
         "cityscapes": {
             "models": ["unet_ensemble", "image2image_vae"],

@@ -89,6 +89,7 @@ class HierarchicalProbabilisticUNet(Section):
     latent_scales: Positive = Field(
         4, description="Number of scales with a latent map, from the coarsest."
     )
+    blocks: Positive = Field(3, le=8, description="Residual blocks per scale.")
     objective: Literal["geco", "elbo"] = Field(
         "geco",
         description="`geco`: minimise the KL under a bound on the reconstruction loss of hard "
@@ -98,9 +99,10 @@ class HierarchicalProbabilisticUNet(Section):
     hard: float = Field(0.02, gt=0, le=1, description="GECO: share of hard pixels.")
     decay: float = Field(0.99, ge=0, lt=1, description="GECO: decay of the moving average.")
     channels: tuple[Positive, ...] | None = Field(
-        None,
+        (24, 48, 96, 192, 192, 192, 192, 192),
         min_length=2,
         max_length=8,
-        description="Channels of each scale; default: those of `architecture`. The paper's code "
-        "has 24, 48, 96, 192, 192, 192, 192, 192, which need crops of 128.",
+        description="Channels of each scale; those of the paper's code, which need crops whose "
+        "sides are multiples of 128: the coarsest of its maps is one pixel then. `null`: those of "
+        "`architecture`.",
     )

@@ -48,9 +48,3 @@ class Settings(Section):
         shared = self.architecture.model_dump(mode="json")
         section = dict(self).get(model)
         return shared | (section.model_dump(mode="json", exclude_none=True) if section else {})
-
-    @property
-    def scales(self) -> int:
-        """Number of scales of the deepest network; sides are multiples of 2^(scales - 1)."""
-        hierarchical = self.hierarchical_probabilistic_unet.channels or ()
-        return max(len(self.architecture.channels), len(hierarchical))

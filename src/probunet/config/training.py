@@ -23,10 +23,16 @@ class Augmentation(Section):
     shear: float = Field(5.0, ge=0, lt=45, description="Largest shear, degrees.")
     scale: float = Field(0.2, ge=0, lt=1, description="Largest relative change of size.")
     elastic: float = Field(
-        2.0, ge=0, description="Standard deviation of the elastic displacement, pixels."
+        2.0,
+        ge=0,
+        description="Standard deviation of the elastic displacement of the control points, pixels. "
+        "Between them the displacement is interpolated, so that pixels move by about 0.8 of it.",
     )
     elastic_grid: int = Field(
-        32, ge=4, description="Distance of the elastic field's control points, pixels."
+        32,
+        ge=4,
+        description="Largest distance of the elastic field's control points, pixels: they divide "
+        "the crop's sides evenly, so that their distance is usually less.",
     )
     mirror: float = Field(0.0, ge=0, le=1, description="Probability of mirroring left and right.")
     gamma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
@@ -76,5 +82,13 @@ class Training(Section):
     compile: Literal[True, False, "auto"] = Field(
         "auto",
         description="Use torch.compile, which needs a C compiler; `auto`: on a CUDA GPU, unless "
-        "compiling fails there.",
+        "compiling fails there or `deterministic` is set.",
+    )
+    deterministic: bool | None = Field(
+        None,
+        # left out, it changes no step's settings, so that no finished training is repeated
+        exclude_if=lambda value: value is None,
+        description="On a CUDA GPU, use only operations that give the same bits each time, which "
+        "are slower; `false` if left out. CPUs always do. Equal results also need an equal GPU and "
+        "the same versions.",
     )

@@ -2,11 +2,12 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from probunet.config import Fetch
+from probunet.config import Fetch, Size
 from probunet.errors import ProbunetError
 
 if TYPE_CHECKING:
@@ -20,19 +21,25 @@ class Method(NamedTuple):
     """A method, where it is published, and its figures as they are printed there.
 
     Each figure has the form 0.310 or 0.310±0.01; `-` is one that is not published, or not known.
+    `split` is a value of `DataSet.split_of` or "slices", `weights` is "best", "last" or "average";
+    empty if it is not known.
     """
 
     name: str
     source: str
     figures: str
+    split: str = ""
+    weights: str = ""
 
 
 class Published(NamedTuple):
-    """A table of published figures of a data set, and what compares with them."""
+    """Published figures of one version of a data set, which compare with each other."""
 
-    heads: tuple[str, ...]
+    name: str
+    columns: tuple[tuple[str, int], ...]  # column of `summary.csv`, and n
+    size: Size  # height and width that are scored, pixels
     methods: tuple[Method, ...]
-    caption: str
+    about: str  # what all of them are of
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class DataSet(ABC):
     # names of the report's charts and tables that other data sets do not have
     own_figures: ClassVar[tuple[str, ...]] = ()
     credentials: ClassVar[tuple[str, ...]] = ()  # environment variables that a download needs
-    published: ClassVar[Published | None] = None  # figures to show beside those of a study
+    # figures to show beside those of a study, by the protocol of its store
+    published: ClassVar[Mapping[str, Published]] = {}
 
     @property
     def title(self) -> str:

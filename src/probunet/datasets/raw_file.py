@@ -121,6 +121,6 @@ def log_left_out(where: object, left_out: Sequence[Unusable]) -> None:
     for reason in counts:
         items = [item for item in left_out if item.reason == reason]
         for item in items[:_LOGGED]:
-            _log.warning("%s: left out: %s: %s", where, item.place, item.why)
+            _log.warning("%s: left out: %s: %s", where, printable(item.place), item.why)
         if len(items) > _LOGGED:
             _log.warning("%s: left out: and %d more: %s", where, len(items) - _LOGGED, reason)

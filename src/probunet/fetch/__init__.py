@@ -1,1 +1,1 @@
-"""Machinery of `fetch`: HTTP downloads, S3 buckets, zip archives."""
+"""Machinery of `fetch`: HTTP downloads, S3 buckets, zip and tar archives."""

@@ -67,7 +67,7 @@ def unpack(
     ProbunetError
         If the archive cannot be read, the folder cannot be written, or the disk is full.
     """
-    _check_signature(archive)
+    check_signature(archive, "zip", (b"PK\3\4", b"PK\5\6"))
     try:
         file = zipfile.ZipFile(_Archive(FileIO(archive, opener=regular)))
     except _DAMAGED as error:
@@ -102,21 +102,21 @@ def _refused(archive: Path, reason: str, name: str | None = None) -> ArchiveErro
     return ArchiveError(archive, f"{subject} {reason}; refused as unsafe, nothing was unpacked")
 
 
-def _check_signature(archive: Path) -> None:
-    """Raise ArchiveError unless the file starts as a zip does."""
+def check_signature(archive: Path, kind: str, starts: tuple[bytes, ...]) -> None:
+    """Raise ArchiveError unless the file starts in one of these ways, as this kind of file does."""
     try:
         with open(archive, "rb", opener=regular) as file:
             head = file.read(_HEAD)
     except OSError as error:
         raise ProbunetError(f"{archive}: cannot be read ({error.strerror}).") from None
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
+    if head.startswith(starts):
         return
     text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if re.match(r"<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>\s*([^<]{1,80})", text, re.IGNORECASE)
         quoted = f' "{html.unescape(title[1]).strip()}"' if title else ""
-        raise ArchiveError(archive, f"a web page{quoted} instead of a zip file")
-    raise ArchiveError(archive, "not a zip file" if head else "an empty file")
+        raise ArchiveError(archive, f"a web page{quoted} instead of a {kind} file")
+    raise ArchiveError(archive, f"not a {kind} file" if head else "an empty file")
 
 
 def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -125,7 +125,7 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         name = member.orig_filename
         path = PurePosixPath(name)
-        if fault := _name_fault(name) or _kind_fault(member):
+        if fault := name_fault(name) or _kind_fault(member):
             raise _refused(archive, fault, name)
         if path in seen:
             raise _refused(archive, "occurs twice", name)
@@ -139,7 +139,8 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         raise _refused(archive, f"grows from {size} bytes to {total}, as a zip bomb does")
 
 
-def _name_fault(name: str) -> str | None:
+def name_fault(name: str) -> str | None:
+    """Return why the name of a member is unsafe; None if it is not."""
     if not name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "has an empty name or control characters in it"
     if name.startswith("/") or "\\" in name or re.match(r"[A-Za-z]:", name):

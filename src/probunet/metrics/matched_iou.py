@@ -18,6 +18,10 @@ from scipy.optimize import linear_sum_assignment, linprog
 
 from probunet.metrics.distances import Distances
 
+# pairs that are matched one to one; with more, linear programming gives the same in less time:
+# for 31 graders and 100 samples, 15 ms per image instead of 4 s
+LARGEST = 512
+
 
 def matched_iou(
     pairs: Distances, n: int, weights: NDArray[np.float64] | None = None
@@ -33,7 +37,7 @@ def matched_iou(
         raise ValueError("weights must not be negative, nor all be zero")
     iou = np.full(len(between), np.nan)
     scored = ~np.isnan(between).any(axis=(1, 2))
-    if (weights == weights[:, :1]).all():
+    if (weights == weights[:, :1]).all() and math.lcm(n, weights.shape[1]) <= LARGEST:
         iou[scored] = _assigned(between[scored])
     else:
         iou[scored] = _transported(between[scored], (weights / total)[scored])

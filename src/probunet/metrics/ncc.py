@@ -1,14 +1,15 @@
-"""NCC: correlation of the samples' disagreement with the graders' deviation from the samples.
+"""Binary NCC: correlation of the samples' disagreement with the graders' deviation from them.
 
     NCC = E_y[ ncc(E_s[CE(s_mean, s)], E_s[CE(y, s)]) ],   CE(a, b) = -sum over classes of a log b
 
 (Baumgartner et al. 2019, PHiSeg, section 3): the correlation over pixels of the samples' expected
 cross-entropy and that of a grader y, averaged over the graders; 1 at best.
 
-In the paper, s is a sample's softmax. Stored samples are binary and have infinite logarithms, so
-this implementation uses the mean prediction p = k / n, clipped to [1/2n, 1 - 1/2n]. The first map
-is the entropy of p; the second is -log p where y marks the pixel and -log(1 - p) elsewhere. The
-values are not comparable with published ones.
+In the paper, s is a sample's softmax; `sample.ncc` computes that score while samples are drawn.
+Stored samples are binary and have infinite logarithms, so the score here uses the mean prediction
+p = k / n, clipped to [1/2n, 1 - 1/2n]: it exists for every predictor, and its values are not
+comparable with published ones. The first map is the entropy of p; the second is -log p where y
+marks the pixel and -log(1 - p) elsewhere.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probunet.metrics.bits import Packed, check_packed, words
+from probunet.metrics.threads import for_images
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
     counted = np.zeros((images, n + 1), np.int64)
     marked = np.zeros((images, n + 1, graders.shape[1]), np.int64)
     sample_words, grader_words = words(samples), words(graders)
-    for image in range(images):
+
+    def fill(image: int) -> None:
         masks = np.concatenate((sample_words[image], grader_words[image]))
         masks = np.compress(masks.any(axis=0), masks, axis=1)
         bits = np.unpackbits(masks.view(np.uint8), axis=1)
@@ -39,5 +41,7 @@ def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
         counted[image] = np.bincount(k, minlength=n + 1)
         for grader, marks in enumerate(bits[n:].view(bool)):
             marked[image, :, grader] = np.bincount(k[marks], minlength=n + 1)
+
+    for_images(fill, images)
     counted[:, 0] = pixels - counted[:, 1:].sum(axis=1)
     return Votes(counted, marked)

@@ -1,10 +1,12 @@
 """What all models share: an architecture, a loss to train with, and hypotheses to draw."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from torch import Generator, Tensor, nn
+
+See = Callable[[Tensor], None]  # is shown the logits of a sample, (B, classes, H, W)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Hypotheses(NamedTuple):
 class Model(nn.Module):
     """The base class of every model in the registry; `models.build` creates them."""
 
+    # how many different segmentations of an image the model can draw; 0: no limit
+    population: int = 0
+
     def initialise(self, how: str, generator: Generator) -> None:
         """Draw the weights and biases of all convolutions.
 
@@ -101,7 +106,9 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return n hypotheses for each image.
 
         Parameters
@@ -112,8 +119,15 @@ class Model(nn.Module):
         generators
             One per image, on the CPU: the samples of an image do not depend on the other images
             of the batch.
+        see
+            Is shown the logits of each sample, one sample after the other; a model whose samples
+            are not the most likely classes of logits does not call it.
         """
         raise NotImplementedError
+
+    def remark(self, height: int, width: int) -> str | None:
+        """Return what a user should know before training on images of this size; usually None."""
+        return None
 
     def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor | None:
         """Return the segmentation at the posterior's mean of each mask: (B, G, H, W) uint8.

@@ -5,7 +5,10 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +22,41 @@ DEVICES = Path("/dev")
 # the least driver by the major version of the CUDA that torch is built with (NVIDIA's table of
 # minor version compatibility)
 LEAST_DRIVER = {"11": "450", "12": "525", "13": "580"}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What the last digits of a training depend on, besides its seed and the versions."""
+
+    precision: str  # "float32" or "bfloat16"
+    device: str  # "cpu", "mps", or the GPU's name
+    capability: str  # vector instructions of the CPU, "AVX512"; compute capability of a GPU, "9.0"
+    threads: int | None  # of the CPU; None elsewhere, where they have no effect
+
+    @classmethod
+    def of(cls, device: torch.device, precision: str) -> Self:
+        """Return that of a device, and of a precision as in `autocast`."""
+        chosen = "bfloat16" if _uses_bfloat16(device, precision) else "float32"
+        if device.type == "cuda":
+            major, minor = torch.cuda.get_device_capability(device)
+            return cls(chosen, torch.cuda.get_device_name(device), f"{major}.{minor}", None)
+        threads = torch.get_num_threads() if device.type == "cpu" else None
+        return cls(chosen, device.type, torch.backends.cpu.get_cpu_capability(), threads)
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Return that of a file; raise TypeError or ValueError if the value is another one."""
+        if not isinstance(value, dict):
+            raise TypeError("arithmetic is no mapping")
+        found = cls(**value)
+        texts = (found.precision, found.device, found.capability)
+        if {type(text) for text in texts} != {str} or type(found.threads) not in (int, NoneType):
+            raise TypeError("arithmetic has other types")
+        return found
+
+    def __str__(self) -> str:
+        threads = "" if self.threads is None else f", threads: {self.threads}"
+        return f"{self.precision} on {self.device} ({self.capability}{threads})"
 
 
 def choose_device(name: str, threads: int | None = None) -> torch.device:
@@ -87,10 +125,11 @@ def describe(device: torch.device, precision: str, compiled: bool) -> str:
     compiled
         Whether torch.compile is to be used.
     """
-    dtype = "bfloat16" if _uses_bfloat16(device, precision) else "float32"
+    arithmetic = Arithmetic.of(device, precision)
     return (
-        f"device: {_name(device)}, memory: {_total_memory(device)}, "
-        f"precision: {dtype}, compile: {'on' if compiled else 'off'}{_unused_gpu(device)}"
+        f"device: {_name(device)}, capability: {arithmetic.capability}, "
+        f"memory: {_total_memory(device)}, precision: {arithmetic.precision}, "
+        f"compile: {'on' if compiled else 'off'}{_unused_gpu(device)}"
     )
 
 

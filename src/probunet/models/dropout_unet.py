@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.noise import on_device
-from probunet.models.segmentation import Logits, cross_entropy, most_likely
+from probunet.models.segmentation import Logits, cross_entropy, most_likely, sampled
 from probunet.models.unet import UNet, upsample
 
 
@@ -73,7 +73,9 @@ class DropoutUNet(Model):
         return logits
 
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return n segmentations with dropout, and one without."""
         outer = self.outer(image)
         there = [on_device(generator, image.device) for generator in generators]
@@ -83,7 +85,7 @@ class DropoutUNet(Model):
                 torch.cat([_keep((1, *shape), self.probability, one) for one in there])
                 for shape in self._inputs(image)
             ]
-            samples.append(most_likely(self.inner(outer, kept)))
+            samples.append(sampled(self.inner(outer, kept), see))
         return Hypotheses(torch.stack(samples), most_likely(self.inner(outer, None)))
 
     def _inputs(self, image: Tensor) -> list[tuple[int, int, int]]:

@@ -9,15 +9,19 @@ the distribution of the map, and a sample of it is concatenated with the feature
 posterior are two such U-Nets; in training the posterior's samples go into the prior's decoder.
 
 From Kohl et al. 2019 ("A Hierarchical Probabilistic U-Net for Modeling Multi-Scale Ambiguities",
-arXiv 1905.13077): the hierarchy, one channel per map, 4 latent scales, pre-activated residual
-blocks; and both of its losses, the evidence lower bound and GECO (see `geco`) with kappa = 0.05 on
-2 % of the pixels and a decay of 0.99, as in the release.
+arXiv 1905.13077) and the authors' release: eight scales of 24, 48, 96 and five times 192 channels;
+three pre-activated residual blocks a scale, whose 3x3 convolutions have half of the channels, with
+a 1x1 convolution to all of them; average pooling down, nearest neighbours up; latent maps of one
+channel at the four coarsest scales, which have 1, 2, 4 and 8 pixels a side in crops of 128, so that
+the coarsest draws what all pixels share; and both losses, the evidence lower bound and GECO (see
+`geco`) with kappa = 0.05 on 2 % of the pixels and a decay of 0.99.
 Chosen: beta weights the KL in both losses, as in all models; under GECO the multiplier compensates
-for it over time. Each scale has one residual block of `convolutions` 3x3 convolutions (the release
-has 3 blocks). Channels are those of the other models unless set; the release has 24, 48, 96 and
-five times 192. The last convolution of each residual block and the heads of the latent maps start
-with a tenth of the drawn weights: otherwise features grow from block to block, and with He's
-weights the KL is above 1e17 at the start.
+for it over time. The posterior sees the segmentation as one-hot - 0.5, as in the Probabilistic
+U-Net. `training.weight_decay` is for weights, as in all models; the release's is for biases, too.
+The logarithm of sigma is bounded. The last convolution of each residual block and the heads of the
+latent maps start with a tenth of the drawn weights: otherwise features grow from block to block,
+and with He's weights the KL is above 1e17 at the start. Samples are drawn one by one, so that the
+first ones do not depend on how many are drawn.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,11 +34,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from probunet.flips import IGNORE
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.geco import Geco
 from probunet.models.latent import Gaussian, bounded, kl_divergence
-from probunet.models.segmentation import Logits, as_input, cross_entropy_map, most_likely
-from probunet.models.unet import upsample
+from probunet.models.segmentation import Logits, as_input, cross_entropy_map, most_likely, sampled
 
 SMALL = 0.1  # times the weights that `Model.initialise` draws
 Choose = Callable[[int, Gaussian], Tensor]  # the latent map of a scale, given its distribution
@@ -55,6 +58,8 @@ class HierarchicalProbabilisticUNet(Model):
     ----------
     latent_scales
         Scales with a latent map, counted from the coarsest; at most all scales.
+    blocks
+        Residual blocks per scale.
     objective
         "geco", or "elbo": the evidence lower bound.
     kappa, hard, decay
@@ -66,6 +71,7 @@ class HierarchicalProbabilisticUNet(Model):
         architecture: Architecture,
         *,
         latent_scales: int,
+        blocks: int,
         objective: str,
         kappa: float,
         hard: float,
@@ -77,10 +83,11 @@ class HierarchicalProbabilisticUNet(Model):
         self.classes, self.scales = classes, len(channels)
         self.latent_scales = min(latent_scales, self.scales)
         finest = self.scales - self.latent_scales
-        self.prior = LatentUNet(architecture, self.latent_scales, finest=0)
+        self.prior = LatentUNet(architecture, self.latent_scales, blocks, finest=0)
         self.posterior = LatentUNet(
             replace(architecture, in_channels=architecture.in_channels + classes),
             self.latent_scales,
+            blocks,
             finest,
         )
         self.logits = Logits(channels[0] + (finest == 0), classes)
@@ -92,7 +99,7 @@ class HierarchicalProbabilisticUNet(Model):
         small: list[nn.Module] = []
         for part in self.modules():
             if isinstance(part, ResidualBlock):
-                small.append(part.convolutions[-1])
+                small.append(part.widen)
             elif isinstance(part, LatentUNet):
                 small.extend(part.heads)
         for layer in small:
@@ -137,26 +144,47 @@ class HierarchicalProbabilisticUNet(Model):
         prior = self.prior.decode(self.prior.encode(image), lambda i, p: maps[i])
         return posterior, prior
 
+    def remark(self, height: int, width: int) -> str | None:
+        """Return what is said of the coarsest latent map if it has several pixels."""
+        high, wide = height >> (self.scales - 1), width >> (self.scales - 1)
+        if high * wide == 1:
+            return None
+        return (
+            f"the coarsest latent map is {high}x{wide} pixels, which are drawn apart: nothing is "
+            "drawn for the whole image; in the paper it is one pixel "
+            "(hierarchical_probabilistic_unet.channels: a scale more halves it)"
+        )
+
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return n samples of the prior, and the segmentation at its mean on every scale.
 
         There is no mean vector of the prior: its maps depend on those of coarser scales.
         """
         features = self.prior.encode(image)
-        drawn = [self._noise(n, image, generator) for generator in generators]
-        noise = [torch.stack(maps, dim=1) for maps in zip(*drawn, strict=True)]
 
-        def segment(choose: Choose) -> Tensor:
-            return most_likely(self.logits(self.prior.decode(features, choose).features))
+        def segment(choose: Choose, see: See | None) -> Tensor:
+            return sampled(self.logits(self.prior.decode(features, choose).features), see)
 
-        def sample(one: int) -> Tensor:
-            return segment(lambda i, p: p.at(noise[i][one]))
+        def sample() -> Tensor:
+            # one after the other: the first samples do not depend on n
+            each = [self._noise(1, image, generator) for generator in generators]
+            noise = [torch.cat(maps) for maps in zip(*each, strict=True)]
+            return segment(lambda i, p: p.at(noise[i]), see)
 
         return Hypotheses(
-            samples=torch.stack([sample(one) for one in range(n)]),
-            deterministic=segment(lambda i, p: p.mean),
+            samples=torch.stack([sample() for _ in range(n)]),
+            deterministic=segment(lambda i, p: p.mean, None),
         )
+
+    @torch.no_grad()
+    def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor:
+        """Return the segmentations at the posterior's means on every scale."""
+        zeros = [torch.zeros_like(one) for one in self._noise(len(image), image, Generator())]
+        each = [self.encode_and_decode(image, mask, zeros)[1] for mask in masks.unbind(1)]
+        return torch.stack([most_likely(self.logits(prior.features)) for prior in each], dim=1)
 
     def _noise(self, count: int, image: Tensor, generator: Generator) -> list[Tensor]:
         """Return standard normal noise for each latent map, (count, 1, h_i, w_i)."""
@@ -174,21 +202,24 @@ class LatentUNet(nn.Module):
     Its decoder ends at the scale `finest`, 0 being full resolution.
     """
 
-    def __init__(self, architecture: Architecture, latent_scales: int, finest: int) -> None:
+    def __init__(
+        self, architecture: Architecture, latent_scales: int, blocks: int, finest: int
+    ) -> None:
         super().__init__()
         channels, convolutions = architecture.channels, architecture.convolutions
         last = len(channels) - 1
         with_map = [last - scale < latent_scales for scale in range(last + 1)]
         self.encoder = nn.ModuleList(
-            ResidualBlock(before, after, convolutions)
+            _residual_blocks(before, after, convolutions, blocks)
             for before, after in pairwise((architecture.in_channels, *channels))
         )
         # coarsest first, in the order of use
         self.decoder = nn.ModuleList(
-            ResidualBlock(
+            _residual_blocks(
                 channels[scale] + channels[scale + 1] + with_map[scale + 1],
                 channels[scale],
                 convolutions,
+                blocks,
             )
             for scale in range(last - 1, finest - 1, -1)
         )
@@ -212,7 +243,8 @@ class LatentUNet(nn.Module):
         for i in range(max(len(self.heads), len(self.decoder) + 1)):
             if i > 0:
                 skip = next(skips)
-                x = self.decoder[i - 1](torch.cat([skip, upsample(x, skip)], dim=1))
+                x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
+                x = self.decoder[i - 1](torch.cat([skip, x], dim=1))
             if i < len(self.heads):
                 mean, log_sigma = self.heads[i](x).chunk(2, dim=1)
                 distributions.append(Gaussian(mean, bounded(log_sigma)))
@@ -222,14 +254,19 @@ class LatentUNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """3x3 convolutions, each after a ReLU, added to their input (He et al. 2016)."""
+    """3x3 convolutions of half the channels, each after a ReLU, added to their input.
+
+    A 1x1 convolution widens them to all channels (He et al. 2016, "Identity Mappings").
+    """
 
     def __init__(self, before: int, after: int, convolutions: int) -> None:
         super().__init__()
+        half = max(after // 2, 1)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before if index == 0 else after, after, 3, padding=1)
+            nn.Conv2d(before if index == 0 else half, half, 3, padding=1)
             for index in range(convolutions)
         )
+        self.widen = nn.Conv2d(half, after, 1)
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -237,8 +274,13 @@ class ResidualBlock(nn.Module):
         residual = x
         for convolution in self.convolutions:
             residual = convolution(F.relu(residual))
-        skipped: Tensor = self.skip(x)
-        return skipped + residual
+        changed: Tensor = self.skip(x) + self.widen(residual)
+        return changed
+
+
+def _residual_blocks(before: int, after: int, convolutions: int, blocks: int) -> nn.Sequential:
+    widths = [before, *[after] * (blocks - 1)]
+    return nn.Sequential(*(ResidualBlock(width, after, convolutions) for width in widths))
 
 
 def _flat(gaussian: Gaussian) -> Gaussian:

@@ -15,10 +15,10 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
 from probunet.models.noise import normal_per_image
-from probunet.models.segmentation import Logits, as_input, cross_entropy, most_likely
+from probunet.models.segmentation import Logits, as_input, cross_entropy, most_likely, sampled
 from probunet.models.unet import UNet
 
 
@@ -59,16 +59,25 @@ class Image2ImageVAE(Model):
         return logits
 
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return the segmentations at n samples of N(0, I), and at z = 0."""
         z = normal_per_image(n, self.latent_dim, generators, image.device)
         prior = _standard(z[0])
         return Hypotheses(
-            samples=torch.stack([most_likely(self.decode(image, one)) for one in z]),
+            samples=torch.stack([sampled(self.decode(image, one), see) for one in z]),
             deterministic=most_likely(self.decode(image, prior.mean)),
             prior_mean=prior.mean,
             prior_log_sigma=prior.log_sigma,
         )
+
+    @torch.no_grad()
+    def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor:
+        """Return the segmentations at the posterior's mean; see `Model.reconstruct`."""
+        shown = [as_input(mask, self.classes, image.dtype) for mask in masks.unbind(1)]
+        means = [self.posterior(mask).mean for mask in shown]
+        return torch.stack([most_likely(self.decode(image, mean)) for mean in means], dim=1)
 
 
 def _standard(like: Tensor) -> Gaussian:

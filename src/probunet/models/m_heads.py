@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.segmentation import Logits, cross_entropy, most_likely
 from probunet.models.unet import UNet
 
@@ -35,6 +35,7 @@ class MHeads(Model):
     def __init__(self, architecture: Architecture, *, heads: int, others: float) -> None:
         super().__init__()
         self.classes, self.heads, self.others = architecture.classes, heads, others
+        self.population = heads
         self.unet = UNet(architecture)
         self.logits = Logits(architecture.channels[0], heads * architecture.classes)
 
@@ -53,7 +54,9 @@ class MHeads(Model):
         return logits.view(len(image), self.heads, self.classes, *image.shape[-2:])
 
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return the segmentations of n heads, in an order that is drawn for each image.
 
         The first m samples are all heads, each once, so that fewer samples are an unbiased choice
@@ -63,10 +66,14 @@ class MHeads(Model):
         logits = self(image)
         by_head = most_likely(logits, dim=2)  # (B, heads, H, W)
         rounds = -(-n // self.heads)
-        samples = []
+        orders, samples = [], []
         for one, generator in zip(by_head, generators, strict=True):
             order = [torch.randperm(self.heads, generator=generator) for _ in range(rounds)]
-            samples.append(one[torch.cat(order)[:n].to(image.device)])
+            orders.append(torch.cat(order)[:n].to(image.device))
+            samples.append(one[orders[-1]])
+        if see is not None:
+            for heads in torch.stack(orders, dim=1):  # (B,), the head of each image
+                see(torch.stack([one[head] for one, head in zip(logits, heads, strict=True)]))
         return Hypotheses(
             samples=torch.stack(samples, dim=1),
             deterministic=most_likely(logits.softmax(dim=2).mean(dim=1)),

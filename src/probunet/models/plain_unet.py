@@ -12,13 +12,15 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.segmentation import Logits, cross_entropy, most_likely
 from probunet.models.unet import UNet
 
 
 class PlainUNet(Model):
     """U-Net and logits."""
+
+    population = 1
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -35,7 +37,13 @@ class PlainUNet(Model):
         return logits
 
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return the one segmentation, n times."""
-        segmentation = most_likely(self(image))
+        logits = self(image)
+        segmentation = most_likely(logits)
+        if see is not None:
+            for _ in range(n):
+                see(logits)
         return Hypotheses(segmentation.expand(n, *segmentation.shape), segmentation)

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
 from probunet.models.noise import normal_per_image
-from probunet.models.segmentation import as_input, most_likely, pixelwise_cross_entropy
+from probunet.models.segmentation import as_input, pixelwise_cross_entropy, sampled
 from probunet.models.unet import UNet
 
 
@@ -83,17 +83,19 @@ class ProbabilisticUNet(Model):
         return Condition(self.f_comb.mix_features(self.unet(image)), self.prior(image))
 
     @torch.no_grad()
-    def segment(self, condition: Condition, z: Tensor) -> Tensor:
+    def segment(self, condition: Condition, z: Tensor, see: See | None = None) -> Tensor:
         """Return the class ids (B, H, W) uint8 of the hypotheses at z, (B, latent_dim)."""
-        return most_likely(self.f_comb(condition.mixed, z), dim=-1)
+        return sampled(self.f_comb(condition.mixed, z), see, dim=-1)
 
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return n samples of the prior and the segmentation at its mean; see `Model.draw`."""
         condition = self.condition(image)
         noise = normal_per_image(n, self.latent_dim, generators, image.device)
         z = condition.prior.at(noise)  # (n, B, latent_dim)
         return Hypotheses(
-            samples=torch.stack([self.segment(condition, one) for one in z]),
+            samples=torch.stack([self.segment(condition, one, see) for one in z]),
             deterministic=self.segment(condition, condition.prior.mean),
             prior_mean=condition.prior.mean,
             prior_log_sigma=condition.prior.log_sigma,

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from probunet.flips import IGNORE
+from probunet.models.base import See
 
 
 class Logits(nn.Conv2d):
@@ -50,6 +51,13 @@ def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
     if logits.shape[dim] == 2:  # equal to argmax, also in a tie, and much faster
         return (logits.select(dim, 1) > logits.select(dim, 0)).to(torch.uint8)
     return logits.argmax(dim=dim).to(torch.uint8)
+
+
+def sampled(logits: Tensor, see: See | None, dim: int = 1) -> Tensor:
+    """Return the most likely classes of a sample's logits, and show the logits to `see`."""
+    if see is not None:
+        see(logits.movedim(dim, 1))
+    return most_likely(logits, dim)
 
 
 def as_input(mask: Tensor, classes: int, dtype: torch.dtype) -> Tensor:

@@ -13,7 +13,8 @@ each of the mean, D and P.
 Chosen: the features are those of the Probabilistic U-Net's own U-Net; the logarithm of D's standard
 deviation is limited smoothly, like that of the latent space; background pixels have no special
 weight; D and P start with a hundredth of the drawn weights, because with the full weights the noise
-hides the mean.
+hides the mean. Samples are independent and drawn one by one, so that the first ones do not depend
+on how many are drawn; the release draws antithetic pairs (each noise, and its negative).
 """
 
 import math
@@ -23,10 +24,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.latent import bounded
 from probunet.models.noise import normal_per_image, on_device
-from probunet.models.segmentation import Logits, most_likely, pixelwise_cross_entropy
+from probunet.models.segmentation import Logits, most_likely, pixelwise_cross_entropy, sampled
 from probunet.models.unet import UNet
 
 SMALL = 0.01  # times the weights that `Model.initialise` draws
@@ -107,15 +108,17 @@ class StochasticSegmentationNetwork(Model):
         )
 
     @torch.no_grad()
-    def draw(self, image: Tensor, n: int, generators: Sequence[Generator]) -> Hypotheses:
+    def draw(
+        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
+    ) -> Hypotheses:
         """Return the segmentations of n samples of the logits, and of their mean."""
         distribution = self.distribution(image)
-        shared = normal_per_image(n, self.rank, generators, image.device)
         there = [on_device(generator, image.device) for generator in generators]
         shape = distribution.mean.shape[1:]
         samples = []
-        for one in shared[:, None]:  # one at a time: the noise of all samples needs much memory
+        for _ in range(n):  # one by one: the noise of all samples needs much memory
+            shared = normal_per_image(1, self.rank, generators, image.device)
             single = [torch.randn(shape, generator=own, device=image.device) for own in there]
-            logits = distribution.at(one, torch.stack(single)[None])[0]
-            samples.append(most_likely(logits, dim=-1))
+            logits = distribution.at(shared, torch.stack(single)[None])[0]
+            samples.append(sampled(logits, see, dim=-1))
         return Hypotheses(torch.stack(samples), most_likely(distribution.mean, dim=-1))

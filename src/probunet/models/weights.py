@@ -23,6 +23,7 @@ from probunet.errors import ProbunetError
 from probunet.files import check_regular, written_whole
 from probunet.memory import raise_if_memory_lacks
 from probunet.models import MODELS, Model, build, outline
+from probunet.models.device import Arithmetic
 
 SCHEMA = 1
 _AGAIN = "remove it and train the run again."
@@ -48,6 +49,8 @@ class WeightsInfo:
     step: int
     validation_ged: float | None
     subjects: str | None = None  # `Fold.digest`; None: written by an older version
+    # `device.Arithmetic` of the training, in the order of use; None: written by an older version
+    arithmetic: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,7 @@ def _wrong_keys(content: Mapping[str, Any]) -> Iterator[str]:
         "validation_ged": "validation_ged" in content
         and (ged is None or (type(ged) is float and not math.isnan(ged))),
         "subjects": content.get("subjects") is None or text(content["subjects"]),
+        "arithmetic": content.get("arithmetic") is None or _is_arithmetic(content["arithmetic"]),
         "state": isinstance(content.get("state"), dict),
     }
     return (name for name, is_fine in fine.items() if not is_fine)
@@ -284,3 +288,10 @@ def _is_window(value: object) -> bool:
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
     return all(type(one) in (int, float) and math.isfinite(one) for one in value)
+
+
+def _is_arithmetic(value: object) -> bool:
+    try:
+        return isinstance(value, list) and bool([Arithmetic.read(one) for one in value])
+    except (TypeError, ValueError):
+        return False

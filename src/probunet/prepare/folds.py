@@ -1,12 +1,15 @@
 """Choose folds over subjects: drawn with a seed, the publisher's split, or the user's file."""
 
+import csv
 import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from probunet.config import Source
 from probunet.errors import ProbunetError, few
+from probunet.files import written_whole
 from probunet.folds import Fold, Folds, describe_alike
 from probunet.seeding import numpy_generator
 from probunet.truth.base import Data
@@ -35,10 +38,75 @@ def choose_folds(
     if source.folds_file is not None:
         folds = Folds.read(Path(source.folds_file))
         check_folds(folds, data, number, where)
-        return folds
+        return folds.model_copy(update={"split": folds.split or "file"})
     if source.has_fixed_split:
         return data.published_split()
     return draw_folds(data, number, seed, where)
+
+
+def folds_like(data: Data, other: Data) -> Folds:
+    """Return the published split of another store, over the subjects that both stores have.
+
+    Raises
+    ------
+    ProbunetError
+        If that store has no published split or is of another data set, or nothing of its training
+        or test part is in `data`.
+    """
+    if other.attributes.dataset != data.attributes.dataset:
+        raise ProbunetError(
+            f"{other.path}: contains {other.attributes.dataset}, and {data.path} "
+            f"{data.attributes.dataset}; name a store of the same data set."
+        )
+    (split,) = other.published_split().folds
+    known, parts = data.fold_names, dict(split)
+    kept = {part: tuple(name for name in names if name in known) for part, names in parts.items()}
+    for part in ("train", "test"):
+        if not kept[part]:
+            raise ProbunetError(
+                f"{data.path}: has none of the {len(parts[part])} that {other.path} has in "
+                f"{part}; its split cannot be used."
+            )
+    lacking = [f"{len(parts[p]) - len(kept[p])} of {len(parts[p])} in {p}" for p in parts]
+    used = data.rows_of([name for names in kept.values() for name in names])
+    _log.info(
+        "%s: the split of %s; not here are %s; %d of %d %s here are in no part of it",
+        data.path,
+        other.path,
+        ", ".join(lacking),
+        len(data) - len(used),
+        len(data),
+        data.words.images,
+    )
+    fold = Fold(**kept)
+    name = f"as {other.protocol or other.path.name}"
+    return Folds(dataset=data.attributes.dataset, split=name, folds=(fold,))
+
+
+def write_shared(data: Data, other: Data, path: Path) -> None:
+    """Write a table, CSV, of the images that two stores have in common; log how many.
+
+    Its columns are those of `data` with the row, then the other store's with the prefix `other_`.
+    """
+    pairs = data.shared_images(other)
+    columns = data.columns_of(pairs[:, 0])
+    columns |= {f"other_{name}": c for name, c in other.columns_of(pairs[:, 1]).items()}
+    with written_whole(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+    counts = [len(set(side.tolist())) for side in pairs.T]
+    _log.info(
+        "%s: %d of %d %s of %s are also among the %d of %s, as %d",
+        path,
+        counts[0],
+        len(data),
+        data.words.images,
+        data.path,
+        len(other),
+        other.path,
+        counts[1],
+    )
 
 
 def draw_folds(data: Data, folds: int, seed: int, where: str = "--settings") -> Folds:
@@ -72,12 +140,13 @@ def draw_folds(data: Data, folds: int, seed: int, where: str = "--settings") -> 
     return Folds(
         dataset=data.attributes.dataset,
         seed=seed,
+        split=words.subjects,
         folds=tuple(_fold(shuffled, test, seed, number) for number, test in enumerate(tests)),
     )
 
 
 def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings") -> None:
-    """Check the user's folds.
+    """Check the user's folds; warn about subjects in the test sets of several folds.
 
     Raises
     ------
@@ -93,7 +162,7 @@ def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings"
     named = {
         subject for fold in folds.folds for subject in (*fold.train, *fold.validation, *fold.test)
     }
-    unknown = sorted(named - set(data.subjects.tolist()))
+    unknown = sorted(named - data.fold_names)
     if unknown:
         words = data.words
         raise ProbunetError(
@@ -104,6 +173,15 @@ def check_folds(folds: Folds, data: Data, number: int, where: str = "--settings"
         raise ProbunetError(
             f"the folds file is of the data set {folds.dataset}, but {data.path} contains "
             f"{data.attributes.dataset}; correct `dataset` in the file, or use another one."
+        )
+    times = Counter(subject for fold in folds.folds for subject in fold.test)
+    if repeated := sorted(subject for subject, count in times.items() if count > 1):
+        _log.warning(
+            "the folds file: warning: tests %s in several folds (%s): they count several times in "
+            "means over folds, and intervals are too narrow; for a cross-validation, name each in "
+            "the test set of one fold only",
+            f"{len(repeated)} of the {len(times)} {data.words.subjects}",
+            few(repeated),
         )
 
 

@@ -23,7 +23,7 @@ from probunet.report.explorer import Source, explore
 from probunet.report.figures import write_figures
 from probunet.report.made import Made, by_verb, cost
 from probunet.report.modes import calibration
-from probunet.report.published import published_table
+from probunet.report.published import Study, published_beside
 from probunet.report.runs import RunFolder, read_run
 from probunet.report.scripts import policy, script, text, vega
 from probunet.report.tables import Table
@@ -163,18 +163,22 @@ def _section(
     unclear = tables.undecided(comparison, most, pairs)
     clear = len(pairs) > 1 and not unclear
     data_set, section = find(name), (config.get("datasets") or {}).get(name) or {}
+    size = next((run.samples.attributes.size for run in runs if run.samples), None)
 
     def label(pair: tuple[str, float]) -> str:
         return labels.predictor(*pair, name)
 
+    tested = _tested(runs, data)
+    times = Counter(subject for images in tested.values() for subject in images)
     return {
         "name": name,
         "words": words,  # the data set's template: its texts, and a macro that describes it
         "data": data,
         "split": data_set.split_of(section),  # how it is divided, if there is a choice
-        "tested": _tested(runs, data),  # test images by fold and subject
-        # height and width that were scored, pixels
-        "size": next((run.samples.attributes.size for run in runs if run.samples), None),
+        "tested": tested,  # test images by fold and subject
+        # subjects in the test sets of several folds
+        "repeated": sorted(subject for subject, count in times.items() if count > 1),
+        "size": size,  # height and width that were scored, pixels
         "most": most,  # the greatest n
         "best": rows.get(label(best)) if best else None,  # of lowest GED at the greatest n
         "beside": [rows[label(pair)] for pair in beside if label(pair) in rows],
@@ -184,8 +188,17 @@ def _section(
         "overview": tables.overview(summary, most, folds=folds, clear=clear),
         "others": tables.others(summary, most, folds=folds),  # the other scores
         "undecided": [*map(label, unclear)],  # those that the best one does not clearly beat
-        "published": published_table(data_set),
-        "published_caption": data_set.published.caption if data_set.published else "",
+        "published": published_beside(
+            data_set.published,
+            Study(
+                protocol=None if data is None else data.protocol,
+                synthetic=data is not None and data.attributes.synthetic,
+                size=size,
+                split=data_set.split_of(section),
+                weights=_setting(config, name, "evaluation", "weights"),
+            ),
+            summary,
+        ),
         "ged": ged,
         "by_fold": tables.per_fold(scores, most),
         # the best model against each other predictor
@@ -193,7 +206,7 @@ def _section(
         "ged_chart": ged_chart(scores, summary),
         "calibration": calibration(runs, pairs),
         "training_chart": training_chart(runs),
-        "trainings": trainings(runs, _steps(config, name)),
+        "trainings": trainings(runs, _setting(config, name, "training", "steps")),
         "runs": runs,
         "latent": latent.latent_figures(runs, latent_beta, data),
         # empty if the model with a latent space was not run
@@ -221,12 +234,12 @@ def _unscored(runs: Sequence[RunFolder], scores: pd.DataFrame) -> list[str]:
     ]
 
 
-def _steps(config: Mapping[str, Any], name: str) -> int | None:
-    """Return the steps of each training on a data set, if the configuration has them."""
+def _setting(config: Mapping[str, Any], name: str, section: str, key: str) -> Any:
+    """Return a data set's value of a key, None if the configuration does not have it."""
     for part in ((config.get("overrides") or {}).get(name) or {}, config):
-        steps = (part.get("training") or {}).get("steps")
-        if steps is not None:
-            return int(steps)
+        value = (part.get(section) or {}).get(key)
+        if value is not None:
+            return value
     return None
 
 

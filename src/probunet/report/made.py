@@ -80,6 +80,7 @@ class VerbRow:
     commits: list[str]
     schedulers: list[str]
     images: list[tuple[str, str]]  # name and sha256
+    arithmetic: list[str]  # precision, device, capability and threads of trainings
     versions: dict[str, str]
 
 
@@ -132,10 +133,17 @@ def by_verb(made: Made) -> list[VerbRow]:
             commits=sorted({job.commit or "unknown" for job in jobs}),
             schedulers=sorted({"SLURM" if job.slurm else "no SLURM" for job in jobs}),
             images=sorted({made.image_name(job) for job in jobs if job.container}),
+            arithmetic=sorted({_arithmetic(job) for job in jobs if job.precision}),
             versions=_versions(jobs),
         )
         rows += [row] if steps else []
     return rows
+
+
+def _arithmetic(job: Job) -> str:
+    """Return what the last digits of a training depend on, in words."""
+    on = f"{job.precision} on {job.device} ({job.capability}"
+    return on + (")" if job.gpu else f", threads: {job.threads})")
 
 
 def cost(made: Made) -> Cost | None:

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,14 +15,16 @@ from probunet.files import read_file
 from probunet.memory import raise_if_memory_lacks
 from probunet.pictures.numbers import number
 from probunet.report.labels import degenerate, deterministic, predictor
+from probunet.scores import LATER
 from probunet.study import FREE_NAME
 
 OTHERS = {
-    "ged_unbiased": "GED, unbiased",
+    "ged_limit": "GED, n \N{RIGHTWARDS ARROW} \N{INFINITY}",
     "hm_iou": "HM-IoU",
     "diversity": "Diversity",
+    "ncc_softmax": "NCC",
     "max_dice": "Max Dice",
-    "ncc": "NCC",
+    "ncc": "NCC, binary",
     "ece": "ECE",
     "reconstruction_iou": "Reconstruction IoU",
 }
@@ -89,6 +91,7 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     except ValueError as error:
         raise_if_memory_lacks(error)
         raise ProbunetError(f"{path}: not a table of scores: {error}.") from None
+    table = table.assign(**{name: math.nan for name in LATER if name not in table})
     needed = {"dataset", "model", "beta", "n"} | columns
     missing = needed - set(table)
     if missing:
@@ -157,6 +160,22 @@ def over_folds(summary: pd.DataFrame, *, folds: int) -> Table:
     ns = sorted(summary["n"].unique())
     rows = _rows(summary, folds, lambda of: [_ged(of[of["n"] == n]) for n in ns])
     return Table([f"n = {n}" for n in ns], rows)
+
+
+def models_at(summary: pd.DataFrame, columns: Sequence[tuple[str, int]]) -> list[Row]:
+    """Return one row per model: a cell per score and n, its mean, and GED's sd over folds."""
+    rows = []
+    for (model, _), group in groups(summary, "model", "beta"):
+        if degenerate(str(model)) is None:
+            at = group.set_index("n")
+            cells = []
+            for name, n in columns:
+                value = float(at[name].get(n, math.nan))
+                deviation = float(at["ged_sd"].get(n, math.nan)) if name == "ged" else math.nan
+                spread = "" if math.isnan(deviation) else f"± {number(deviation)}"
+                cells.append(replace(_score(value), spread=spread, bold=True))
+            rows.append(replace(_row(group, cells), note="this study"))
+    return rows
 
 
 def undecided(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from probunet.config import Settings
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
+from probunet.job import note
 from probunet.models import Model
-from probunet.models.device import choose_device, describe, memory_for
+from probunet.models.device import Arithmetic, choose_device, describe, memory_for
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.run import Run
 from probunet.sample.latent import explore_latent
+from probunet.sample.ncc import SoftmaxNcc
 from probunet.sample.trained import load_run
 from probunet.seeding import seed_of
 from probunet.store import SampleAttributes, versions, write_sample_parts
@@ -56,6 +59,7 @@ def sample_run(
     """
     where = choose_device(device, threads)
     logger.info("%s", describe(where, "float32", compiled=False))
+    note(**asdict(Arithmetic.of(where, "float32")))
     data = open_data(store)
     images = data.sampled(settings, run.seed)
     window = data.window(settings)
@@ -74,8 +78,10 @@ def sample_run(
         classes=data.classes,
         size=data.scored_size(settings),
         samples=settings.evaluation.samples,
+        population=model.population,
         store=data.digest,
         subjects=fold.digest,
+        split=all_folds.split,
         weights_sha256=tuple(sha256(file) for file in files),
         weights_step=tuple(info.step for info in infos),
         versions={**versions(), "torch": torch.__version__},
@@ -106,8 +112,8 @@ def _draw(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the arrays of `Samples` for one batch of images after another.
 
-    Models without a latent vector have no `prior_mean` and `prior_log_sigma`; models without
-    `reconstruct` have no `reconstruction`.
+    Models without a latent vector have no `prior_mean` and `prior_log_sigma`, models without
+    `reconstruct` no `reconstruction`, and models without logits no `ncc`.
     """
     device = next(model.parameters()).device
     for start in tqdm(range(0, len(rows), images.batch), unit="batch", disable=None):
@@ -116,8 +122,9 @@ def _draw(
             torch.Generator().manual_seed(seed_of(seed, "sample", row)) for row in part.tolist()
         ]
         image, masks = images.load(part, device)
+        ncc = SoftmaxNcc(masks)
         with torch.no_grad():  # in float32, also after training in bfloat16
-            drawn = model.draw(image, n, generators)
+            drawn = model.draw(image, n, generators, ncc.see if images.graded else None)
             reconstruction = model.reconstruct(image, masks)
         arrays: dict[str, NDArray[Any]] = {
             "samples": images.stored(drawn.samples.movedim(0, 1)),
@@ -132,6 +139,8 @@ def _draw(
                         "run again with lower training.learning_rates."
                     )
                 arrays[name] = value.cpu().numpy()
+        if (values := ncc.result()) is not None:
+            arrays["ncc"] = values
         if reconstruction is not None:
             arrays["reconstruction"] = images.stored(reconstruction)
         yield arrays

@@ -20,7 +20,7 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
 
     There is one row per image, predictor and n. The predictor `model` is scored on its first n
     samples. The others are references, and depend on n only in `ged_unbiased`, which does not exist
-    at n = 1:
+    at n = 1 (`ged_limit` of a reference is its `ged`):
 
     - `deterministic`: n copies of the model's single best guess (for the Probabilistic U-Net, the
       prediction from the prior's mean);
@@ -28,9 +28,11 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     - `graders`: the ground truth itself, with a GED of 0 and an HM-IoU of 1: the graders' masks
       once each, or Cityscapes' 32 modes with their probabilities.
 
+    `protocol` is how the images were made, and `split` how subjects are divided; empty if unknown.
     `subject` is the resampling unit of the bootstrap: the patient, or the image of Cityscapes. The
     columns `bin_...` contain the sums behind an image's `ece`, see `metrics.calibration`.
-    `reconstruction_iou` exists only for the predictor `model`, and does not depend on n. Scores
+    `reconstruction_iou` exists only for the predictor `model`, and does not depend on n;
+    `ncc_softmax`, too, exists only for it. Scores
     that do not exist are NaN, for example all scores of an image without Cityscapes' five classes
     with two names.
 
@@ -56,12 +58,19 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     run = Run.parse(drawn.attributes.run)
     run.check_place(samples)
     run.check_place(output)
+    if drawn.attributes.population is None:
+        logger.info(
+            "%s: samples of an older version: ged_limit and ncc_softmax are blank for the model; "
+            "sample again to have them",
+            samples,
+        )
     table = pd.concat(list(data.score(drawn, run.seed, sorted(set(n)))), ignore_index=True)
     _check_scored(table, samples)
     order = table["predictor"].map({"model": 0, "deterministic": 1, "empty": 2, "graders": 3})
     table = table.assign(order=order).sort_values(["order", "n", "row"]).drop(columns="order")
     for position, name in enumerate(("dataset", "model", "beta", "fold", "seed")):
         table.insert(position, name, getattr(run, name))
+    table = table.assign(protocol=data.protocol, split=drawn.attributes.split or "")
     write_scores(output, table)
 
 

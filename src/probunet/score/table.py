@@ -12,13 +12,15 @@ from probunet.run import format_beta
 from probunet.score.bootstrap import interval, resampled
 from probunet.score.compare import compare
 from probunet.score.order import ordered
-from probunet.scores import RUN, read_scores
+from probunet.scores import ABOUT, LATER, RUN, read_scores
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
 FURTHER = [
     "ncc",
     "ece",
     "reconstruction_iou",
+    "ged_limit",
+    "ncc_softmax",
 ]  # the last columns of a table
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
 GROUP = ["dataset", "model", "beta", "n"]
@@ -59,16 +61,18 @@ def write_tables(
     ------
     ProbunetError
         If a file does not contain scores or belongs to another run than its folder, a run occurs
-        twice, or runs of one fold were scored on different images.
+        twice, runs of one fold were scored on different images, or runs of one data set are of
+        different protocols or splits.
     """
     images = _images(scores)
+    about = _about(images)
     images = images[images["ged"].notna()]
     if images.empty:
         raise ProbunetError(
             f"{scores[0]}: no image of these runs has a score; run `probunet score run` again."
         )
-    _write(output, per_run(images))
-    _write(summary, summarise(images, bootstrap, seed))
+    _write(output, per_run(images).join(about, on="dataset"))
+    _write(summary, summarise(images, bootstrap, seed).join(about, on="dataset"))
     _write(comparison, compare(images, bootstrap, seed))
 
 
@@ -152,10 +156,26 @@ def _images(scores: list[Path]) -> pd.DataFrame:
     return pd.concat([images[~shared], once], ignore_index=True)
 
 
+def _about(images: pd.DataFrame) -> pd.DataFrame:
+    """Return protocol and split of each data set; raise ProbunetError if its runs differ in one."""
+    texts = images[["dataset", *ABOUT]].drop_duplicates()
+    found = {}
+    for dataset, rows in texts.groupby("dataset"):
+        known = {name: sorted({*rows[name].dropna()} - {""}) for name in ABOUT}
+        for name, values in known.items():
+            if len(values) > 1:
+                raise ProbunetError(
+                    f"runs of {dataset} are of different {name}s: {', '.join(values)}; their "
+                    "scores do not compare, so give each its own folder of results."
+                )
+        found[dataset] = {name: "".join(values) for name, values in known.items()}
+    return pd.DataFrame.from_dict(found, orient="index", columns=ABOUT)
+
+
 def _read(path: Path) -> pd.DataFrame:
     """Return the columns that the tables need, with lists of one length in those of bins."""
-    columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *BINS]
-    table = read_scores(path, columns)[columns]
+    columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *ABOUT, *BINS]
+    table = read_scores(path, columns, LATER)[columns]
     numbers = table[[*SCORES, *FURTHER]].dtypes.map(pd.api.types.is_numeric_dtype).all()
     shapes = {np.shape(table[name].iloc[0]) for name in BINS}
     if not numbers or len(shapes) != 1 or shapes == {()} or table[BINS].isna().any(axis=None):

@@ -24,8 +24,12 @@ class SampleAttributes(Attributes):
     classes: int = Field(ge=2, le=255)
     size: tuple[PositiveInt, PositiveInt]  # height and width of the sampled centre, pixels
     samples: PositiveInt
+    # how many different segmentations of an image the model can draw, each once among the first
+    # samples; 0: no limit; None: written by an older version
+    population: int | None = Field(None, ge=0)
     store: str  # digest of the data set's store
     subjects: str | None = None  # `Fold.digest`; None: written by an older version
+    split: str | None = None  # `Folds.split`
     weights_sha256: tuple[str, ...]  # one per file of weights: an ensemble has several
     weights_step: tuple[int, ...]
     versions: dict[str, str]
@@ -60,6 +64,8 @@ class Samples:
     deterministic: "zarr.Array[Any]"  # (images, ...), the model's single best guess
     prior_mean: NDArray[np.float32] | None = None  # (images, latent_dim)
     prior_log_sigma: NDArray[np.float32] | None = None  # (images, latent_dim)
+    # (images, samples, graders), of the first 1, 2, ... samples' softmax; NaN if undefined
+    ncc: NDArray[np.float64] | None = None
     # (images, masks, ...), decoded from the posterior's mean; an empty mask for a missing grader
     reconstruction: "zarr.Array[Any] | None" = None
     latent: Latent | None = None
@@ -134,7 +140,7 @@ def open_samples(path: Path) -> Samples:
             for name in ("samples", "deterministic", "reconstruction")
             if name in group
         }
-        for name in ("rows", "prior_mean", "prior_log_sigma"):
+        for name in ("rows", "prior_mean", "prior_log_sigma", "ncc"):
             if name in group:
                 arrays[name] = sealed.read(group, name)
         samples = Samples(path, attributes, latent=latent, **arrays)
@@ -171,6 +177,11 @@ def _check(samples: Samples) -> None:
         if values is not None:
             sealed.check_shape(samples.path, f"the length of {name}", len(values), images)
             _check_finite(samples.path, name, np.isfinite(values))
+    if samples.ncc is not None:
+        sealed.check_shape(
+            samples.path, "the shape of ncc", samples.ncc.shape[:-1], (images, about.samples)
+        )
+        _check_finite(samples.path, "ncc", ~np.isinf(samples.ncc))
     if samples.latent is not None:
         for name, values in vars(samples.latent).items():
             # the posterior of a missing grader is NaN

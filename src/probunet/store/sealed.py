@@ -148,6 +148,12 @@ def kind_of(path: Path) -> tuple[str, str]:
     return str(attributes.get("kind")), str(attributes.get("dataset"))
 
 
+def protocol_of(path: Path) -> str | None:
+    """Return a store's protocol, None if it names none; raises as `open_sealed` does."""
+    protocol = _attributes(path).get("protocol")
+    return None if protocol is None else str(protocol)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Raise ProbunetError for whatever Zarr raises inside: many types, for damaged metadata."""

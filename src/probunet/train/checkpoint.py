@@ -13,6 +13,7 @@ from probunet.config import ModelName, Settings
 from probunet.errors import ProbunetError
 from probunet.folds import Fold
 from probunet.models import Model
+from probunet.models.device import Arithmetic
 from probunet.models.weights import check_state, load_plain, not_finite, save_whole
 from probunet.run import Run
 
@@ -30,6 +31,8 @@ class State:
     best_step: int = 0
     best_ged: float = float("inf")
     recent: list[Recent] = field(default_factory=list)  # losses since the last logged line
+    # `Arithmetic` of the steps, in the order of use; empty: not recorded by an older version
+    arithmetic: list[dict[str, Any]] = field(default_factory=list)
 
 
 def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) -> str:
@@ -89,6 +92,7 @@ def load_checkpoint(
             raise TypeError("schema or digest")
         if (content["schema"], content["digest"]) != (SCHEMA, digest):
             return None
+        content.setdefault("arithmetic", [])
         state = State(**{item.name: content[item.name] for item in fields(State)})
         _check_state(state)
         check_state(model, content["model"])
@@ -121,6 +125,10 @@ def _check_state(state: State) -> None:
             raise TypeError("recent has something else than losses")
         if not all(map(math.isfinite, losses)):
             raise ValueError(f"a loss is not finite: {losses}")
+    if type(state.arithmetic) is not list:
+        raise TypeError("arithmetic is no list")
+    for one in state.arithmetic:
+        Arithmetic.read(one)
 
 
 def _check_optimiser(optimiser: torch.optim.Optimizer, saved: Any) -> None:

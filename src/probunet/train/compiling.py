@@ -22,9 +22,14 @@ logger = logging.getLogger(__name__)
 CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
-def wants_compile(setting: bool | Literal["auto"], device: torch.device) -> bool:
-    """Return whether to compile on a device; `auto` compiles on a CUDA GPU."""
-    return setting is True or (setting == "auto" and device.type == "cuda")
+def wants_compile(
+    setting: bool | Literal["auto"], device: torch.device, deterministic: bool = False
+) -> bool:
+    """Return whether to compile; `auto` compiles on a CUDA GPU, unless it is to be deterministic.
+
+    Compiled on another day, the same model can have other kernels.
+    """
+    return setting is True or (setting == "auto" and device.type == "cuda" and not deterministic)
 
 
 @contextmanager

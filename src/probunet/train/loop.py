@@ -2,21 +2,23 @@
 
 import logging
 import math
+import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from probunet.config import Settings
+from probunet.config import Settings, Size
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import link_or_copy, locked, remove, written_whole
+from probunet.job import note
 from probunet.models import Loss, Model, build
-from probunet.models.device import autocast, choose_device, describe, memory_for
+from probunet.models.device import Arithmetic, autocast, choose_device, describe, memory_for
 from probunet.models.weights import (
     WeightsInfo,
     load_plain,
@@ -37,6 +39,7 @@ from probunet.truth.base import Batches, Data, Subset
 logger = logging.getLogger(__name__)
 
 OUTPUTS = ("weights.pt", "last.pt", "training.jsonl")
+ANYWAY = "resume-anyway"  # a file of this name lets a training go on in another arithmetic
 READ_EVERY = 20  # steps between two readings of the losses from the device, at most
 _ABOUT_IMAGES = (
     "all images of the fold stay there during training: choose a device with more memory "
@@ -53,6 +56,7 @@ class Task:
     seed: int  # of all random numbers
     settings: Settings
     device: torch.device
+    arithmetic: Arithmetic
     data: Data
     batches: Batches
     subset: Subset | None  # None if the fold has no validation images
@@ -107,8 +111,9 @@ def train(
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
         where = choose_device(device, threads)
-        compiled = wants_compile(settings.training.compile, where)
-        logger.info("%s", describe(where, settings.training.precision, compiled))
+        training = settings.training
+        compiled = wants_compile(training.compile, where, bool(training.deterministic))
+        logger.info("%s", describe(where, training.precision, compiled))
         with memory_for(f"{store}: reading its images", where, _ABOUT_IMAGES):
             task = _prepare(run, store, folds, settings, output, checkpoint, where)
         if _put_back(task):
@@ -125,14 +130,17 @@ def train(
             memory_for(f"{output}: training", where, _about_batches(task)),
             own_caches(checkpoint) if compiled else nullcontext(),
         ):
+            if remark := model.remark(*_trained_size(task)):
+                logger.warning("%s: %s", output, remark)
+            note(**asdict(task.arithmetic))
             model.to(where)
             optimiser = _adam(model, settings.training.weight_decay)
             state = _resume(task, model, optimiser)
             if compiled:
                 step = partial(_differentiate, task, model)
-                compile_model(model, step, settings.training.compile)
+                compile_model(model, step, training.compile)
             events = output / "tensorboard"
-            with TrainingLog(log, events, state.step, settings.training.steps) as lines:
+            with TrainingLog(log, events, state.step, training.steps) as lines:
                 _optimise(task, model, optimiser, state, lines, stopper)
         _finish(task, model, state)
 
@@ -300,10 +308,10 @@ def _prepare(
 ) -> Task:
     """Return the task, with its data on the device."""
     model, seed = trained_model(run), training_seed(run)
-    _make_deterministic(where)
+    _make_deterministic(where, bool(settings.training.deterministic))
     data = open_data(store)
     all_folds = data.read_folds(folds)
-    _check_size(data, settings, len(settings.architecture_of(model)["channels"]))
+    _check_size(data, settings, model)
     train_rows = data.rows_of(all_folds.subjects(run.fold, "train"))
     validation_rows = data.rows_of(all_folds.subjects(run.fold, "validation"))
     if len(train_rows) == 0:
@@ -326,6 +334,7 @@ def _prepare(
         seed=seed,
         settings=settings,
         device=where,
+        arithmetic=Arithmetic.of(where, settings.training.precision),
         data=data,
         batches=data.batches(train_rows, settings, where),
         subset=subset,
@@ -336,17 +345,26 @@ def _prepare(
     )
 
 
-def _check_size(data: Data, settings: Settings, scales: int) -> None:
-    """Raise `ProbunetError` if whole images cannot be halved at each scale."""
+def _check_size(data: Data, settings: Settings, model: str) -> None:
+    """Raise `ProbunetError` if whole images cannot be halved at each scale of a model."""
+    scales = len(settings.architecture_of(model)["channels"])
     stride = 2 ** (scales - 1)
     height, width = data.size
     if data.crop(settings) is not None or (height % stride == 0 and width % stride == 0):
         return
+    has_own = getattr(dict(settings).get(model), "channels", None) is not None
+    channels = f"{model if has_own else 'architecture'}.channels"
     raise ProbunetError(
         f"{data.path}: its {data.words.images} are {height}x{width} pixels, and {scales} scales "
         f"need multiples of {stride}; choose another datasets.{data.attributes.dataset}.size, or "
-        "fewer architecture.channels."
+        f"fewer {channels}."
     )
+
+
+def _trained_size(task: Task) -> Size:
+    """Return height and width of the images of a batch, pixels."""
+    crop = task.data.crop(task.settings)
+    return task.data.size if crop is None else (crop, crop)
 
 
 def _about_batches(task: Task) -> str:
@@ -359,9 +377,11 @@ def _about_batches(task: Task) -> str:
     return f"lower training.batch ({training.batch}) or {side}, or choose a larger device"
 
 
-def _make_deterministic(device: torch.device) -> None:
-    """Make repeated trainings bit-identical on a CPU; choose the fastest kernels elsewhere."""
-    if device.type == "cpu":
+def _make_deterministic(device: torch.device, wanted: bool) -> None:
+    """Make repeated trainings bit-identical on a CPU, elsewhere if wanted; else the fastest."""
+    if device.type == "cpu" or wanted:
+        # cuBLAS gives the same bits each time only with a fixed workspace
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     else:
@@ -386,6 +406,7 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
         state = load_checkpoint(latest, model, optimiser, task.digest)
         if state is not None:
             _check_progress(task, model, state)
+            _check_arithmetic(task, state)
             logger.info("%s: resumes from step %d", task.output, state.step)
             return state
         logger.info(
@@ -393,7 +414,35 @@ def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State
         )
     _clear(task.checkpoint)
     remove(task.output / "tensorboard")
-    return State()
+    return State(arithmetic=[asdict(task.arithmetic)])
+
+
+def _check_arithmetic(task: Task, state: State) -> None:
+    """Check that a resumed training goes on in the arithmetic of its last step, and record it.
+
+    Raises
+    ------
+    ProbunetError
+        If it is another, unless the file `ANYWAY` is in the checkpoint's folder.
+    """
+    now, anyway = task.arithmetic, task.checkpoint / ANYWAY
+    if not state.arithmetic:
+        logger.warning(
+            "%s: an older version does not say in which precision it was trained; goes on in %s",
+            task.checkpoint,
+            now,
+        )
+    elif (before := Arithmetic.read(state.arithmetic[-1])) == now:
+        return
+    elif anyway.exists():
+        logger.warning("%s: goes on in %s, after %s", task.checkpoint, now, before)
+    else:
+        raise ProbunetError(
+            f"{task.checkpoint}: was trained in {before} up to step {state.step}, and would go on "
+            f"in {now}; continue it on such a device with as many threads, or create the empty "
+            f"file {anyway} to go on all the same."
+        )
+    state.arithmetic.append(asdict(now))
 
 
 def _check_progress(task: Task, model: Model, state: State) -> None:
@@ -468,7 +517,7 @@ def _put_back(task: Task) -> bool:
 
 def _clear(checkpoint: Path) -> None:
     """Delete the files of an unfinished training, first the one that resuming starts from."""
-    for name in ("latest.pt", "best.pt", "training.jsonl"):
+    for name in ("latest.pt", "best.pt", "training.jsonl", ANYWAY):
         remove(checkpoint / name)
 
 
@@ -486,6 +535,7 @@ def _info(task: Task, state: State) -> WeightsInfo:
         subjects=task.subjects,
         step=state.step,
         validation_ged=state.ged if task.subset is not None else None,
+        arithmetic=state.arithmetic or None,
     )
 
 

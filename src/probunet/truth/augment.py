@@ -27,7 +27,9 @@ class Deformation(NamedTuple):
 
     affine: Tensor  # (B, 2, 2), A M, applied to (x, y)
     translation: Tensor  # (B, 2), x and y, from 0 to 1: share of the possible range
-    elastic: Tensor  # (B, 2, rows, columns), displacement of the control points, pixels
+    # (B, 2, rows, columns), displacement of the control points, pixels; the first and last ones are
+    # on the output's edges
+    elastic: Tensor
 
     def to(self, device: torch.device) -> "Deformation":
         """Return the deformation on a device."""

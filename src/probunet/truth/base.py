@@ -64,6 +64,16 @@ class Data(ABC):
         """The subject of each image, (n,); folds do not divide a subject."""
 
     @property
+    def protocol(self) -> str:
+        """How the images were made, empty if there is no choice; scores of two do not compare."""
+        return ""
+
+    @property
+    def fold_names(self) -> set[str]:
+        """What folds can name: the subjects."""
+        return set(self.subjects.tolist())
+
+    @property
     def units(self) -> NDArray[np.str_]:
         """The bootstrap's resampling unit of each image, (n,): its subject."""
         return self.subjects
@@ -95,12 +105,24 @@ class Data(ABC):
 
     def check_subjects(self, fold: Fold, path: Path) -> None:
         """Raise ProbunetError if a fold, of the file `path`, has subjects without any image."""
-        unknown = {*fold.train, *fold.validation, *fold.test} - set(self.subjects.tolist())
+        unknown = {*fold.train, *fold.validation, *fold.test} - self.fold_names
         if unknown:
             raise ProbunetError(
                 f"{path}: names {self.words.subjects} without any {self.words.image} in "
                 f"{self.path}: {few(sorted(unknown))}; use the folds of this store."
             )
+
+    def shared_images(self, other: "Data") -> NDArray[np.int64]:
+        """Return the rows of this and another store (pairs, 2) that show the same.
+
+        Raises
+        ------
+        ProbunetError
+            If images of this data set cannot be recognised in another store.
+        """
+        raise ProbunetError(
+            f"{self.path}: its images cannot be recognised in another store; leave out --shared."
+        )
 
     @property
     def size(self) -> Size:
@@ -207,6 +229,10 @@ class Sampled(Protocol):
     @property
     def batch(self) -> int:
         """Number of images to sample at a time; it does not change any result."""
+
+    @property
+    def graded(self) -> bool:
+        """Whether the masks are those of graders, with which NCC compares each sample."""
 
     def load(self, rows: NDArray[np.int64], device: "torch.device") -> "tuple[Tensor, Tensor]":
         """Return images (B, C, H, W) float32 and their masks or labels (B, M, H, W) int64."""

@@ -1,4 +1,4 @@
-"""From stored images to a network's input: read rows, crop the centre, scale to 0 to 1."""
+"""From stored images to a network's input: read, crop the centre, scale to 0 to 1."""
 
 from typing import Any
 
@@ -9,17 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import Size
-from probunet.store import SHARD
-
-
-def read_rows(array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Return rows of an array; reads one shard at a time to save memory."""
-    out = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
-    for shard in np.unique(rows // SHARD):
-        within = rows // SHARD == shard
-        start = int(shard) * SHARD
-        out[within] = np.asarray(array[start : start + SHARD])[rows[within] - start]
-    return out
+from probunet.truth.rows import read_rows
 
 
 def read_values(image: "zarr.Array[Any]", rows: NDArray[np.int64]) -> NDArray[Any]:

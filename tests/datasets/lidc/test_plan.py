@@ -70,6 +70,7 @@ def test_a_store_of_whole_series(tree, lesions, in_this_process, tmp_path):
     assert crops.attributes.left_out == {}
     assert sum(crops.attributes.annotations.values()) == len(expected)
     assert (crops.attributes.padding, crops.attributes.spacing) == (AIR, SPACING)
+    assert crops.attributes.protocol_version == 2
 
 
 def test_the_crop_lies_where_the_outlines_say(tree, lesions, scans, in_this_process, tmp_path):

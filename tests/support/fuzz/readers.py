@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import pickle
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nibabel
 import numpy as np
 import pandas as pd
@@ -317,6 +320,78 @@ def _network() -> Any:
     return build("probabilistic_unet", shape, in_channels=1, classes=1, seed=0)
 
 
+def _tar(folder: Path) -> list[bytes]:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        for name in ("a.txt", "deep/er/b.bin", "a long name/" * 20):
+            member = tarfile.TarInfo(name)
+            member.size = 50
+            file.addfile(member, io.BytesIO(b"x" * 50))
+    return [buffer.getvalue()]
+
+
+def _read_tar(path: Path) -> None:
+    from probunet.fetch.tarball import unpack_tar
+    from probunet.files import remove
+
+    try:
+        unpack_tar(path, path.with_name("unpacked"), str, 10**7)
+    finally:
+        remove(path.with_name("unpacked"))
+
+
+def _pickle(folder: Path) -> list[bytes]:
+    crop = {"image": _pixels(4, 4) / 200, "masks": [_pixels(4, 4)] * 4, "series_uid": SERIES}
+    return [pickle.dumps({"a": crop, "b": crop}, protocol) for protocol in (2, 4, 5)]
+
+
+def _hdf5(folder: Path) -> list[bytes]:
+    contents = []
+    for options in ({}, {"compression": "gzip", "shuffle": True}):
+        with h5py.File(folder / "seed.hdf5", "w") as file:
+            for part in ("train", "val", "test"):
+                file[f"{part}/uids"] = np.arange(2)
+                for name, pixels in (
+                    ("images", _pixels(2, 128, 128) / 200 - 0.5),
+                    ("labels", _pixels(2, 128, 128, 4) % 2),
+                ):
+                    file.create_dataset(f"{part}/{name}", data=pixels, **options)
+        contents.append((folder / "seed.hdf5").read_bytes())
+    return contents
+
+
+def _read_hdf5(path: Path) -> None:
+    from probunet.datasets.lidc.released.hdf5 import read_hdf5
+
+    for _ in read_hdf5(path):
+        pass
+
+
+def _read_pickle(path: Path) -> None:
+    from probunet.datasets.lidc.released.pickled import read_pickle
+
+    read_pickle(path)
+
+
+def _released(folder: Path) -> list[bytes]:
+    from probunet.datasets.lidc.released.slices import fetch_slices
+    from support.released import write_slices_crop
+
+    write_slices_crop(folder / "set", "LIDC-IDRI-0001", 0, 0)
+    fetch_slices(folder / "set", folder, folder / "manifest.json", workers=1)
+    return [(folder / "manifest.json").read_bytes()]
+
+
+def _mask(folder: Path) -> list[bytes]:
+    return [_picture("PNG", (_pixels(24, 24) > 100).astype(np.uint8) * 255)]
+
+
+def _read_crop(path: Path) -> None:
+    from probunet.datasets.lidc.released.pictures import decode_crop
+
+    decode_crop(dict.fromkeys("abcde", path.read_bytes()), 24)
+
+
 READERS: dict[str, Reader] = {
     "table": Reader(_table, _read_table),
     "image manifest": Reader(_image_manifest, _manifest("ImageManifest", "folder")),
@@ -336,4 +411,9 @@ READERS: dict[str, Reader] = {
     "scene": Reader(lambda folder: _pictures(folder)[:3], _read_scene, _whole_chunks),
     "bucket": Reader(_answer, _read_answer),
     "archive": Reader(_archive, _read_archive),
+    "tar": Reader(_tar, _read_tar, gzip.compress),
+    "pickle": Reader(_pickle, _read_pickle),
+    "hdf5": Reader(_hdf5, _read_hdf5),
+    "released manifest": Reader(_released, _manifest("ReleasedManifest", "lidc.released")),
+    "released crop": Reader(_mask, _read_crop, _whole_chunks),
 }

@@ -82,6 +82,7 @@ def write_crops(path: Path, lesions: NDArray[np.float64], random: np.random.Gene
         source="phantom",
         synthetic=True,
         protocol="kohl2018",
+        protocol_version=2,
         spacing=0.5,
         outlines="the outline's own pixels are left out",
         more_than_four="the four of lowest id",

@@ -40,6 +40,7 @@ def write_random_samples(folder: Path, images: Images, rows: list[int], n: int, 
         "samples": masks(len(rows), n),
         "deterministic": masks(len(rows)),
         "reconstruction": masks(len(rows), len(images.graders)),
+        "ncc": random.uniform(-1, 1, (len(rows), n, len(images.graders))),
     }
     about = sample_attributes(RUN, size=SIZE, samples=n, store=images.digest)
     write_samples(path, about, arrays)
@@ -97,6 +98,10 @@ def test_scores_are_those_of_a_plain_loop(tmp_path_factory, looked, n, seed):
             )
             assert own.loc[("graders", k), "ged"] == pytest.approx(0, abs=1e-12)
             assert own.loc[("graders", k), "hm_iou"] == pytest.approx(1)
+        for k in {1, n}:
+            ncc = np.asarray(drawn.ncc)[place, k - 1, who].mean()
+            assert own.loc[("model", k), "ncc_softmax"] == pytest.approx(ncc, abs=1e-12)
+            assert np.isnan(own.loc[("graders", k), "ncc_softmax"])
         rebuilt = np.mean([iou(again[g], mask) for g, mask in zip(who, graders, strict=True)])
         assert own.loc[("model", n), "reconstruction_iou"] == pytest.approx(rebuilt)
 

@@ -16,7 +16,8 @@ from probunet.seeding import seed_of
 from probunet.train.loop import train
 from probunet.train.validation import choose_subset
 from probunet.truth.graders.training import load_mask_subset, load_masks
-from probunet.truth.inputs import central, read_rows, read_values, windowed
+from probunet.truth.inputs import central, read_values, windowed
+from probunet.truth.rows import read_rows
 from support.folds import write_folds
 from support.own_images import write_store
 from support.settings import tiny_settings
@@ -100,7 +101,12 @@ def test_every_grader_is_drawn_the_empty_one_too(store, settings):
 def test_rows_are_those_of_the_store(store):
     crops = open_crops(store)
     rows = np.array([1, 2, 5, 23])
-    assert np.array_equal(read_rows(crops.image, rows), np.asarray(crops.image[:])[rows])
+    images = np.asarray(crops.image[:])
+    assert np.array_equal(read_rows(crops.image, rows), images[rows])
+    parts = slice(3, 9), slice(20)
+    assert np.array_equal(read_rows(crops.image, rows, *parts), images[rows][:, *parts])
+    none = rows[:0]
+    assert read_rows(crops.image, none).shape == (0, *images.shape[1:])
 
 
 def test_crops_are_mirrored_and_raised_to_a_power_where_asked(store, settings):

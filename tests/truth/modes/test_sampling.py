@@ -73,11 +73,11 @@ def test_part_by_part_holds_one_image(
     written = []
     drawing = ProbabilisticUNet.draw
 
-    def watched(self, image, n, generators):
+    def watched(self, image, n, generators, see):
         assert len(image) == 1
         chunks = (tmp_path / ".samples.zarr.partial/samples/c").glob("*")
         written.append(len(list(chunks)))
-        return drawing(self, image, n, generators)
+        return drawing(self, image, n, generators, see)
 
     monkeypatch.setattr(ProbabilisticUNet, "draw", watched)
     draw([weights], scenes, city_folds, RUN, settings)

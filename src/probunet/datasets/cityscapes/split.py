@@ -39,4 +39,4 @@ def published_split(data: Data) -> Folds:
         absent = few(sorted({*TRAIN_CITIES} - found))
         logger.warning("%s: has no scene of %s for training", data.path, absent)
     fold = Fold(train=tuple(train), validation=VALIDATION_CITIES, test=TEST_CITIES)
-    return Folds(dataset=data.attributes.dataset, folds=(fold,))
+    return Folds(dataset=data.attributes.dataset, split="official", folds=(fold,))

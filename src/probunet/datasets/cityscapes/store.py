@@ -67,6 +67,11 @@ class Scenes(Flipped):
         return self.columns.city
 
     @property
+    def protocol(self) -> str:
+        """How scenes were made."""
+        return self.attributes.protocol
+
+    @property
     def units(self) -> NDArray[np.str_]:
         """The scene itself, (n,): there are too few cities to resample."""
         both = zip(self.columns.city, self.columns.frame, strict=True)

@@ -112,7 +112,7 @@ def plan_images(
         raise ProbunetError(
             f"{manifest}: images of {_pixels(chosen)}, and the network needs multiples of "
             f"{multiple}; set {where} in the configuration to {near_sizes(chosen, multiple)}, or "
-            "use fewer architecture.channels."
+            "use fewer channels (architecture.channels, or those of a model's own section)."
         )
     items = [
         PlannedImage(image, k)

@@ -21,6 +21,7 @@ from probunet.datasets.lidc.rasterise import CONVENTION
 from probunet.datasets.lidc.shard import MORE_THAN_FOUR, PlannedCrop, read_crops
 from probunet.datasets.lidc.store import (
     PROTOCOL,
+    PROTOCOL_VERSION,
     Columns,
     CropAttributes,
     create_crop_images,
@@ -49,6 +50,7 @@ class CropPlan(Plan[PlannedCrop]):
         """Return the attributes of the store."""
         return CropAttributes(
             protocol=PROTOCOL,
+            protocol_version=PROTOCOL_VERSION,
             spacing=SPACING,
             padding=AIR,
             outlines=CONVENTION,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probunet.config import Size
-from probunet.datasets.lidc.store import SIZE, Crops
+from probunet.datasets.lidc.store import LidcCrops
 from probunet.metrics.bits import GRADERS, unpack_graders
 from probunet.pictures.encode import grey
 from probunet.pictures.masks import Masks, ShownMasks, view_masks
@@ -29,7 +29,17 @@ SCALE = Scale(
 class ShownCrops(ShownMasks):
     """How crops are shown."""
 
-    crops: Crops
+    crops: LidcCrops
+
+    @property
+    def scale(self) -> Scale:
+        """The values that can be chosen."""
+        return SCALE
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The values that are black and white behind the latent grid."""
+        return WINDOW
 
     @property
     def truths(self) -> tuple[str, ...]:
@@ -38,7 +48,7 @@ class ShownCrops(ShownMasks):
 
     def about(self) -> About:
         """Return what is the same for all crops."""
-        return About("masks", "grader", spacing=self.crops.attributes.spacing, scale=SCALE)
+        return About("masks", "grader", spacing=self.crops.attributes.spacing, scale=self.scale)
 
     def views(self, rows: NDArray[np.int64], size: Size) -> list[View]:
         """Return a view of the centre of each of these crops."""
@@ -49,16 +59,16 @@ class ShownCrops(ShownMasks):
                 range(1, GRADERS + 1),
                 subject=str(self.crops.subjects[row]),
                 name=self.name_of(row),
-                picture=grey(image, SCALE.low, SCALE.high),
+                picture=grey(image, self.scale.low, self.scale.high),
                 annotations=int(self.crops.columns.annotations[row]),
             )
             for row, image, masks in zip(rows.tolist(), images, graders, strict=True)
         ]
 
     def backdrop(self, row: int, size: Size) -> Backdrop:
-        """Return a crop's centre in the lung window, and its graders' masks."""
+        """Return a crop's centre in the usual window, and its graders' masks."""
         [image], [masks] = self._centres(np.array([row]), size)
-        return Backdrop(str(self.crops.subjects[row]), grey(image, *WINDOW), masks)
+        return Backdrop(str(self.crops.subjects[row]), grey(image, *self.window), masks)
 
     def name_of(self, row: int) -> str:
         """Return a crop's slice, and its lesion if several crops are of that slice."""
@@ -70,6 +80,7 @@ class ShownCrops(ShownMasks):
 
     def _centres(self, rows: NDArray[np.int64], size: Size) -> tuple[NDArray[Any], Masks]:
         """Return the crops' centres (n, h, w), HU, and their masks (n, 4, h, w)."""
-        centre = [slice((SIZE - side) // 2, (SIZE - side) // 2 + side) for side in size]
+        starts = [(a - b) // 2 for a, b in zip(self.crops.size, size, strict=True)]
+        centre = [slice(a, a + side) for a, side in zip(starts, size, strict=True)]
         masks = np.asarray(self.crops.masks.oindex[rows, *centre])
         return np.asarray(self.crops.image.oindex[rows, *centre]), unpack_graders(masks)

@@ -1,9 +1,11 @@
 """The store of LIDC-IDRI: crops of CT slices with the masks of four graders."""
 
+import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -14,11 +16,22 @@ from probunet.datasets.lidc.config import PATIENTS
 from probunet.metrics.bits import GRADERS
 from probunet.pictures.view import Shown
 from probunet.store import Layout, create_images
-from probunet.truth.base import DataAttributes, Words
+from probunet.truth.base import Data, DataAttributes, Words
 from probunet.truth.graders import Graded
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from probunet.datasets.lidc.released.sets import ReleasedSet
+    from probunet.datasets.lidc.released.store import ReleasedAttributes, ReleasedColumns
 
 SIZE = 180  # pixels, the side of a stored crop
 PROTOCOL = "kohl2018"  # crops as in Kohl et al. 2018, section 3.1 and appendix H.1
+PROTOCOL_VERSION = 2
+OF_VERSION_1 = (
+    "its masks are too small, by 2.3 % of their area in all and by 10 % below 10 mm2 (version 1 of "
+    "protocol kohl2018)"
+)
 CHUNK = 16  # crops per inner chunk, about one patient's
 
 
@@ -26,6 +39,7 @@ class CropAttributes(DataAttributes):
     """Attributes of a store of crops."""
 
     protocol: str
+    protocol_version: int = 1  # a store that says none is older; see `OF_VERSION_1`
     spacing: float  # mm per pixel
     padding: int = -1024  # HU of a crop's pixels beyond the slice's edge
     outlines: str  # whether the outline's pixels belong to the mask
@@ -49,23 +63,56 @@ class Columns:
 LAYOUT = Layout("crops", CropAttributes, Columns, arrays=("image", "masks"), protocol=PROTOCOL)
 
 
-@dataclass(frozen=True)
-class Crops(Graded):
-    """An open store of crops."""
+class LidcCrops(Graded):
+    """An open store of crops of LIDC-IDRI, of any protocol."""
 
     words = Words("patient", "patients", "crop", "crops")
 
-    path: Path
-    attributes: CropAttributes
-    digest: str
-    columns: Columns
-    image: zarr.Array[Any]  # (n, 180, 180) int16, HU
-    masks: zarr.Array[Any]  # (n, 180, 180) uint8, bit g = grader g
+    attributes: "CropAttributes | ReleasedAttributes"
+    columns: "Columns | ReleasedColumns"
+
+    @property
+    def released(self) -> "ReleasedSet | None":
+        """What is known of the set of crops that others released; None if they did not."""
+        return None
+
+    @property
+    def protocol(self) -> str:
+        """How crops were made."""
+        return self.attributes.protocol
 
     @property
     def subjects(self) -> NDArray[np.str_]:
         """The patient of each crop, (n,)."""
         return self.columns.patient
+
+    @property
+    def fold_names(self) -> set[str]:
+        """What folds can name: patients, or CT series where these are known."""
+        return {*self.subjects.tolist(), *self.columns.series.tolist()} - {""}
+
+    def rows_of(self, subjects: list[str]) -> NDArray[np.int64]:
+        """Return the rows of the crops of these patients or CT series, in ascending order."""
+        of_series = np.isin(self.columns.series, subjects)
+        return np.flatnonzero(np.isin(self.subjects, subjects) | of_series)
+
+    def shared_images(self, other: Data) -> NDArray[np.int64]:
+        """Return the rows of both stores (pairs, 2) whose crops are of one patient and z.
+
+        Crops whose z is not known are in no pair. Several lesions of a slice give several pairs.
+        """
+        assert isinstance(other, LidcCrops)
+        of_slice: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for row, place in other._slices():
+            of_slice[place].append(row)
+        pairs = [(row, found) for row, place in self._slices() for found in of_slice[place]]
+        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+    def _slices(self) -> Iterator[tuple[int, tuple[str, int]]]:
+        """Yield the row, and patient and z in tenths of mm, of each crop whose z is known."""
+        columns = self.columns
+        for row in np.flatnonzero(np.isfinite(columns.z)).tolist():
+            yield row, (str(columns.patient[row]), round(float(columns.z[row]) * 10))
 
     @property
     def given(self) -> NDArray[np.uint8]:
@@ -77,10 +124,6 @@ class Crops(Graded):
         """Numbers as names: the publisher does not identify the readers."""
         return tuple(f"grader {g + 1}" for g in range(GRADERS))
 
-    def window(self, settings: Settings) -> tuple[float, float]:
-        """Return the HU that are scaled to 0 and 1."""
-        return settings.intensity.window
-
     def crop(self, settings: Settings) -> int:
         """Return the side of the random training crops, pixels."""
         return settings.training.crop
@@ -88,6 +131,28 @@ class Crops(Graded):
     def scored_size(self, settings: Settings) -> Size:
         """Return height and width of the sampled and scored centre."""
         return settings.evaluation.crop, settings.evaluation.crop
+
+
+@dataclass(frozen=True)
+class Crops(LidcCrops):
+    """An open store of crops."""
+
+    path: Path
+    attributes: CropAttributes
+    digest: str
+    columns: Columns
+    image: zarr.Array[Any]  # (n, 180, 180) int16, HU
+    masks: zarr.Array[Any]  # (n, 180, 180) uint8, bit g = grader g
+
+    @property
+    def protocol(self) -> str:
+        """How crops were made, with the version of the protocol if it is not the current one."""
+        name, version = super().protocol, self.attributes.protocol_version
+        return name if version == PROTOCOL_VERSION else f"{name}, version {version}"
+
+    def window(self, settings: Settings) -> tuple[float, float]:
+        """Return the HU that are scaled to 0 and 1."""
+        return settings.intensity.window
 
     def made_from(self, source: Source) -> Iterator[tuple[str, object, object]]:
         """Yield a key, the store's value and the configured value for each setting to compare."""
@@ -118,5 +183,16 @@ def create_crop_images(group: zarr.Group, count: int) -> None:
 
 
 def open_crops(path: Path) -> Crops:
-    """Return the store of crops at `path`; raises as `Layout.open` does."""
-    return Crops(**LAYOUT.open(path))
+    """Return the store of crops at `path`; raises as `Layout.open` does.
+
+    A store of an older version of the protocol is opened with a warning.
+    """
+    crops = Crops(**LAYOUT.open(path))
+    if crops.attributes.protocol_version < PROTOCOL_VERSION:
+        logger.warning(
+            "%s: %s; scores on it compare only with scores on such stores. Remove the store, and "
+            "it is prepared again.",
+            path,
+            OF_VERSION_1,
+        )
+    return crops

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probunet.config import Settings
-from probunet.store import Samples
+from probunet.store import SHARD, Samples
 from probunet.truth.base import Batches, Data, Sampled, Subset
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class Graded(Data):
     @abstractmethod
     def graders(self) -> tuple[str, ...]:
         """Names of the graders, in the order of the bits."""
+
+    def unmarked(self) -> int:
+        """Return the number of images in which no grader marks a pixel; reads all masks."""
+        shards = (np.asarray(self.masks[i : i + SHARD]) for i in range(0, len(self), SHARD))
+        return sum(int((~shard.reshape(len(shard), -1).any(axis=1)).sum()) for shard in shards)
 
     @abstractmethod
     def window(self, settings: Settings) -> tuple[float, float]:

@@ -8,7 +8,8 @@ from torch import Tensor
 from probunet.config import Settings
 from probunet.metrics.bits import pack, unpack_graders
 from probunet.truth.graders import Graded
-from probunet.truth.inputs import central, read_rows, read_values, windowed
+from probunet.truth.inputs import central, read_values, windowed
+from probunet.truth.rows import read_rows
 
 _BATCH = 16  # largest number of images at a time; it does not change any result
 _PIXELS = 16 * 128 * 128  # approximate largest number of pixels at a time
@@ -16,6 +17,8 @@ _PIXELS = 16 * 128 * 128  # approximate largest number of pixels at a time
 
 class MaskImages:
     """Test images for sampling; see `truth.base.Sampled`."""
+
+    graded = True
 
     def __init__(self, data: Graded, settings: Settings) -> None:
         self.data = data

@@ -17,6 +17,7 @@ from probunet.metrics.reconstruction import reconstruction_iou
 from probunet.metrics.votes import votes
 from probunet.store import SHARD, Samples
 from probunet.truth.graders import Graded
+from probunet.truth.rows import read_rows
 
 
 def score_masks(drawn: Samples, data: Graded, n: list[int]) -> Iterator[pd.DataFrame]:
@@ -39,24 +40,30 @@ def _score_positions(
     rows, size = drawn.rows[positions], drawn.attributes.size
     top, left = ((a - b) // 2 for a, b in zip(data.masks.shape[1:], size, strict=True))
     centre = slice(top, top + size[0]), slice(left, left + size[1])
-    truth = pack_graders(np.asarray(data.masks.oindex[rows, *centre]), graders)
-    deterministic = np.asarray(drawn.deterministic.oindex[positions])[:, None]
+    truth = pack_graders(read_rows(data.masks, rows, *centre), graders)
+    deterministic = read_rows(drawn.deterministic, positions)[:, None]
     predictors = {
-        "model": np.asarray(drawn.samples.oindex[positions, slice(max(n))]),
+        "model": read_rows(drawn.samples, positions, slice(max(n))),
         "deterministic": deterministic,
         "empty": np.zeros_like(deterministic),
         "graders": truth,
     }
     images = pd.DataFrame(data.columns_of(rows))
+    ncc_softmax = np.full((len(rows), max(n)), np.nan)
+    if drawn.ncc is not None:
+        ncc_softmax = drawn.ncc[positions][..., graders].mean(axis=2)
     reconstruction = np.full(len(rows), np.nan)
     if drawn.reconstruction is not None:
-        rebuilt = np.asarray(drawn.reconstruction.oindex[positions, np.array(graders)])
+        rebuilt = read_rows(drawn.reconstruction, positions)[:, graders]
         reconstruction = reconstruction_iou(rebuilt, truth)
     for predictor, masks in predictors.items():
         # n copies of a mask have the scores of one
         used = {k: k if predictor == "model" else masks.shape[1] for k in n}
+        population = drawn.attributes.population if predictor == "model" else masks.shape[1]
         pairs, pixels = distances(masks, truth), size[0] * size[1]
-        scores = {k: _scores(masks, truth, pairs, k, pixels) for k in set(used.values())}
+        scores = {
+            k: _scores(masks, truth, pairs, k, pixels, population) for k in set(used.values())
+        }
         for k in n:
             named = images.assign(predictor=predictor, n=k)
             table = pd.concat((named, scores[used[k]]), axis=1)
@@ -65,12 +72,15 @@ def _score_positions(
             elif used[k] == 1:  # copies have a diversity of 0
                 table["ged_unbiased"] = table["ged"]
             table["reconstruction_iou"] = reconstruction if predictor == "model" else np.nan
+            table["ncc_softmax"] = ncc_softmax[:, k - 1] if predictor == "model" else np.nan
             yield table
 
 
-def _scores(masks: Packed, graders: Packed, pairs: Distances, n: int, pixels: int) -> pd.DataFrame:
+def _scores(
+    masks: Packed, graders: Packed, pairs: Distances, n: int, pixels: int, population: int | None
+) -> pd.DataFrame:
     """Return the scores of the first n masks, one row per image."""
-    energy = energy_distance(pairs, n)
+    energy = energy_distance(pairs, n, population=population or None)
     counts = votes(masks[:, :n], graders, pixels)
     return pd.DataFrame(
         {
@@ -81,5 +91,6 @@ def _scores(masks: Packed, graders: Packed, pairs: Distances, n: int, pixels: in
             "max_dice": max_dice(pairs, n),
             "ncc": ncc(counts),
             **calibration_columns(reliability(counts)),
+            "ged_limit": np.nan if population is None else energy.ged_limit,
         }
     )

@@ -1,7 +1,7 @@
 """Training on one random grader's mask per image; validation GED against all graders."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.graders import Graded
-from probunet.truth.inputs import central, read_rows, read_values, supported, windowed
+from probunet.truth.inputs import central, read_values, supported, windowed
+from probunet.truth.rows import read_rows
 
 _FEW = 8  # graders; the draws of data sets with more of them have a larger range
 
@@ -80,7 +81,7 @@ class MaskSubset:
 
     def scores(self, samples: Packed) -> EnergyDistance:
         """Return the scores of samples (images, n, bytes)."""
-        scores = EnergyDistance(*(np.empty(len(samples)) for _ in range(3)))
+        scores = EnergyDistance(*(np.empty(len(samples)) for _ in fields(EnergyDistance)))
         for positions, masks in self.graders.values():
             part = energy_distance(distances(samples[positions], masks), samples.shape[1])
             for name, values in vars(part).items():

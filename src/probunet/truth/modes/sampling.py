@@ -13,6 +13,7 @@ from probunet.truth.modes import Flipped
 class SceneImages:
     """Test images for sampling; see `truth.base.Sampled`. `seed` is the run's."""
 
+    graded = False
     batch = 1  # also the number of images per chunk of the store of samples
 
     def __init__(self, scenes: Flipped, seed: int) -> None:

@@ -20,7 +20,7 @@ from probunet.store import Samples
 from probunet.truth.modes import Flipped
 
 Maps = NDArray[np.uint8]
-_ABSENT = dict.fromkeys(("max_dice", "ncc", "reconstruction_iou"), np.nan)
+_ABSENT = dict.fromkeys(("max_dice", "ncc", "reconstruction_iou", "ncc_softmax"), np.nan)
 _BLOCK = 16  # images at a time, spread over threads: 34 MB of 16 samples of 256x512
 _SHARES = ["mode_share", "first_pixels", "second_pixels", "present"]
 
@@ -41,9 +41,10 @@ def score_scenes(
         labels = np.asarray(scenes.label.oindex[rows])
         images = pd.DataFrame(scenes.columns_of(rows))
         reconstruction = _reconstruction_iou(drawn, part, labels, seed)
-        model = _score_maps(np.asarray(drawn.samples[part, : max(n)]), labels, n)
-        single = _score_maps(np.asarray(drawn.deterministic[part])[:, None], labels, [1])[1]
-        empty = _score_maps(np.full_like(labels, IGNORE)[:, None], labels, [1])[1]
+        maps = np.asarray(drawn.samples[part, : max(n)])
+        model = _score_maps(maps, labels, n, drawn.attributes.population)
+        single = _score_maps(np.asarray(drawn.deterministic[part])[:, None], labels, [1], 1)[1]
+        empty = _score_maps(np.full_like(labels, IGNORE)[:, None], labels, [1], 1)[1]
         exact = _score_modes(labels)
         for k in n:
             for predictor, scores in (
@@ -66,15 +67,22 @@ def _reconstruction_iou(
     return scene_reconstruction_iou(rebuilt, np.stack(flipped), labels)
 
 
-def _score_maps(samples: Maps, labels: Maps, n: list[int]) -> dict[int, pd.DataFrame]:
+def _score_maps(
+    samples: Maps, labels: Maps, n: list[int], population: int | None
+) -> dict[int, pd.DataFrame]:
     """Return by n the scores of the first n maps (images, n, H, W), one row per image."""
     shared = overlaps(samples, labels)
     pairs = distances_of(shared)
-    return {k: _scores(pairs, shared, mode_reliability(samples[:, :k], labels), k) for k in n}
+    return {
+        k: _scores(pairs, shared, mode_reliability(samples[:, :k], labels), k, population)
+        for k in n
+    }
 
 
-def _scores(pairs: Distances, shared: Overlaps, bins: Reliability, n: int) -> pd.DataFrame:
-    energy = energy_distance(pairs, n, MODE_PROBABILITIES)
+def _scores(
+    pairs: Distances, shared: Overlaps, bins: Reliability, n: int, population: int | None
+) -> pd.DataFrame:
+    energy = energy_distance(pairs, n, MODE_PROBABILITIES, population or None)
     first, second = named_pixels(shared, n)
     return pd.DataFrame(
         {
@@ -83,6 +91,7 @@ def _scores(pairs: Distances, shared: Overlaps, bins: Reliability, n: int) -> pd
             "hm_iou": matched_iou(pairs, n, MODE_PROBABILITIES),
             "diversity": energy.diversity,
             **calibration_columns(bins),
+            "ged_limit": np.nan if population is None else energy.ged_limit,
             "mode_share": list(mode_shares(pairs, n)),
             "first_pixels": list(first),
             "second_pixels": list(second),
@@ -101,7 +110,8 @@ def _repeated(scores: pd.DataFrame, n: int) -> pd.DataFrame:
 def _score_modes(labels: Maps) -> pd.DataFrame:
     """Return the scores of the modes with their probabilities, the best possible ones.
 
-    They are the exact distribution and not samples of it, so `ged_unbiased` equals `ged`.
+    They are the exact distribution and not samples of it, so `ged_unbiased` and `ged_limit` equal
+    `ged`.
     """
     present = np.stack([(labels == first).any(axis=(1, 2)) for first in FIRST], axis=1)
     perfect = np.where(present.any(axis=1), 0.0, np.nan)
@@ -112,5 +122,6 @@ def _score_modes(labels: Maps) -> pd.DataFrame:
             "hm_iou": 1 + perfect,
             "diversity": between_modes(present) @ MODE_PROBABILITIES @ MODE_PROBABILITIES,
             **calibration_columns(exact_reliability(labels)),
+            "ged_limit": perfect,
         }
     ).assign(**_ABSENT)

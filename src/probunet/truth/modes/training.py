@@ -13,8 +13,9 @@ from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.metrics.modes import mode_distances
 from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
-from probunet.truth.inputs import read_rows, scaled
+from probunet.truth.inputs import scaled
 from probunet.truth.modes import Flipped
+from probunet.truth.rows import read_rows
 
 
 @dataclass(frozen=True)
