@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import given, settings
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from probunet.datasets import find
+from probunet.datasets.lidc.released.report import ShownReleased
+from probunet.datasets.lidc.released.store import ReleasedCrops
 from probunet.datasets.lidc.report import ShownCrops
 from probunet.datasets.lidc.store import open_crops
 from probunet.pictures.outline import outline
@@ -55,6 +57,25 @@ def test_crops_of_one_slice_are_told_apart_by_their_lesions(study: Any) -> None:
     ]
     crops.columns.patient[1] = "another"
     assert shown.name_of(0) == f"z {MINUS}100.0 mm"
+
+
+def test_released_crops_are_named_as_in_their_set_after_the_patient() -> None:
+    names = {
+        "LIDC-IDRI-slices/LIDC-IDRI-0001/nodule-0/images/slice-9.png": "nodule-0/slice-9",
+        "train/images/LIDC-IDRI-0001/z--105.0_c0.png": "z--105.0_c0",
+        "07_2": "07_2",
+        "train/12": "train/12",
+    }
+    columns = SimpleNamespace(patient=["LIDC-IDRI-0001"] * len(names), name=list(names))
+    shown = ShownReleased(cast(ReleasedCrops, SimpleNamespace(columns=columns)))
+    assert [shown.name_of(row) for row in range(len(names))] == list(names.values())
+
+
+def test_a_split_by_series_is_told_as_whose_it_is() -> None:
+    words: Any = _environment().get_template(find("lidc").template).module
+    for parts, told in (({"": 3}, "as MoSE draws them"), ({"train": 2, "test": 1}, "HDF5 file")):
+        data = SimpleNamespace(released=True, attributes=SimpleNamespace(parts=parts))
+        assert told in words.split(SimpleNamespace(data=data, folds=1, split="series"))
 
 
 def test_the_page_says_that_masks_of_an_older_version_are_too_small() -> None:

@@ -21,8 +21,8 @@ class Method(NamedTuple):
     """A method, where it is published, and its figures as they are printed there.
 
     Each figure has the form 0.310 or 0.310±0.01; `-` is one that is not published, or not known.
-    `split` is a value of `DataSet.split_of` or "slices", `weights` is "best", "last" or "average";
-    empty if it is not known.
+    `split` is one of `Published.splits`, of which `DataSet.split_of` returns some; `weights` is
+    "best", "last" or "average". Both are empty if they are not known.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Published(NamedTuple):
     size: Size  # height and width that are scored, pixels
     methods: tuple[Method, ...]
     about: str  # what all of them are of
+    splits: Mapping[str, str]  # what each `split` of the methods is, in words
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,6 @@ from probunet.datasets.base import Method, Published
 from probunet.pictures.numbers import DASH
 from probunet.report.tables import OTHERS, Cell, Row, Table, models_at
 
-SPLITS = {
-    "series": "by CT series",
-    "slices": "by slice, so that images of one patient are in training and test",
-    "published": "as released with the images",
-    "official": "the publisher's",
-}
 WEIGHTS = {"best": "of the best validation", "last": "of the last step", "average": "averaged"}
 
 
@@ -110,6 +104,6 @@ def _differences(method: Method, published: Published, study: Study) -> Iterator
     if not method.split:
         yield "split not known"
     elif method.split != study.split:
-        yield f"split {SPLITS[method.split]}"
+        yield f"split {published.splits[method.split]}"
     if method.weights and study.weights and method.weights != study.weights:
         yield f"weights {WEIGHTS[method.weights]}"

@@ -21,5 +21,6 @@ PUBLISHED = {
             ),
         ),
         about="of the photographs at 256x512, tested on the official validation cities",
+        splits={"official": "the publisher's"},
     )
 }

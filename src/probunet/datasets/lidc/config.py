@@ -113,6 +113,6 @@ class LidcSource(Source):
                 f"{' or '.join(self._splits)}"
             )
         if self.source in ("knegt", "slices") and self.path is None:
-            what = "the pickle" if self.source == "knegt" else "the folder or the zip"
+            what = "the pickle or HDF5 file" if self.source == "knegt" else "the folder or the zip"
             raise ValueError(f"`source: {self.source}` needs `path`, {what} of the released crops")
         return self

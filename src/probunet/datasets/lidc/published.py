@@ -6,6 +6,12 @@ of crops that were made by protocol kohl2018 and divided by patient.
 
 from probunet.datasets.base import Method, Published
 
+SPLITS = {
+    "series": "by CT series",
+    "slices": "by slice, so that images of one patient are in training and test",
+    "published": "as released with the images",
+}
+
 V1 = Published(
     name="v1",
     columns=(("ged", 16), ("ged", 32), ("ged", 100), ("hm_iou", 16), ("hm_iou", 32)),
@@ -56,6 +62,7 @@ V1 = Published(
     ),
     about="of the 15,096 crops “v1”, which have no margin. PHiSeg, CCDM and MoSE divide them by "
     "series, 64, 16 and 20 %; only MoSE says which, and source knegt draws the same",
+    splits=SPLITS,
 )
 
 V2 = Published(
@@ -87,6 +94,7 @@ V2 = Published(
     ),
     about="of the crops “v2”, in the split that was released with them, scored on the central "
     "128x128",
+    splits=SPLITS,
 )
 
 PUBLISHED = {"knegt": V1, "hpunet": V2}

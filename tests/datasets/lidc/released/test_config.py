@@ -11,7 +11,7 @@ from probunet.errors import ProbunetError
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"source": "knegt"}, "`source: knegt` needs `path`, the pickle"),
+        ({"source": "knegt"}, "`source: knegt` needs `path`, the pickle or HDF5 file"),
         ({"source": "slices"}, "`source: slices` needs `path`, the folder or the zip"),
         ({"source": "slices", "path": "a", "split": "published"}, "choose patients"),
         ({"source": "hpunet", "split": "series"}, "choose published or patients"),

@@ -61,7 +61,7 @@ def stored(tmp_path, on_error="stop"):
 @pytest.mark.parametrize("layout", ["phiseg", "ccdm"])
 def test_both_layouts_go_into_the_store_as_they_are(tmp_path, layout, options):
     parts = {name: part(name, layout) for name in PARTS}
-    fetched(tmp_path, written(tmp_path / "data_lidc.hdf5", parts, **options))
+    fetched(tmp_path, written(tmp_path / "DATA_LIDC.HDF5", parts, **options))
     data = stored(tmp_path)
     assert len(data) == 11
     for row, name in enumerate(data.columns.name.tolist()):

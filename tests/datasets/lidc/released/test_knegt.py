@@ -199,5 +199,12 @@ def test_what_is_no_dictionary_of_crops_is_refused(crops, tmp_path):
     with pytest.raises(ProbunetError, match=r"cut\.pickle: not a complete pickle"):
         fetched(tmp_path, tmp_path / "cut.pickle")
     (tmp_path / "none").mkdir()
-    with pytest.raises(ProbunetError, match=r"holds no \*.pickle; name the pickle"):
+    with pytest.raises(ProbunetError, match=r"holds no pickle and no HDF5 file; name one"):
         fetched(tmp_path, tmp_path / "none")
+
+
+def test_one_crop_under_many_keys_is_refused_before_it_is_copied(tmp_path):
+    one = entry(SERIES[0], 1)
+    path = written(tmp_path, {str(key): one for key in range(100_000)})
+    with pytest.raises(ProbunetError, match=r"names 100,000 crops, more than its .* bytes hold"):
+        fetched(tmp_path, path)

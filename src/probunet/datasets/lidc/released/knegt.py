@@ -57,7 +57,8 @@ def fetch_knegt(
 ) -> ReleasedManifest:
     """Return the manifest of the crops of a file, or of all in a folder, copied to `folder`.
 
-    A pickle is read as a whole: it needs about as much memory as its size.
+    A pickle is read as a whole, and all crops are kept until they are copied: this needs about one
+    and a half times as much memory as the pickle's size.
 
     Raises
     ------
@@ -106,9 +107,11 @@ def _files(path: Path) -> list[Path]:
         return [path]
     check_folder(path, "name the pickle, or the folder that holds it (datasets.lidc.path)")
     suffixes = (".pickle", ".pkl", *SUFFIXES)
-    found = sorted(file for file in path.iterdir() if file.suffix in suffixes)
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
     if not found:
-        raise ProbunetError(f"{path}: holds no *.pickle; name the pickle (datasets.lidc.path).")
+        raise ProbunetError(
+            f"{path}: holds no pickle and no HDF5 file; name one (datasets.lidc.path)."
+        )
     if len({_is_hdf5(file) for file in found}) == 2:
         raise ProbunetError(
             f"{path}: holds pickles and HDF5 files, which have the same crops; name one file "
@@ -118,7 +121,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_hdf5(file: Path) -> bool:
-    return file.suffix in SUFFIXES
+    return file.suffix.lower() in SUFFIXES
 
 
 def _crops_of_hdf5(file: Path) -> Iterator[_Crop | CropLeftOut]:
@@ -139,6 +142,12 @@ def _crops(file: Path, rows: Mapping[str, SeriesRow]) -> Iterator[_Crop | CropLe
         raise ProbunetError(
             f"{file}: holds a {type(content).__name__}, not the dictionary of crops that was "
             "released; name another file (datasets.lidc.path)."
+        )
+    # a pickle can name one array any number of times, and each crop is copied
+    if len(content) * SETS["knegt"].side ** 2 > (size := file.stat().st_size):
+        raise ProbunetError(
+            f"{file}: names {len(content):,} crops, more than its {size:,} bytes hold; download it "
+            "again."
         )
     _log.info("%s: %d crops", file, len(content))
     for key, value in content.items():

@@ -25,5 +25,7 @@ class ShownReleased(ShownCrops):
         return self.crops.attributes.window
 
     def name_of(self, row: int) -> str:
-        """Return the crop's name in its set."""
-        return str(self.crops.columns.name[row])
+        """Return the crop's name in its set, without what is the same for a patient's crops."""
+        name = str(self.crops.columns.name[row])
+        *_, own = name.rpartition(f"{self.crops.columns.patient[row]}/")
+        return own.removesuffix(".png").replace("images/", "")
