@@ -79,8 +79,12 @@ bench: .venv/installed demo ## Measure speed and memory, into benchmarks/results
 	python benchmarks/prepare.py --json benchmarks/results/prepare.json
 	python benchmarks/store.py --json benchmarks/results/store.json
 	python benchmarks/report.py --demo . --json benchmarks/results/report.json
+	python benchmarks/growth.py --json benchmarks/results/growth.json
 	python benchmarks/workflow.py --json benchmarks/results/workflow.json
+	python benchmarks/shared_machine.py --json benchmarks/results/shared_machine.json
 	python benchmarks/flips.py --json benchmarks/results/flips.json
+	python benchmarks/single_masks.py --json benchmarks/results/single_masks.json
+	python benchmarks/time_to_ged.py --until 0.38 --json benchmarks/results/time_to_ged.json
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
 	python -m probunet.study > workflow/schemas/config.schema.json

@@ -1,4 +1,4 @@
-"""Write the reference pages of configuration and commands from the code: `make reference`.
+"""Write the reference pages of configuration, commands and figures: `make reference`.
 
 The pages are committed, so that they can be read on GitHub; a test compares them with the code.
 """
@@ -6,7 +6,7 @@ The pages are committed, so that they can be read on GitHub; a test compares the
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, EnumType
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -17,6 +17,7 @@ from probunet.cli import app
 from probunet.study import Config, Datasets
 
 FOLDER = Path(__file__).parent / "reference"
+REAL_CT = Path(__file__).parents[1] / "benchmarks/results/lidc_crops.json"
 MADE = "<!-- `make reference` writes this page from {source}; do not edit it. -->"
 PLAIN = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true/false"}
 OVERRIDES = "overridesdata-set"  # the anchor of the keys of one data set's overrides
@@ -27,6 +28,7 @@ BOUNDS = {
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
 }
+GUESS = ("share_empty", "iou_with_outlines", "expected_distance", "of_an_empty_mask")
 KINDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: ""}
 
 
@@ -39,9 +41,9 @@ def config_page() -> str:
         MADE.format(source="src/probunet/study.py and src/probunet/config/"),
         "",
         "Every key of `config.yaml`. A key that is left out takes its default: the paper's value "
-        "for LIDC-IDRI, if the paper has one. Unknown keys, keys that a section sets twice, and "
-        "infinite numbers are errors. An editor with support for JSON schemas can complete and "
-        "check the file with `workflow/schemas/config.schema.json`.",
+        "for LIDC-IDRI, if the paper has one, except `initialisation`. Unknown keys, keys that a "
+        "section sets twice, and infinite numbers are errors. An editor with support for JSON "
+        "schemas can complete and check the file with `workflow/schemas/config.schema.json`.",
         "",
         "When Snakemake loads a configuration that has the key `__use_yte__`, it runs code that is "
         "in the file. Such a file is refused, but only then: look for this key in a file that "
@@ -71,7 +73,7 @@ def cli_page() -> str:
         "the same command again.",
         "",
         "`--settings` takes the path of a `config.yaml`, with the data set's `overrides`, or some "
-        "of its keys as JSON. Keys that are left out take the paper's values.",
+        "of its keys as JSON. Keys that are left out take their defaults.",
     ]
     for words, command in _commands(typer.main.get_command(app), "probunet"):
         lines += ["", f"## {_code(words)}", "", command.help or "", ""]
@@ -271,7 +273,131 @@ def _free(path: str) -> str:
     return f"[its keys](#{link})"
 
 
+def real_ct_page(path: Path = REAL_CT) -> str:
+    """Return the figures of the study of real CT: scores, cost, pairs and single guesses."""
+    study = json.loads(path.read_text(encoding="utf-8"))
+    models = study["models"]
+    scores = {name: one["scores"] for name, one in models.items()} | study["others"]
+    trainings = {name: one["training"] for name, one in models.items()}
+    targets = next(one["to_ged"] for one in trainings.values() if "to_ged" in one)
+    numbers = list(next(iter(scores.values())))
+    first, most = next(iter(models)), max(numbers, key=int)
+    pairs = {name: of[most] for name, of in study["paired"].items() if most in of}
+    guesses = {name: one["single best guess"] for name, one in models.items()}
+    lines = [
+        "# Figures of real CT",
+        "",
+        MADE.format(source="benchmarks/results/lidc_crops.json"),
+        "",
+        "`benchmarks/lidc_crops.py` runs `workflow/lidc-crops.yaml` and collects these figures.",
+        "",
+        *_about(study, trainings),
+        "",
+        "They say what each model reaches in this time, not what it reaches at last. The intervals "
+        "do not include the variation between trainings. Published figures do not compare: they "
+        "are of [other crops](../explanation/differences.md#lidc-sets-in-the-literature), other "
+        "splits and longer trainings.",
+        "",
+        "## Scores",
+        "",
+        f"Of the test patients, with 95 % intervals over patients; HM-IoU and NCC at n = {most}.",
+        "",
+        *_table(
+            ["predictor", *(f"GED, n = {n}" for n in numbers), "HM-IoU", "NCC"],
+            [
+                [_code(name), *(_ged(of.get(n)) for n in numbers), *_others(of.get(most))]
+                for name, of in scores.items()
+            ],
+        ),
+        "",
+        "## Cost",
+        "",
+        "Time of a step without validation; time of training with it; minutes (and steps) until a "
+        "validation GED is reached.",
+        "",
+        *_table(
+            ["model", "parameters", "step", "steps", "minutes", *targets],
+            [[_code(name), *_cost(one, targets)] for name, one in trainings.items()],
+        ),
+        "",
+        "## Pairs",
+        "",
+        f"GED of `{first}` minus that of the other predictor on the same patients, n = {most}.",
+        "",
+        *_table(
+            ["other predictor", "difference", "95 % interval"],
+            [
+                [_code(name), f"{of['difference']:+.3f}", f"{of['low']:+.3f} to {of['high']:+.3f}"]
+                for name, of in pairs.items()
+            ],
+        ),
+        "",
+        "## Single guesses",
+        "",
+        "Each model's single best segmentation: how often it is empty, its mean IoU with the "
+        "readers' outlines, and its mean distance to the readers' masks beside that of an empty "
+        "mask. [One mask can be worse than none]"
+        "(../explanation/method.md#why-one-mask-can-be-worse-than-none).",
+        "",
+        *_table(
+            ["model", "empty", "IoU with outlines", "E[d]", "E[d] of an empty mask"],
+            [[_code(name), *(f"{of[key]:.3f}" for key in GUESS)] for name, of in guesses.items()],
+        ),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _about(study: dict[str, Any], trainings: dict[str, Any]) -> list[str]:
+    """Return set, budget and machine of the study."""
+    about, machine = study["set"], study["machine"]
+    arithmetic = sorted({text for one in trainings.values() for text in one["arithmetic"]})
+    minutes = [f"{one['minutes']:.0f}" for one in trainings.values()]
+    low, high = min(minutes, key=int), max(minutes, key=int)
+    parts = ", ".join(
+        f"{count} for {part} ({about['crops of the parts'][part]:,} crops)"
+        for part, count in about["patients"].items()
+    )
+    return [
+        f"- **Set**: {about['crops']:,} crops of LIDC-IDRI-slices (protocol "
+        f"`{about['protocol']}`), their central {about['side of a crop, pixels']} pixels a side. "
+        f"Patients: {parts}.",
+        f"- **Budget**: {low if low == high else f'{low} to {high}'} minutes of training for each "
+        f"model, all members of an ensemble together, in batches of {study['settings']['batch']}; "
+        "one split, one seed. Minutes are those of the steps on an otherwise idle machine.",
+        f"- **Machine**: {machine['cores']} CPU cores, PyTorch {machine['torch']}, "
+        f"{'; '.join(arithmetic)}.",
+    ]
+
+
+def _ged(of: dict[str, float] | None) -> str:
+    """Return a GED with its interval."""
+    return "" if of is None else "{ged:.3f} ({ged_low:.3f} to {ged_high:.3f})".format(**of)
+
+
+def _others(of: dict[str, float | None] | None) -> list[str]:
+    """Return HM-IoU and NCC, blank where they are undefined."""
+    found = [(of or {}).get(name) for name in ("hm_iou", "ncc_softmax")]
+    return ["" if value is None else f"{value:.3f}" for value in found]
+
+
+def _cost(training: dict[str, Any], targets: Iterable[str]) -> list[str]:
+    """Return the cells of a model's training."""
+    count, steps = training["trainings"], f"{training['steps'][0]:,}"
+    cells = [
+        f"{training['parameters'] / 1e6:.1f} M",
+        f"{training['seconds_per_step']:.2f} s",
+        f"{count} x {steps}" if count > 1 else steps,
+        f"{training['minutes']:.0f}",
+    ]
+    for target in targets:
+        found = training.get("to_ged", {}).get(target)
+        cells.append("" if found is None else f"{found['minutes']:.1f} ({found['steps']:,})")
+    return cells
+
+
 PAGES = {"config.md": config_page, "cli.md": cli_page}
+if REAL_CT.exists():
+    PAGES["real-ct.md"] = real_ct_page
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 """The command: a user's mistake is one line, and what it prints without making anything."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,24 @@ def test_help_is_quick_to_import():
     code = "import sys; heavy = {'torch', 'dask', 'pydicom', 'zarr'}; import probunet.cli"
     command = [sys.executable, "-c", f"{code}; print(heavy & set(sys.modules))"]
     assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("chosen", "used"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "x"}, "x")])
+def test_threads_wait_passively_unless_the_user_says_otherwise(chosen, used):
+    code = """
+import os, sys
+from probunet import cli
+
+def app():
+    print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+
+cli._command, cli.app = lambda _: None, app
+cli.main()
+"""
+    clean = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean | chosen)
+    assert done.stdout.split() == [used, "False"], done.stderr
 
 
 def test_count_prints_the_acceptance_figures():

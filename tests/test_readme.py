@@ -24,6 +24,9 @@ def test_speeds_are_those_measured():
     figures = [
         f"{step['bfloat16']['times_faster']:.1f}x faster in bfloat16",
         f"{step['float32']['times_faster']:.1f}x in float32",
+        f"it is {step['bfloat16']['times_faster_than_channels_last_and_autocast']:.1f}x as fast",
+        f"{samples['float32']['times_faster']:.1f}x faster; "
+        f"{samples['bfloat16']['times_faster']:.1f}x in bfloat16",
         f"{samples['times_slower']:.2f}x the time",
         f"n = 16: {ged['ged_16_seconds']:.1f} s; n = 100: {ged['ged_100_seconds']:.1f} s",
         f"{result('scenes')['score_run_seconds']:.0f} s | 60 s",
@@ -39,6 +42,17 @@ def test_speeds_are_those_measured():
     assert [figure for figure in figures if figure not in README] == []
 
 
+def test_slowness_beside_a_busy_process_is_that_measured():
+    ways = result("shared_machine")["ways"]
+    assert isinstance(ways, dict)
+    passive, spinning = ways["passive (OMP_WAIT_POLICY)"], ways["spinning (as torch is)"]
+    figures = (
+        f"| {passive['times slower']:.2f}x the time; {spinning['times slower']:.2f}x if threads "
+        f"spin while they wait | {passive['times slower by that share']:.2f}x,"
+    )
+    assert figures in README
+
+
 def test_frequencies_are_those_measured():
     flips = result("flips")
     frequencies = flips["flip_frequency"]
@@ -50,6 +64,29 @@ def test_frequencies_are_those_measured():
     assert f"{flips['ged_16']:.3f}" in README
     assert f"{flips['ged_16_optimum']:.3f}" in README
     assert f"in {flips['training_seconds'] / 60:.0f} minutes" in README
+
+
+def test_single_masks_in_the_method_are_those_measured():
+    masks, method = result("single_masks"), (ROOT / "docs/explanation/method.md").read_text()
+    ged = masks["ged"]
+    assert isinstance(ged, dict)
+    rows = {
+        "empty": "empty",
+        "one reader's outline, never empty": "one reader's outline, never empty",
+        "what more than half of the readers mark": "marked by more than half",
+        "the best of all choices that were tried, crop by crop": "the best of these, crop by crop",
+    }
+    figures = [
+        f"on {masks['crops']:,} crops",
+        f"$r$ is {masks['share_of_readers_with_an_outline']:.3f}",
+        f"{masks['iou_at_which_a_mask_that_is_never_empty_equals_an_empty_one']:.3f}. Two readers'",
+        f"a mean IoU of {masks['iou_between_two_outlines']:.3f}",
+        *(
+            f"| {row} | " + " | ".join(f"{value:.3f}" for value in ged[name].values()) + " |"
+            for row, name in rows.items()
+        ),
+    ]
+    assert [figure for figure in figures if figure not in method] == []
 
 
 def test_files_that_it_names_exist():

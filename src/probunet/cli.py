@@ -52,8 +52,8 @@ Dataset = Annotated[str, typer.Option(help="The data set's name in the configura
 SettingsText = Annotated[
     str | None,
     typer.Option(
-        help="The path of a config.yaml, or some of its keys as JSON; other keys have the paper's "
-        "values."
+        help="The path of a config.yaml, or some of its keys as JSON; other keys have their "
+        "defaults."
     ),
 ]
 Manifest = Annotated[Path | None, typer.Option(help="The manifest of raw files.")]
@@ -398,6 +398,7 @@ def image(
 def main() -> None:
     """Run the command; print a ProbunetError as one line and exit with its code."""
     _use_utf8()
+    _wait_passively()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -435,6 +436,15 @@ def _use_utf8() -> None:
         return
     os.environ["PYTHONUTF8"] = "1"  # for worker processes
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _wait_passively() -> None:
+    """Let torch's threads sleep while they wait for each other, unless the user chose otherwise.
+
+    Threads that spin take the processor from those that they wait for, as soon as another process
+    keeps a core busy (`benchmarks/shared_machine.py`). OpenMP reads this when torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _needed(path: Path | None, option: str) -> Path:

@@ -17,6 +17,7 @@ from probunet.run import Run
 RUN = ["dataset", "model", "beta", "fold", "seed"]
 ABOUT = ["protocol", "split"]  # text, the same for all runs of a data set; blank if not known
 LATER = ["ged_limit", "ncc_softmax", *ABOUT]  # blank in tables of older versions, which lack them
+BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, see `metrics.calibration.Reliability`
 PREDICTORS = ("model", "deterministic", "empty", "graders")
 # types of the columns that every table has; the others are numbers, text, or lists of numbers
 _KINDS = {

@@ -338,7 +338,7 @@ def read_config(path: Path) -> Config:
 def read_study(text: str | None, dataset: str) -> Study:
     """Return the settings of a data set, from the path of a `config.yaml` or from JSON.
 
-    JSON contains some of the keys of `config.yaml`; other keys have the paper's values for the data
+    JSON contains some of the keys of `config.yaml`; other keys have their defaults for the data
     set.
 
     Raises

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from probunet.errors import OutOfMemoryError
 
 _T = TypeVar("_T")
@@ -66,6 +64,8 @@ def in_processes(
     OutOfMemoryError
         If a worker process was killed, or a call lacks memory.
     """
+    from tqdm import tqdm  # the benchmarks of models have torch and NumPy only
+
     processes = min(processes or usable_processors(), 1 + len(items) // per_process)
     results = []
     with tqdm(total=len(items), desc=label, unit="file", disable=None if items else True) as bar:

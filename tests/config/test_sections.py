@@ -81,3 +81,28 @@ def test_a_step_depends_on_the_keys_that_it_uses():
     assert "split" in scenes.for_step("folds").keys() - scenes.for_step("prepare").keys()
     own = FolderSource(source="folder", path="here", size=(16, 16), window=(0.0, 1.0))
     assert {"size", "window"} <= own.for_step("prepare").keys() - own.for_step("fetch").keys()
+
+
+def test_a_model_can_have_steps_of_its_own():
+    settings = check(Settings, {"training": {"steps": 9, "model_steps": {"unet": 4}}}, "")
+    for model, steps in (("unet", 4), ("m_heads", 9), ("", 9)):
+        training = settings.of_model(model).training
+        assert (training.steps, training.model_steps) == (steps, {})
+    same = check(Settings, {"training": {"steps": 4}}, "")
+    assert settings.of_model("unet") == same.of_model("unet") == same
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"model_steps": {"u_net": 4}}, "here: training.model_steps.u_net"),
+        ({"model_steps": {"unet": 0}}, "here: training.model_steps.unet: Input should be greater"),
+        (
+            {"model_steps": {"unet": 4}, "warm_up": 4},
+            "here: training: warm_up: 4 must be less than model_steps.unet, 4",
+        ),
+    ],
+)
+def test_wrong_steps_of_a_model_are_named(keys, message):
+    with pytest.raises(ProbunetError, match=message):
+        check(Settings, {"training": keys}, "here")

@@ -41,6 +41,8 @@ PARSED = {
     "snakemake --software-deployment-method conda": "needs conda and network",
     "pip install": "needs network",
     "pytest ": "run in tests/docs/test_add_a_model.py and test_add_a_score.py",
+    "python benchmarks/pack_crops.py": "needs crops; run in tests/test_accelerator.py",
+    "python benchmarks/accelerator.py": "needs crops; run in tests/test_accelerator.py",
     "snakemake --report": "needs a study; run in tests/workflow/test_report.py",
 }
 STUDIES = {  # files that pages mention

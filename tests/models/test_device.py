@@ -2,6 +2,9 @@
 
 import errno
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +14,14 @@ import torch
 
 from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.models import device
-from probunet.models.device import Arithmetic, choose_device, describe, gpu_given, memory_for
+from probunet.models.device import (
+    Arithmetic,
+    choose_device,
+    describe,
+    gpu_given,
+    has_bfloat16,
+    memory_for,
+)
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -274,3 +284,43 @@ def test_the_machine_s_own_memory() -> None:
 def test_other_errors_stay_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error), match="shapes"), memory_for("here", CPU, "lower it"):
         raise error
+
+
+def test_memory_of_freed_tensors_is_kept_for_the_next():
+    code = """
+import resource, sys, torch
+from probunet.models.device import choose_device
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        for size in (2**20, 2**23, 2**24):
+            torch.zeros(size)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+default = faults()
+choose_device("cpu", 1)
+faults()
+print(default, faults())
+"""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("this C library has another allocator")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    default, kept = map(int, done.stdout.split())
+    assert kept < default / 20
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"amx_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx512_f": True}, False),
+        ({}, False),
+    ],
+)
+def test_bfloat16_is_chosen_where_the_cpu_multiplies_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_bfloat16(CPU) is expected
+    chosen = Arithmetic.of(CPU, "auto").precision
+    assert chosen == ("bfloat16" if expected else "float32")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from probunet.config import WITHOUT_KL, ModelName, Settings, check
-from probunet.models import MODELS, Model, build
+from probunet.models import MODELS, Loss, Model, build
 from probunet.models.weights import WeightsInfo, load_weights, save_weights
 
 SETTINGS = check(
@@ -116,6 +116,51 @@ def test_the_cross_entropy_is_summed_over_pixels_and_averaged_over_the_batch(nam
     assert loss.reconstruction.item() == pytest.approx(16 * 24 * math.log(5), rel=1e-4)
     torch.testing.assert_close(loss.total, loss.reconstruction + 10 * loss.kl)
     assert (loss.kl.item() == 0) == (name in WITHOUT_KL)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].several_masks])
+def test_several_masks_of_an_image_give_the_mean_of_their_losses_by_one_u_net(name: str) -> None:
+    image, _ = batch(3)
+    masks = torch.randint(2, (3 * 4, 16, 24), generator=generators(5)[0])
+    model = small(name)
+    inner, calls = dict(model.named_modules())["unet.decoder"], []
+    for module in (inner, *inner.modules()):  # the Dropout U-Net calls the parts
+        if isinstance(module, torch.nn.Sequential):
+            module.register_forward_hook(lambda *_: calls.append(1))
+    drawn: list[torch.Tensor] = []
+
+    def loss(chosen: torch.Tensor, noise: list[torch.Tensor]) -> Loss:
+        """Return the loss with this noise of the masks; without any, noise is drawn and kept."""
+        usual, given = torch.randn, iter(noise)
+
+        def randn(*size: object, **kwargs: object) -> torch.Tensor:
+            if noise:
+                return next(given)
+            drawn.append(usual(*size, **kwargs))
+            return drawn[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "randn", randn)
+            return model.loss(image, chosen, beta=1.0, generator=generators(0)[0])
+
+    together = loss(masks, [])
+    together.total.backward()
+    once = len(calls)
+    gradients = [weight.grad.clone() for weight in model.parameters()]
+    model.zero_grad()
+    # noise (..., masks, latent dimensions or rank), or (samples, masks, H, W, classes)
+    axes = [0 if one.ndim == 2 else 1 for one in drawn]
+    singles = []
+    for g in range(4):
+        own = [n.movedim(a, 0)[g::4].movedim(0, a) for n, a in zip(drawn, axes, strict=True)]
+        singles.append(loss(masks[g::4], own))
+        (singles[-1].total / 4).backward()
+    assert len(calls) == 5 * once
+    for part in range(3):
+        mean = torch.stack([one[part] for one in singles]).mean()
+        torch.testing.assert_close(together[part], mean, rtol=1e-5, atol=1e-5)
+    for gradient, weight in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(gradient, weight.grad, rtol=1e-3, atol=1e-2)
 
 
 @every_model

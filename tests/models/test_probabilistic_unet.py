@@ -164,6 +164,18 @@ def test_initial_weights_are_orthogonal_and_biases_near_zero() -> None:
     assert he.std().item() == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.05)
 
 
+def test_with_orthogonal_weights_the_signal_fades() -> None:
+    image = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def coarsest(initialisation: str) -> float:
+        shape = {"channels": (32, 64, 128, 256, 512), "convolutions": 3}
+        model = _model(**shape, initialisation=initialisation)
+        return model.prior.encoder(image)[-1].square().mean().sqrt().item()
+
+    with torch.no_grad():  # docs/explanation/differences.md: about 100 times
+        assert 70 < coarsest("he") / coarsest("orthogonal") < 200
+
+
 def test_what_is_drawn_for_an_image_does_not_depend_on_the_others() -> None:
     model, (image, _, _) = _model(), _batch(3)
 

@@ -260,6 +260,7 @@ def test_lists_that_contain_each_other_are_refused(saved: tuple[Path, Model, Wei
         ("state", [1, 2]),
         ("subjects", 3),
         ("arithmetic", [{"precision": 32}]),
+        ("ema", 1.0),
     ],
 )
 def test_values_of_a_wrong_type_are_named(
@@ -274,10 +275,10 @@ def test_values_of_a_wrong_type_are_named(
 def test_weights_of_an_older_version_are_read(saved: tuple[Path, Model, WeightsInfo]) -> None:
     path = saved[0]
     content = load_plain(path)
-    del content["subjects"], content["arithmetic"]
+    del content["subjects"], content["arithmetic"], content["ema"]
     save_whole(path, content)
     info = load_weights(path)[1]
-    assert (info.subjects, info.arithmetic) == (None, None)
+    assert (info.subjects, info.arithmetic, info.ema) == (None, None, None)
 
 
 def test_lack_of_memory_is_not_taken_for_damage(

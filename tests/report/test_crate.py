@@ -410,3 +410,14 @@ def test_result_outside_the_crate_is_refused(made_study: Study, tmp_path: Path) 
     outside.touch()
     with pytest.raises(ProbunetError, match=r"report\.html: is outside .*results"):
         write(replace(made_study, report=outside))
+
+
+def test_entities_are_not_looked_for_among_all_others(
+    made_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[ROCrate] = []
+    monkeypatch.setattr(
+        ROCrate, "subcrate_entities", property(lambda crate: searches.append(crate) or [])
+    )
+    entities = write(made_study)
+    assert len(searches) < 10 < 50 < len(entities)  # a few by rocrate itself, none for each entity

@@ -1,7 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 from probunet.report.runs import read_run
 from probunet.run import Run
+from probunet.scores import BINS, read_scores, write_scores
 
 
 def log(folder: Path, loss: float) -> None:
@@ -46,3 +48,22 @@ def test_a_training_that_stopped_is_read_from_its_checkpoint_and_told(tmp_path: 
     assert found.stopped == (1,)
     assert found.training[0]["loss"].loc[1] == 3
     assert "training.jsonl: the training stopped at step 1 and is not finished" in found.missing
+
+
+def test_only_the_scores_that_are_shown_are_kept_of_a_run(study: Any) -> None:
+    whole = read_scores(study.runs[0] / "scores.parquet")
+    found = read_run(study.runs[0]).scores
+    assert found is not None
+    assert set(found["predictor"]) == {"model"}
+    assert set(found["n"]) == {whole["n"].max()}
+    assert found["row"].tolist() == whole["row"].unique().tolist()
+    assert set(whole) - set(found) == {*BINS}
+
+
+def test_scores_without_the_model_s_are_told(study: Any) -> None:
+    path = study.runs[0] / "scores.parquet"
+    scores = read_scores(path)
+    write_scores(path, scores[scores["predictor"] != "model"])
+    found = read_run(study.runs[0])
+    assert found.scores is None
+    assert "no scores of single images: none is the model's" in found.missing

@@ -47,3 +47,10 @@ def test_a_log_that_ends_before_the_steps_asked_for_stopped_early() -> None:
 
 def test_nothing_logged_is_no_table() -> None:
     assert trainings([folder(stopped=())], 20) is None
+
+
+def test_a_model_with_steps_of_its_own_is_measured_by_them() -> None:
+    found = trainings([folder({"loss": {10: 3.0}}, stopped=(None,))], 20, {"unet": 10})
+    assert found is not None
+    assert found.early == 0
+    assert [cell.text for cell in found.table.rows[0].cells[:2]] == ["10", "10"]

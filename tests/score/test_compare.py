@@ -1,16 +1,26 @@
 """Paired comparison against a bootstrap written out, patient by patient."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probunet.score.compare import COLUMNS, compare
+from probunet.score import compare as module
+from probunet.score.compare import COLUMNS
 from probunet.seeding import numpy_generator
 
 BOOTSTRAP = 40
 PATIENTS = ["A", "A", "B", "C", "C", "C"]  # of each fold's images
+
+
+def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Compare the predictors of single images, whose subjects' sums `compare` takes."""
+    by = ["dataset", "model", "beta", "fold", "n", "subject"]
+    sums: Any = images.groupby(by, dropna=False)["ged"].agg(ged="sum", images="count")
+    return module.compare(sums.reset_index(), bootstrap, seed)
 
 
 def scores(model: str, beta: float, *, folds: int = 2, seeds: int = 1, n: int = 4) -> pd.DataFrame:

@@ -1,11 +1,14 @@
 import re
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from probunet.errors import ProbunetError
+from probunet.score import table as module
 from probunet.score.table import BINS, FURTHER, SCORES, write_tables
 from probunet.scores import ABOUT, LATER
 from probunet.seeding import numpy_generator
@@ -200,6 +203,51 @@ def test_tables_do_not_depend_on_the_order_of_runs(runs, tmp_path):
         made = write_all(write(order, tmp_path / name), tmp_path / name)
         written.append([table.read_bytes() for table in made])
     assert written[0] == written[1]
+
+
+def test_the_images_of_one_run_at_a_time_are_in_memory(runs, tmp_path, monkeypatch):
+    read, before = module._read, []
+
+    def watched(path: Path) -> pd.DataFrame:
+        alive = sum(images() is not None for images in before)
+        assert alive <= 1, "the one that is still bound to the loop's name, and no other"
+        found = read(path)
+        before.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(module, "_read", watched)
+    write_all(write(runs, tmp_path), tmp_path)
+    assert len(before) == len(runs)
+
+
+def test_what_is_kept_of_a_run_does_not_grow_with_its_images(tmp_path):
+    def many(seed: int, times: int) -> pd.DataFrame:
+        parts = [
+            run_scores(0, seed).assign(row=lambda t, k=k: t["row"] + 6 * k) for k in range(times)
+        ]
+        return pd.concat(parts)
+
+    def kept(times: int) -> list[int]:
+        folder = tmp_path / str(times)
+        folder.mkdir()
+        tables = module._totals(write([many(seed, times) for seed in (0, 1)], folder))
+        return [found.size for found in tables]
+
+    assert kept(1) == kept(5)
+
+
+def test_a_score_that_some_images_lack_is_the_mean_of_the_others(tmp_path):
+    run = run_scores(0, 0)
+    model = (run["predictor"] == "model") & (run["n"] == 4)
+    run.loc[model & (run["row"] < 2), "hm_iou"] = np.nan
+    run.loc[model & (run["row"] == 5), "ged"] = np.nan  # which is left out altogether
+    write_all(write([run], tmp_path), tmp_path)
+    left = run[model & run["ged"].notna()]
+    for name in ("scores.csv", "summary.csv"):
+        found: Any = pd.read_csv(tmp_path / name).query("model == 'probabilistic_unet' and n == 4")
+        assert found["images"].item() == 5
+        for score in ("ged", "hm_iou", "ncc"):
+            assert found[score].item() == pytest.approx(left[score].mean(), abs=1e-6)
 
 
 def test_deterministic_rows_say_whose_they_are(tmp_path):

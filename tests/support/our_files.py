@@ -25,6 +25,7 @@ from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
 from probunet.store import open_samples, seal, write_samples
+from probunet.train.average import Average
 from probunet.train.checkpoint import State, load_checkpoint, save_checkpoint
 from probunet.train.log import TrainingLog
 from support.crops import write_crops
@@ -184,18 +185,18 @@ def _write_samples(path: Path, store: Path) -> None:
 
 
 def _checkpoint(path: Path, settings: Settings) -> OurFile:
-    def fresh() -> tuple[torch.nn.Module, torch.optim.Adam]:
+    def fresh() -> tuple[Average, torch.optim.Adam]:
         model = build(RUN.model, settings.architecture_of(RUN.model))
-        return model, torch.optim.Adam(model.parameters())
+        return Average(model, 0), torch.optim.Adam(model.parameters())
 
-    model, optimiser = fresh()
-    for weight in model.parameters():
+    average, optimiser = fresh()
+    for weight in average.trained.parameters():
         weight.grad = torch.zeros_like(weight)
     optimiser.step()
-    save_checkpoint(path, model, optimiser, State(step=3, recent=[(1.0, 0.5, 0.5)]), "digest")  # type: ignore[arg-type]
+    save_checkpoint(path, average, optimiser, State(step=3, recent=[(1.0, 0.5, 0.5)]), "digest")
     return OurFile(
         path,
-        lambda: load_checkpoint(path, *fresh(), "digest"),  # type: ignore[arg-type]
+        lambda: load_checkpoint(path, *fresh(), "digest"),
         lambda: load_plain(path),
         lambda document: _save_anything(path, document),
     )

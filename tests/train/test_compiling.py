@@ -16,6 +16,7 @@ from probunet.config import Settings
 from probunet.errors import ProbunetError
 from probunet.models import build
 from probunet.models.base import Model
+from probunet.models.device import Arithmetic
 from probunet.models.weights import load_plain
 from probunet.run import Run
 from probunet.train.compiling import CACHES, compile_model, eager, own_caches, wants_compile
@@ -238,7 +239,8 @@ def test_a_training_without_a_compiler(
     lines = done.stderr.splitlines()
     compiles = "off" if setting is False else "on"
     assert lines[0].startswith("device: cpu (1 thread), capability: "), lines
-    assert f"precision: float32, compile: {compiles}" in lines[0]
+    precision = Arithmetic.of(torch.device("cpu"), "auto").precision
+    assert f"precision: {precision}, compile: {compiles}" in lines[0]
     problems = [line for line in lines if "torch.compile" in line]
     assert len(problems) == (setting is not False), lines
     assert "Traceback" not in done.stderr

@@ -20,14 +20,17 @@ from probunet.metrics.distances import distances
 from probunet.metrics.ged import energy_distance
 from probunet.models import Model, build
 from probunet.seeding import seed_of
-from probunet.train.loop import learning_rate
+from probunet.train.schedule import learning_rate
 
 SIDE, IMAGES, SAMPLES = 8, 100, 64
 TRUTH = np.array([0.7, 0.3])  # of the square, and of nothing
-STEPS, BATCH, RATES = 2500, 32, (3e-3, 1e-3, 3e-4, 1e-4)
+BATCH = 32
 SETTINGS = check(
     Settings,
-    {"architecture": {"channels": [16, 16], "convolutions": 1, "initialisation": "he"}},
+    {
+        "architecture": {"channels": [16, 16], "convolutions": 1, "initialisation": "he"},
+        "training": {"steps": 2500, "learning_rates": [3e-3, 1e-3, 3e-4, 1e-4]},
+    },
     "test",
 )
 
@@ -45,12 +48,12 @@ def pictures(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
 def trained(seed: int) -> Model:
     model = build("probabilistic_unet", SETTINGS.architecture_of("probabilistic_unet"), seed=seed)
     optimiser = torch.optim.Adam(model.parameters())
-    for step in range(1, STEPS + 1):
+    for step in range(1, SETTINGS.training.steps + 1):
         generator = Generator().manual_seed(seed_of(seed, "batch", step))
         image, square = pictures(BATCH, generator)
         marked = torch.rand(BATCH, 1, 1, generator=generator) < TRUTH[0]
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, STEPS, RATES)
+            group["lr"] = learning_rate(step, SETTINGS.training)
         loss = model.loss(image, (square & marked).long(), beta=1.0, generator=generator)
         optimiser.zero_grad()
         loss.total.backward()

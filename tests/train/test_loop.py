@@ -31,7 +31,9 @@ from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights, save_whole
 from probunet.run import Run
-from probunet.train.loop import READ_EVERY, _make_deterministic, _optimise, learning_rate, train
+from probunet.train import loop
+from probunet.train.average import Average
+from probunet.train.loop import READ_EVERY, _make_deterministic, _optimise, train
 
 Trainer = Callable[..., Path]
 
@@ -341,6 +343,106 @@ def test_every_model_resumes_to_the_bit(trainer: Trainer, run: Run, model: str) 
     _assert_same(trainer("killed", run=chosen), whole)
 
 
+OPTIONS: list[dict[str, object]] = [
+    {"schedule": "cosine", "warm_up": 2},
+    {"ema": 0.7},
+    {"graders_per_image": 3},
+    {"schedule": "cosine", "warm_up": 2, "ema": 0.7, "graders_per_image": 3},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("at", [1, 4, 6])
+def test_every_option_resumes_to_the_bit(
+    trainer: Trainer, settings: Settings, options: dict[str, object], at: int
+) -> None:
+    chosen = _change(settings, **options)
+    whole = trainer("whole", settings=chosen)
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(patch, at)
+        with pytest.raises(_Killed):
+            trainer("killed", settings=chosen)
+    _assert_same(trainer("killed", settings=chosen), whole)
+
+
+@pytest.mark.parametrize("options", OPTIONS[:3])
+def test_a_training_with_another_option_does_not_go_on(
+    trainer: Trainer,
+    settings: Settings,
+    options: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(TimeLimitError):
+        trainer("a", time_limit=0.0)
+    with caplog.at_level("INFO"):
+        trainer("a", settings=_change(settings, **options))
+    assert "starts at step 0" in caplog.text
+
+
+def test_averaged_weights_are_validated_and_saved(
+    trainer: Trainer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averages: dict[int, dict[str, torch.Tensor]] = {}
+    validated: list[Model] = []
+    update, check = Average.update, loop.validate
+
+    def updating(self: Average, step: int) -> None:
+        update(self, step)
+        averages[step] = {k: v.clone() for k, v in self.model.state_dict().items()}
+        assert self.model is not self.trained
+
+    def validating(model: Model, *rest: object) -> tuple[float, float] | None:
+        validated.append(model)
+        return check(model, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Average, "update", updating)
+    monkeypatch.setattr(loop, "validate", validating)
+    output = trainer("a", settings=_change(settings, ema=0.7))
+    assert list(averages) == [1, 2, 3, 4, 5, 6]
+    for name in ("weights.pt", "last.pt"):
+        model, info = load_weights(output / name)
+        assert info.ema == 0.7
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, averages[info.step][key]), key
+    assert len(set(validated)) == 1
+    for key, value in validated[0].state_dict().items():
+        assert torch.equal(value, averages[6][key]), key
+
+
+def test_weights_of_a_step_have_no_decay(trainer: Trainer) -> None:
+    assert load_weights(trainer("a") / "weights.pt")[1].ema is None
+
+
+def test_a_damaged_average_of_a_checkpoint_is_named(
+    trainer: Trainer, tmp_path: Path, settings: Settings
+) -> None:
+    averaged = _change(settings, ema=0.7)
+    with pytest.raises(TimeLimitError):
+        trainer("a", settings=averaged, time_limit=0.0)
+    latest = tmp_path / "a/checkpoint/latest.pt"
+    content = load_plain(latest)
+    for average in (None, {}, {k: v * math.nan for k, v in content["average"].items()}):
+        save_whole(latest, content | {"average": average})
+        with pytest.raises(ProbunetError, match=r"latest\.pt: not a checkpoint of this training"):
+            trainer("a", settings=averaged)
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_a_model_that_cannot_use_several_masks_says_so_and_uses_one(
+    trainer: Trainer,
+    settings: Settings,
+    run: Run,
+    model: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chosen, several = replace(run, model=model), MODELS[model].several_masks
+    four = trainer("four", run=chosen, settings=_change(settings, graders_per_image=4))
+    told = f"graders_per_image: 4 has no effect on {model}, whose U-Net depends on the mask"
+    assert (told in caplog.text) != several
+    if not several:
+        _assert_same(four, trainer("one", run=chosen))
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -527,7 +629,8 @@ def test_the_log_begins_with_the_device(trainer: Trainer, caplog: pytest.LogCapt
     trainer("a")
     first = caplog.messages[0]
     assert first.startswith("device: cpu (1 thread), capability: ")
-    assert "precision: float32, compile: off" in first
+    precision = Arithmetic.of(torch.device("cpu"), "auto").precision
+    assert f"precision: {precision}, compile: off" in first
 
 
 @pytest.mark.parametrize(
@@ -561,15 +664,6 @@ def test_works_off_the_main_thread(trainer: Trainer) -> None:
     thread.start()
     thread.join()
     assert not failed
-
-
-def test_learning_rates_have_phases_of_equal_length() -> None:
-    rates = (3.0, 2.0, 1.0)
-    assert [learning_rate(step, 9, rates) for step in range(1, 10)] == [3.0] * 3 + [2.0] * 3 + [
-        1.0
-    ] * 3
-    assert learning_rate(1, 1, rates) == 3.0
-    assert learning_rate(240_000, 240_000, rates) == 1.0
 
 
 _SCRIPT = """

@@ -55,6 +55,20 @@ def test_quarter_turns(quarter):
     assert torch.equal(seen, (turned > 0.5).long())
 
 
+def test_several_labels_of_an_image_move_like_each_of_them():
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand(2, 1, 40, 30, generator=generator)
+    labels = torch.randint(5, (2, 3, 40, 30), generator=generator).float()
+    size = (16, 24)
+    field = sampling_field(draw_deformation(Augmentation(), 2, size, generator), (40, 30), size)
+    moved, together = deform(image, labels, field, outside=7)
+    assert together.shape == (2, 3, *size)
+    for one, label in zip(together.unbind(1), labels.unbind(1), strict=True):
+        again, alone = deform(image, label, field, outside=7)
+        assert torch.equal(one, alone)
+        assert torch.equal(moved, again)
+
+
 def test_image_and_mask_move_together():
     y, x = torch.meshgrid(torch.arange(180.0), torch.arange(180.0), indexing="ij")
     ramp = torch.stack([x, y])  # read along the field, it gives the field

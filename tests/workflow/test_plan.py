@@ -173,6 +173,15 @@ def test_settings_are_those_of_the_data_set_and_of_the_run_s_model_alone() -> No
     assert unet == {"training": {"precision": "auto", "steps": 240_000}}
 
 
+def test_steps_of_a_model_repeat_that_model_s_trainings_alone() -> None:
+    plan = plan_of(training={"steps": 9, "model_steps": {"unet": 4, "unet_ensemble": 2}})
+    of_run = plan.settings("training.steps", "training")
+    for model, steps in (("unet", 4), ("unet_ensemble", 2), ("m_heads", 9)):
+        training = json.loads(of_run(RUN | {"dataset": "lidc", "model": model}))["training"]
+        assert training["steps"] == steps
+        assert "model_steps" not in training
+
+
 def test_more_scores_than_the_default_number_of_samples_are_accepted() -> None:
     plan = plan_of(evaluation={"samples": 100, "n": [1, 100]})
     text = plan.settings("evaluation.n")({"dataset": "lidc"})

@@ -37,7 +37,9 @@ class Architecture(Section):
         3, le=8, description="1x1 convolutions of f_comb before the one that returns logits."
     )
     initialisation: Literal["orthogonal", "he"] = Field(
-        "orthogonal", description="Initial weights: `orthogonal` (LIDC) or `he` (Cityscapes)."
+        "he",
+        description="Initial weights: `he` (the paper's for Cityscapes), or `orthogonal` (the "
+        "paper's for LIDC-IDRI), with which training gets going late.",
     )
 
 

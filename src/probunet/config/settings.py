@@ -1,6 +1,6 @@
 """Settings of training, sampling and scoring."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -48,3 +48,16 @@ class Settings(Section):
         shared = self.architecture.model_dump(mode="json")
         section = dict(self).get(model)
         return shared | (section.model_dump(mode="json", exclude_none=True) if section else {})
+
+    def of_model(self, model: str) -> Self:
+        """Return the settings of a model's trainings: `training.steps` are those of the model.
+
+        >>> training = Training(steps=9, model_steps={"unet": 4})
+        >>> settings = Settings(training=training)
+        >>> [settings.of_model(model).training.steps for model in ("unet", "m_heads")]
+        [4, 9]
+        """
+        own = self.training.model_steps
+        steps = {"steps": own[model]} if model in own else {}
+        training = self.training.model_copy(update={"model_steps": {}} | steps)
+        return self.model_copy(update={"training": training})

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from probunet.config.base import Positive, Section, Window
+from probunet.config.models import ModelName
 
 
 class Intensity(Section):
@@ -53,6 +54,12 @@ class Training(Section):
     """The optimisation (paper, appendix H.1)."""
 
     steps: Positive = Field(240_000, description="Gradient steps.")
+    model_steps: dict[ModelName, Positive] = Field(
+        {},
+        exclude_if=lambda value: not value,
+        description="Gradient steps of single models instead of `steps`, of an ensemble's members "
+        "each: models that differ in speed can train for the same time.",
+    )
     batch: Positive = Field(32, description="Images per step.")
     crop: Positive = Field(
         128,
@@ -62,7 +69,39 @@ class Training(Section):
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
         min_length=1,
-        description="Adam's learning rates, for phases of equal length.",
+        description="Adam's learning rates, see `schedule`.",
+    )
+    # new keys that are left out change no step's settings, so that no finished training is repeated
+    schedule: Literal["phases", "cosine"] = Field(
+        "phases",
+        exclude_if=lambda value: value == "phases",
+        description="`phases`: the learning rates one after another, for equally many steps each "
+        "(paper); one rate is constant. `cosine`: from the first to the second of two rates, along "
+        "half a cosine.",
+    )
+    warm_up: int = Field(
+        0,
+        ge=0,
+        exclude_if=lambda value: value == 0,
+        description="First steps, in which the learning rate rises linearly. With `schedule: "
+        "cosine`, the cosine follows them (one cycle). Not in the paper.",
+    )
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        exclude_if=lambda value: value == 0,
+        description="Decay of an exponential moving average of the weights over steps, which is "
+        "validated, saved and sampled instead of the weights, for example 0.99; 0: no average "
+        "(paper).",
+    )
+    graders_per_image: Positive = Field(
+        1,
+        le=64,
+        exclude_if=lambda value: value == 1,
+        description="Masks of an image per step, of different graders as far as there are so many "
+        "(Cityscapes: as many draws of the flips). The U-Net runs once for all of them. A model "
+        "whose U-Net depends on the mask uses one. 1 in the paper.",
     )
     weight_decay: float = Field(
         1e-5,
@@ -76,8 +115,8 @@ class Training(Section):
     log_every: Positive = Field(100, description="Steps between lines of `training.jsonl`.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="`auto`: bfloat16 if the hardware supports it (GPU, CPU with AMX), else "
-        "float32.",
+        description="`auto`: bfloat16 if the hardware supports it (GPU, CPU with AMX or "
+        "AVX512_BF16), else float32.",
     )
     compile: Literal[True, False, "auto"] = Field(
         "auto",
@@ -86,9 +125,21 @@ class Training(Section):
     )
     deterministic: bool | None = Field(
         None,
-        # left out, it changes no step's settings, so that no finished training is repeated
-        exclude_if=lambda value: value is None,
+        exclude_if=lambda value: value is None,  # as above
         description="On a CUDA GPU, use only operations that give the same bits each time, which "
         "are slower; `false` if left out. CPUs always do. Equal results also need an equal GPU and "
         "the same versions.",
     )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if self.schedule == "cosine" and len(self.learning_rates) != 2:
+            raise ValueError(
+                f"schedule: cosine: learning_rates has {len(self.learning_rates)} rates; write the "
+                "first and the last one"
+            )
+        own = {f"model_steps.{model}": steps for model, steps in self.model_steps.items()}
+        for key, steps in ({"steps": self.steps} | own).items():
+            if self.warm_up >= steps:
+                raise ValueError(f"warm_up: {self.warm_up} must be less than {key}, {steps}")
+        return self

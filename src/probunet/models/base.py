@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from torch import Generator, Tensor, nn
 
@@ -64,6 +64,7 @@ class Model(nn.Module):
 
     # how many different segmentations of an image the model can draw; 0: no limit
     population: int = 0
+    several_masks: ClassVar[bool] = False  # whether `loss` takes several masks of each image
 
     def initialise(self, how: str, generator: Generator) -> None:
         """Draw the weights and biases of all convolutions.
@@ -98,6 +99,8 @@ class Model(nn.Module):
         image : (B, C, H, W) float32
         mask : (B, H, W) int64
             Class ids, of one grader per image; pixels of `segmentation.IGNORE` do not count.
+            With `several_masks` also (B * G, H, W), the G masks of an image one after another; the
+            loss is then the mean over all masks.
         beta
             Weight of the KL term; a model without one ignores it.
         generator

@@ -1,5 +1,6 @@
 """The device that a model runs on, its precision and its memory."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -12,11 +13,13 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from probunet import memory
 from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.lease import GPU_LISTS, GPU_NUMBERS
 
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 DRIVER = Path("/proc/driver/nvidia/version")
 DEVICES = Path("/dev")
 # the least driver by the major version of the CUDA that torch is built with (NVIDIA's table of
@@ -80,6 +83,7 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    _keep_freed_memory()
     if name == "auto":
         return _best_device()
     try:
@@ -95,6 +99,18 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     raise ProbunetError(
         f"device {name}: not usable here ({problem}); choose auto, cpu, cuda or mps."
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors, for the next ones.
+
+    By default, glibc gives large blocks back at once, and in each training step on a CPU the system
+    clears gigabytes of new pages. Other C libraries are left as they are.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def gpu_given() -> str | None:
@@ -142,7 +158,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
         The model's device.
     precision
         "float32", "bfloat16", or "auto": bfloat16 if the hardware multiplies bfloat16 matrices (a
-        recent GPU, a CPU with AMX), else float32.
+        recent GPU, a CPU with AMX or AVX512_BF16), else float32.
     """
     enabled = _uses_bfloat16(device, precision)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
@@ -152,12 +168,22 @@ def has_bfloat16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def _lacks_memory(error: BaseException) -> bool:
     """Return whether an error means that memory is lacking, on the device or the machine."""
     return isinstance(error, torch.OutOfMemoryError) or memory.lacks_memory(error)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device.
+
+    The CPU does not wait until the device has finished what it was asked for before; not on MPS,
+    whose copies read the tensor later, when it may have changed.
+    """
+    return tensor.to(device, non_blocking=device.type != "mps")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
 from probunet.models.noise import on_device
-from probunet.models.segmentation import Logits, cross_entropy, most_likely, sampled
+from probunet.models.segmentation import Logits, cross_entropy, for_each_mask, most_likely, sampled
 from probunet.models.unet import UNet, upsample
 
 
@@ -30,6 +30,8 @@ class DropoutUNet(Model):
     blocks
         Inner-most blocks of the encoder, and of the decoder, that have dropout.
     """
+
+    several_masks = True
 
     def __init__(self, architecture: Architecture, *, probability: float, blocks: int) -> None:
         super().__init__()
@@ -46,7 +48,8 @@ class DropoutUNet(Model):
         kept = [
             _keep((len(image), *shape), self.probability, there) for shape in self._inputs(image)
         ]
-        return Loss.without_kl(cross_entropy(self(image, kept), mask).mean())
+        logits = for_each_mask(self(image, kept), mask)
+        return Loss.without_kl(cross_entropy(logits, mask).mean())
 
     def forward(self, image: Tensor, kept: Sequence[Tensor]) -> Tensor:
         """Return logits (B, classes, H, W); `kept` is a tensor for each entry of `_inputs`."""

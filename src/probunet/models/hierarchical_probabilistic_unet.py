@@ -35,6 +35,7 @@ from torch import Generator, Tensor, nn
 
 from probunet.flips import IGNORE
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
+from probunet.models.device import sent
 from probunet.models.geco import Geco
 from probunet.models.latent import Gaussian, bounded, kl_divergence
 from probunet.models.segmentation import Logits, as_input, cross_entropy_map, most_likely, sampled
@@ -191,7 +192,7 @@ class HierarchicalProbabilisticUNet(Model):
         scales = range(self.scales - 1, self.scales - 1 - self.latent_scales, -1)
         height, width = image.shape[-2:]
         return [
-            torch.randn(count, 1, height >> s, width >> s, generator=generator).to(image.device)
+            sent(torch.randn(count, 1, height >> s, width >> s, generator=generator), image.device)
             for s in scales
         ]
 

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
+from probunet.models.device import sent
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
 from probunet.models.noise import normal_per_image
 from probunet.models.segmentation import Logits, as_input, cross_entropy, most_likely, sampled
@@ -42,7 +43,7 @@ class Image2ImageVAE(Model):
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the negative evidence lower bound, reduced as in `ProbabilisticUNet.loss`."""
         noise = torch.randn(len(image), self.latent_dim, generator=generator)
-        reconstruction, kl = self(image, mask, noise.to(image.device))
+        reconstruction, kl = self(image, mask, sent(noise, image.device))
         return Loss(reconstruction + beta * kl, reconstruction, kl)
 
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

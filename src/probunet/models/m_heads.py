@@ -17,7 +17,8 @@ import torch
 from torch import Generator, Tensor
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
-from probunet.models.segmentation import Logits, cross_entropy, most_likely
+from probunet.models.device import sent
+from probunet.models.segmentation import Logits, cross_entropy, for_each_mask, most_likely
 from probunet.models.unet import UNet
 
 
@@ -32,6 +33,8 @@ class MHeads(Model):
         e, the share of the loss that all heads except the best have together.
     """
 
+    several_masks = True
+
     def __init__(self, architecture: Architecture, *, heads: int, others: float) -> None:
         super().__init__()
         self.classes, self.heads, self.others = architecture.classes, heads, others
@@ -41,7 +44,8 @@ class MHeads(Model):
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the multi-choice loss; beta and generator have no effect."""
-        by_head = torch.stack([cross_entropy(one, mask) for one in self(image).unbind(1)])
+        logits = for_each_mask(self(image), mask)
+        by_head = torch.stack([cross_entropy(one, mask) for one in logits.unbind(1)])
         best = by_head.min(dim=0).values
         if self.heads > 1:
             rest = (by_head.sum(dim=0) - best) / (self.heads - 1)
@@ -69,7 +73,7 @@ class MHeads(Model):
         orders, samples = [], []
         for one, generator in zip(by_head, generators, strict=True):
             order = [torch.randperm(self.heads, generator=generator) for _ in range(rounds)]
-            orders.append(torch.cat(order)[:n].to(image.device))
+            orders.append(sent(torch.cat(order)[:n], image.device))
             samples.append(one[orders[-1]])
         if see is not None:
             for heads in torch.stack(orders, dim=1):  # (B,), the head of each image

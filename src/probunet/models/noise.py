@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from probunet.models.device import sent
+
 
 def normal_per_image(
     n: int, size: int, generators: Sequence[Generator], device: torch.device
 ) -> Tensor:
     """Return standard normal noise (n, B, size), each image's drawn by its generator on the CPU."""
     noise = [torch.randn(n, size, generator=generator) for generator in generators]
-    return torch.stack(noise, dim=1).to(device)
+    return sent(torch.stack(noise, dim=1), device)
 
 
 def on_device(generator: Generator, device: torch.device) -> Generator:

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
-from probunet.models.segmentation import Logits, cross_entropy, most_likely
+from probunet.models.segmentation import Logits, cross_entropy, for_each_mask, most_likely
 from probunet.models.unet import UNet
 
 
@@ -21,6 +21,7 @@ class PlainUNet(Model):
     """U-Net and logits."""
 
     population = 1
+    several_masks = True
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class PlainUNet(Model):
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the cross-entropy; beta and generator have no effect."""
-        return Loss.without_kl(cross_entropy(self(image), mask).mean())
+        return Loss.without_kl(cross_entropy(for_each_mask(self(image), mask), mask).mean())
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, classes, H, W) of images (B, in_channels, H, W)."""

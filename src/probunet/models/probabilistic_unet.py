@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
+from probunet.models.device import sent
 from probunet.models.latent import AxisAlignedGaussian, Gaussian, kl_divergence
 from probunet.models.noise import normal_per_image
-from probunet.models.segmentation import as_input, pixelwise_cross_entropy, sampled
+from probunet.models.segmentation import as_input, for_each_mask, pixelwise_cross_entropy, sampled
 from probunet.models.unet import UNet
 
 
@@ -39,6 +40,8 @@ class ProbabilisticUNet(Model):
         1x1 convolutions of f_comb before the one that gives the logits.
     """
 
+    several_masks = True
+
     def __init__(
         self, architecture: Architecture, *, latent_dim: int, head_convolutions: int
     ) -> None:
@@ -58,18 +61,18 @@ class ProbabilisticUNet(Model):
         The cross-entropy is summed over pixels and the KL over latent dimensions; both are
         averaged over the batch. The value of beta refers to these sums.
         """
-        noise = torch.randn(len(image), self.latent_dim, generator=generator)
-        reconstruction, kl = self(image, mask, noise.to(image.device))
+        noise = torch.randn(len(mask), self.latent_dim, generator=generator)
+        reconstruction, kl = self(image, mask, sent(noise, image.device))
         return Loss(reconstruction + beta * kl, reconstruction, kl)
 
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return reconstruction and KL with z = mean + sigma * noise of the posterior."""
-        prior = self.prior(image)
-        posterior = self.encode(image, mask)
-        mixed = self.f_comb.mix_features(self.unet(image))
+        prior = Gaussian(*(for_each_mask(part, mask) for part in self.prior(image)))
+        posterior = self.encode(for_each_mask(image, mask), mask)
+        mixed = for_each_mask(self.f_comb.mix_features(self.unet(image)), mask)
         logits = self.f_comb(mixed, posterior.at(noise))
         pixels = pixelwise_cross_entropy(logits.flatten(0, 2), mask.flatten())
-        return pixels.sum() / len(image), kl_divergence(posterior, prior).mean()
+        return pixels.sum() / len(mask), kl_divergence(posterior, prior).mean()
 
     def encode(self, image: Tensor, mask: Tensor) -> Gaussian:
         """Return the posterior of images and masks (B, H, W)."""
@@ -85,7 +88,11 @@ class ProbabilisticUNet(Model):
     @torch.no_grad()
     def segment(self, condition: Condition, z: Tensor, see: See | None = None) -> Tensor:
         """Return the class ids (B, H, W) uint8 of the hypotheses at z, (B, latent_dim)."""
-        return sampled(self.f_comb(condition.mixed, z), see, dim=-1)
+        # on a CPU one image at a time, whose features stay in the cache from layer to layer
+        together = 1 if z.device.type == "cpu" else len(z)
+        mixed = condition.mixed.expand(len(z), -1, -1, -1)  # one image may have all z
+        parts = zip(torch.split(mixed, together), torch.split(z, together), strict=True)
+        return sampled(torch.cat([self.f_comb(*part) for part in parts]), see, dim=-1)
 
     def draw(
         self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
@@ -143,9 +150,11 @@ class FComb(nn.Module):
         with torch.autocast(mixed.device.type, enabled=False):
             from_latent = F.linear(z, self.first.weight[:, self.features :, 0, 0])
             x = F.relu_(mixed + from_latent[:, None, None])
+            # of more dimensions, the maps below would be views, and their ReLU would copy them
+            pixels = x.flatten(0, 2)
             for layer in self.rest:
-                x = F.relu_(_pixelwise(layer, x))
-            return _pixelwise(self.logits, x)
+                pixels = F.relu_(_pixelwise(layer, pixels))
+            return _pixelwise(self.logits, pixels).view(*x.shape[:3], -1)
 
 
 def _pixelwise(layer: nn.Module, x: Tensor) -> Tensor:

@@ -46,6 +46,19 @@ def pixelwise_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     return F.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="none")
 
 
+def for_each_mask(x: Tensor, mask: Tensor) -> Tensor:
+    """Return what images (B, ...) contribute to each of their masks, (B * G, ...).
+
+    Parameters
+    ----------
+    x : (B, ...)
+    mask : (B * G, H, W)
+        The G masks of an image one after another.
+    """
+    each = len(mask) // len(x)
+    return x if each == 1 else x[:, None].expand(-1, each, *x.shape[1:]).flatten(0, 1)
+
+
 def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
     """Return the class id of the largest logit along `dim`, uint8; the lowest id in a tie."""
     if logits.shape[dim] == 2:  # equal to argmax, also in a tie, and much faster

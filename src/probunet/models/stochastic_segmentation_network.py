@@ -25,9 +25,16 @@ import torch
 from torch import Generator, Tensor
 
 from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
+from probunet.models.device import sent
 from probunet.models.latent import bounded
 from probunet.models.noise import normal_per_image, on_device
-from probunet.models.segmentation import Logits, most_likely, pixelwise_cross_entropy, sampled
+from probunet.models.segmentation import (
+    Logits,
+    for_each_mask,
+    most_likely,
+    pixelwise_cross_entropy,
+    sampled,
+)
 from probunet.models.unet import UNet
 
 SMALL = 0.01  # times the weights that `Model.initialise` draws
@@ -65,6 +72,8 @@ class StochasticSegmentationNetwork(Model):
         S, samples of the logits for the loss.
     """
 
+    several_masks = True
+
     def __init__(self, architecture: Architecture, *, rank: int, loss_samples: int) -> None:
         super().__init__()
         features, classes = architecture.channels[0], architecture.classes
@@ -83,15 +92,16 @@ class StochasticSegmentationNetwork(Model):
 
     def loss(self, image: Tensor, mask: Tensor, *, beta: float, generator: Generator) -> Loss:
         """Return the Monte-Carlo estimate of -log p(y | x); beta has no effect."""
-        shared = torch.randn(self.loss_samples, len(image), self.rank, generator=generator)
+        shared = torch.randn(self.loss_samples, len(mask), self.rank, generator=generator)
         shape = (self.loss_samples, *mask.shape, self.classes)
         there = on_device(generator, image.device)
         single = torch.randn(shape, generator=there, device=image.device)
-        return Loss.without_kl(self(image, mask, shared.to(image.device), single))
+        return Loss.without_kl(self(image, mask, sent(shared, image.device), single))
 
     def forward(self, image: Tensor, mask: Tensor, shared: Tensor, single: Tensor) -> Tensor:
         """Return the loss for this noise (see `LowRankNormal.at`), mean over the batch."""
-        logits = self.distribution(image).at(shared, single)
+        distribution = (for_each_mask(part, mask) for part in self.distribution(image))
+        logits = LowRankNormal(*distribution).at(shared, single)
         masks = mask.expand(len(logits), *mask.shape)
         pixels = pixelwise_cross_entropy(logits.flatten(0, 3), masks.flatten())
         each = pixels.view(*shared.shape[:2], -1).sum(dim=2)  # (S, B)

@@ -70,9 +70,26 @@ class Decoder(nn.Module):
         return x
 
 
+class _ChannelsLastGradient(torch.autograd.Function):
+    """The identity, whose gradient is contiguous with channels last.
+
+    That of a part of a concatenation is not, and upsampling's backward then takes the slow layout.
+    """
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient.contiguous(memory_format=torch.channels_last)
+
+
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     """Return x (B, C, h, w), upsampled bilinearly to the height and width of `like`."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+    above = F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+    result: Tensor = _ChannelsLastGradient.apply(above)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _convolutions(before: int, after: int, count: int) -> nn.Sequential:

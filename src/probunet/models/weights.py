@@ -51,6 +51,7 @@ class WeightsInfo:
     subjects: str | None = None  # `Fold.digest`; None: written by an older version
     # `device.Arithmetic` of the training, in the order of use; None: written by an older version
     arithmetic: list[dict[str, Any]] | None = None
+    ema: float | None = None  # decay of the moving average that these weights are; None: of a step
 
 
 @dataclass(frozen=True)
@@ -279,6 +280,8 @@ def _wrong_keys(content: Mapping[str, Any]) -> Iterator[str]:
         and (ged is None or (type(ged) is float and not math.isnan(ged))),
         "subjects": content.get("subjects") is None or text(content["subjects"]),
         "arithmetic": content.get("arithmetic") is None or _is_arithmetic(content["arithmetic"]),
+        "ema": content.get("ema") is None
+        or (type(content["ema"]) is float and 0 < content["ema"] < 1),
         "state": isinstance(content.get("state"), dict),
     }
     return (name for name, is_fine in fine.items() if not is_fine)

@@ -101,7 +101,8 @@ class Plan(ABC, Generic[ItemT]):
     def _describe_lost(self) -> list[str]:
         """Return lines that say why the lost subjects have no usable image, and what to do."""
         lost, noun, subjects = self.lost, self.noun, self.subjects
-        reasons = describe_reasons((o for o in self.left_out if o.subject in lost), noun)
+        known = set(lost)
+        reasons = describe_reasons((o for o in self.left_out if o.subject in known), noun)
         lines = [f"no {noun} can be used of these {subjects}, {len(lost)} in all{reasons}:"]
         for subject in lost[:_SHOWN]:
             items = [item for item in self.left_out if item.subject == subject]

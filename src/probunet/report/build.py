@@ -206,7 +206,11 @@ def _section(
         "ged_chart": ged_chart(scores, summary),
         "calibration": calibration(runs, pairs),
         "training_chart": training_chart(runs),
-        "trainings": trainings(runs, _setting(config, name, "training", "steps")),
+        "trainings": trainings(
+            runs,
+            _setting(config, name, "training", "steps"),
+            _model_steps(config, name),
+        ),
         "runs": runs,
         "latent": latent.latent_figures(runs, latent_beta, data),
         # empty if the model with a latent space was not run
@@ -241,6 +245,13 @@ def _setting(config: Mapping[str, Any], name: str, section: str, key: str) -> An
         if value is not None:
             return value
     return None
+
+
+def _model_steps(config: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the steps of single models on a data set: its overrides, then those of all."""
+    parts = (config, (config.get("overrides") or {}).get(name) or {})
+    steps = [(part.get("training") or {}).get("model_steps") or {} for part in parts]
+    return steps[0] | steps[1]
 
 
 def _for_paper(one: Mapping[str, Any]) -> tuple[list[Chart], dict[str, Table]]:

@@ -155,16 +155,21 @@ class _Writer:
 
     def add(self, at: str, kind: str, **properties: Any) -> Entity:
         """Add an entity, without its empty properties; or return the one that has this id."""
-        if (found := self.crate.get(at)) is not None:
+        if (found := self.get(at)) is not None:
             return found
         entity = self.crate.add(ContextEntity(self.crate, at, properties={"@type": kind}))
         for name, value in properties.items():
             _set(entity, name, value)
         return entity
 
+    def get(self, at: str) -> Entity | None:
+        """Return the entity of this id; None if there is none."""
+        # the crate's own `get` looks through all entities for an id that it does not know
+        return self.crate.get(at) if at in self.crate else None
+
     def known(self, ids: Iterable[str]) -> list[Entity]:
         """Return the entities of these ids, those that exist."""
-        return [entity for at in ids if (entity := self.crate.get(at)) is not None]
+        return [entity for at in ids if (entity := self.get(at)) is not None]
 
     def describe(self, stores: Sequence[Data]) -> None:
         """Say what the crate is as a whole."""
@@ -382,7 +387,7 @@ class _Writer:
             at = f"#image-{name}-{record.sha256[:12]}"
             properties["sha256"] = record.sha256
             properties["dateCreated"] = record.built
-            properties["subjectOf"] = self.crate.get(f"{COPIES}/image-{record.kind}.json")
+            properties["subjectOf"] = self.get(f"{COPIES}/image-{record.kind}.json")
         return self.add(at, "ContainerImage", **properties)
 
     def add_usage(self, at: str, by: str, name: str, value: str, unit: str) -> Entity:

@@ -10,7 +10,7 @@ import pandas as pd
 from probunet.errors import ProbunetError
 from probunet.files import read_file
 from probunet.run import Run, WrongPlaceError
-from probunet.scores import read_scores
+from probunet.scores import BINS, read_scores
 from probunet.store import Samples, open_samples
 
 CURVES = ("loss", "kl", "validation_ged")
@@ -25,7 +25,7 @@ class RunFolder:
     # by curve, over steps, without those that were not logged; an ensemble's are its members'
     training: list[dict[str, pd.Series]]
     samples: Samples | None
-    scores: pd.DataFrame | None  # per image, predictor and n
+    scores: pd.DataFrame | None  # of the model at its greatest n, per image
     missing: tuple[str, ...]  # what could not be read and why
     # of each log, the step at which an unfinished training stopped; None: it is finished
     stopped: tuple[int | None, ...] = ()
@@ -53,6 +53,11 @@ def read_run(folder: Path) -> RunFolder:
         if scores is not None and set(scores["row"]) != {*samples.rows.tolist()}:
             scores = None
             missing.append("no scores of single images: they are of other images than the samples")
+    if scores is not None:
+        scores = _shown(scores)
+        if scores.empty:
+            scores = None
+            missing.append("no scores of single images: none is the model's")
     return RunFolder(
         run,
         [curves for curves, _ in logs],
@@ -61,6 +66,13 @@ def read_run(folder: Path) -> RunFolder:
         tuple(missing),
         tuple(step for _, step in logs),
     )
+
+
+def _shown(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the report shows: a study has many runs, and a run many rows."""
+    model = scores[scores["predictor"] == "model"]
+    greatest: pd.DataFrame = model[model["n"] == model["n"].max()]
+    return greatest.drop(columns=BINS, errors="ignore")
 
 
 def _logs(folder: Path) -> list[Path]:

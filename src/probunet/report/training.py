@@ -1,6 +1,6 @@
 """The outcome of each training: its steps, and when its validation GED was best."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,7 +18,9 @@ class Trainings:
     early: int
 
 
-def trainings(runs: Sequence[RunFolder], asked: int | None) -> Trainings | None:
+def trainings(
+    runs: Sequence[RunFolder], asked: int | None, own: Mapping[str, int] | None = None
+) -> Trainings | None:
     """Return one row per training, an ensemble's members each; None if nothing was logged.
 
     Parameters
@@ -27,15 +29,18 @@ def trainings(runs: Sequence[RunFolder], asked: int | None) -> Trainings | None:
         The runs of one data set.
     asked
         The steps that their configuration asks for; None if it is unknown.
+    own
+        Those of single models instead.
     """
     rows, early = [], 0
     for run in runs:
+        wanted = (own or {}).get(run.run.model, asked)
         for place, (log, stopped) in enumerate(zip(run.training, run.stopped, strict=True)):
             folder = run.run.folder + (f"/member-{place}" if len(run.training) > 1 else "")
             last = max(int(curve.index.to_numpy()[-1]) for curve in log.values())
-            short = stopped is not None or (asked is not None and last < asked)
+            short = stopped is not None or (wanted is not None and last < wanted)
             early += short
-            steps = [_step(last), Cell("unknown") if asked is None else _step(asked)]
+            steps = [_step(last), Cell("unknown") if wanted is None else _step(wanted)]
             outcome = Cell("stopped early" if short else "finished", bold=short)
             rows.append(Row(folder, [*steps, *_best(log), outcome], False))
     heads = ["steps", "asked for", "best validation GED", "at step", "outcome"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from probunet.seeding import numpy_generator
 
 
-def resampled(images: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDArray[np.float64]]:
+def resampled(subjects: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDArray[np.float64]]:
     """Return by fold the mean GED of each resample of the fold's subjects, (bootstrap,).
 
     Subjects are drawn with replacement within their fold, each with all its images. The draws
@@ -18,15 +18,16 @@ def resampled(images: pd.DataFrame, bootstrap: int, seed: int) -> dict[int, NDAr
 
     Parameters
     ----------
-    images
-        One row per image and seed of one predictor at one n: dataset, fold, subject, ged.
+    subjects
+        One row per subject and seed of one predictor at one n: dataset, fold, subject, and the sum
+        `ged` of so many `images`.
     """
-    dataset = str(images["dataset"].iloc[0])
+    dataset = str(subjects["dataset"].iloc[0])
     means = {}
-    for fold in sorted(images["fold"].unique()):
+    for fold in sorted(subjects["fold"].unique()):
+        of_fold = subjects[subjects["fold"] == fold]
         # groupby sorts the subjects, so that equal draws choose equal subjects
-        by_subject = images[images["fold"] == fold].groupby("subject")["ged"]
-        sums = by_subject.agg(["sum", "count"]).to_numpy()
+        sums = of_fold.groupby("subject")[["ged", "images"]].sum().to_numpy()
         total, count = (_draws(dataset, fold, len(sums), bootstrap, seed) @ sums).T
         means[fold] = total / count
     return means

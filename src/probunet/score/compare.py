@@ -43,7 +43,7 @@ class _Predictor:
     resampled: dict[int, NDArray[np.float64]]  # by fold, (bootstrap,)
 
 
-def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+def compare(subjects: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
     """Return one row per data set, n and pair of predictors, over the folds of both.
 
     `difference` is the mean over folds of the first's mean GED minus the second's: if it is
@@ -53,12 +53,12 @@ def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
 
     Parameters
     ----------
-    images
-        One row per image: dataset, model, beta, fold, n, subject, ged. All predictors of a fold
-        have the same images.
+    subjects
+        One row per subject and seed: dataset, model, beta, fold, n, subject, and the sum `ged` of
+        so many `images`. All predictors of a fold have the same images.
     """
     rows = []
-    for (dataset, n), at_n in images.groupby(["dataset", "n"]):
+    for (dataset, n), at_n in subjects.groupby(["dataset", "n"]):
         groups = [
             _predictor(group, bootstrap, seed)
             for _, group in at_n.groupby(["model", "beta"], dropna=False)
@@ -71,14 +71,20 @@ def compare(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
-def _predictor(images: pd.DataFrame, bootstrap: int, seed: int) -> _Predictor:
+def _predictor(subjects: pd.DataFrame, bootstrap: int, seed: int) -> _Predictor:
     return _Predictor(
-        images["model"].iloc[0],
-        images["beta"].iloc[0],
-        images.groupby("fold")["ged"].mean(),
-        images.groupby(["fold", "subject"])["ged"].mean(),
-        resampled(images, bootstrap, seed),
+        subjects["model"].iloc[0],
+        subjects["beta"].iloc[0],
+        _mean(subjects, ["fold"]),
+        _mean(subjects, ["fold", "subject"]),
+        resampled(subjects, bootstrap, seed),
     )
+
+
+def _mean(subjects: pd.DataFrame, by: list[str]) -> pd.Series:
+    sums = subjects.groupby(by)[["ged", "images"]].sum()
+    mean: pd.Series = sums["ged"] / sums["images"]
+    return mean
 
 
 def _pair(first: _Predictor, second: _Predictor, folds: list[int]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
@@ -12,7 +13,7 @@ from probunet.run import format_beta
 from probunet.score.bootstrap import interval, resampled
 from probunet.score.compare import compare
 from probunet.score.order import ordered
-from probunet.scores import ABOUT, LATER, RUN, read_scores
+from probunet.scores import ABOUT, BINS, LATER, RUN, read_scores
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
 FURTHER = [
@@ -22,7 +23,9 @@ FURTHER = [
     "ged_limit",
     "ncc_softmax",
 ]  # the last columns of a table
-BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, the fields of `Reliability`
+NUMBERS = ["images", "subjects"]
+# how many images have each score
+COUNTS = [f"images with {name}" for name in (*SCORES, *FURTHER)]
 GROUP = ["dataset", "model", "beta", "n"]
 PLAIN = "probabilistic_unet"  # the predictor `deterministic` without a model's name is its own
 EQUAL = 1e-9  # largest difference of scores that count as equal
@@ -64,43 +67,44 @@ def write_tables(
         twice, runs of one fold were scored on different images, or runs of one data set are of
         different protocols or splits.
     """
-    images = _images(scores)
-    about = _about(images)
-    images = images[images["ged"].notna()]
-    if images.empty:
-        raise ProbunetError(
-            f"{scores[0]}: no image of these runs has a score; run `probunet score run` again."
-        )
-    _write(output, per_run(images).join(about, on="dataset"))
-    _write(summary, summarise(images, bootstrap, seed).join(about, on="dataset"))
-    _write(comparison, compare(images, bootstrap, seed))
+    runs, subjects, about = _totals(scores)
+    _write(output, per_run(runs).join(about, on="dataset"))
+    _write(summary, summarise(runs, subjects, bootstrap, seed).join(about, on="dataset"))
+    _write(comparison, compare(subjects, bootstrap, seed))
 
 
-def per_run(images: pd.DataFrame) -> pd.DataFrame:
+def per_run(runs: pd.DataFrame) -> pd.DataFrame:
     """Return means over the test images, one row per run, predictor and n.
 
     Parameters
     ----------
-    images
-        One row per image, with the columns `RUN`, `n`, `subject`, `SCORES`, `FURTHER` and `BINS`.
+    runs
+        The sums of each run, as `_totals` returns them.
     """
-    by = [*RUN, "n"]
-    groups, means = images.groupby(by, dropna=False), _means(images, by)
-    counts = {"images": groups.size(), "subjects": groups["subject"].nunique()}
-    return ordered(means[SCORES].assign(**counts).join(means[FURTHER]).reset_index())
+    means = _means(runs, [*RUN, "n"])
+    return ordered(means[[*SCORES, *NUMBERS, *FURTHER]].reset_index())
 
 
-def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+def summarise(
+    runs: pd.DataFrame, subjects: pd.DataFrame, bootstrap: int, seed: int
+) -> pd.DataFrame:
     """Return means over folds, one row per data set, model, beta and n.
 
     A score is the mean over folds of each fold's mean over images and seeds. `ged_sd` is the
     standard deviation over folds (denominator n - 1; empty for one fold). `ged_low` and `ged_high`
     are the 95 % percentile interval of a bootstrap over subjects, see `resampled`.
+
+    Parameters
+    ----------
+    runs, subjects
+        The sums of each run and of its subjects, as `_totals` returns them.
     """
     rows = []
-    for key, group in images.groupby(GROUP, dropna=False):
+    groups = (table.groupby(GROUP, dropna=False) for table in (runs, subjects))
+    for (key, group), (_, by_subject) in zip(*groups, strict=True):
         by_fold, folds = group.groupby("fold"), _means(group, ["fold"])
-        low, high = interval(np.mean(list(resampled(group, bootstrap, seed).values()), axis=0))
+        drawn = resampled(by_subject, bootstrap, seed)
+        low, high = interval(np.mean(list(drawn.values()), axis=0))
         rows.append(
             {
                 **dict(zip(GROUP, key, strict=True)),
@@ -110,50 +114,100 @@ def summarise(images: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
                 "ged_low": low,
                 "ged_high": high,
                 **folds[SCORES[1:]].mean(),
-                "images": by_fold["row"].nunique().sum(),
-                "subjects": by_fold["subject"].nunique().sum(),
+                # all runs of a fold have the same images
+                "images": by_fold["images"].max().sum(),
+                "subjects": by_fold["subjects"].max().sum(),
                 **{name: folds[name].mean() for name in FURTHER},
             }
         )
     return ordered(pd.DataFrame(rows))
 
 
-def _means(images: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the mean scores of each group; `ece` is that of all its pixels together."""
-    means = images.groupby(by, dropna=False)[[*SCORES, *FURTHER]].mean()
-    keys = [images[column] for column in by]
-    sums = [
-        pd.DataFrame(np.stack(images[name].tolist()), index=images.index)
-        .groupby(keys, dropna=False)
-        .sum()
-        for name in BINS
-    ]
-    ece = expected_calibration_error(Reliability(*(bins.to_numpy() for bins in sums)))
-    return means.assign(ece=ece)
+def _means(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the mean scores of each group, beside its sums; `ece` is that of all its pixels."""
+    sums = _sums(totals, by)
+    names = [*SCORES, *FURTHER]
+    means = sums.drop(columns=names).join(sums[names].div(sums[COUNTS].to_numpy()))
+    bins = Reliability(*(np.stack(sums[name].tolist()) for name in BINS))
+    return means.assign(ece=expected_calibration_error(bins))
 
 
-def _images(scores: list[Path]) -> pd.DataFrame:
-    """Return the images of all runs; `model` is the predictor's name if it is not the model."""
+def _sums(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the sums of each group's scores, bins, and numbers of images and subjects."""
+    keys = [totals[column] for column in by]
+    sums = totals.groupby(by, dropna=False)[[*NUMBERS, *SCORES, *FURTHER, *COUNTS]].sum()
+    for name in BINS:
+        bins = pd.DataFrame(np.stack(totals[name].tolist()), index=totals.index)
+        sums[name] = [*bins.groupby(keys, dropna=False).sum().to_numpy()]
+    return sums
+
+
+def _totals(scores: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the sums of each run and n, the same by subject, and what is known of data sets.
+
+    Tables of runs are read one by one: memory does not grow with the number of runs' images.
+    `model` is the predictor's name if it is not the model.
+
+    Returns
+    -------
+    runs
+        One row per run, predictor and n, see `_sums`.
+    subjects
+        One row per run, predictor, n and subject: the sum `ged` of so many `images`.
+    about
+        The columns `ABOUT` of each data set.
+    """
     if not scores:
         raise ProbunetError("no scores: name the scores.parquet of at least one run.")
-    tables = [_read(path).assign(file=number) for number, path in enumerate(scores)]
-    images = pd.concat(tables, ignore_index=True)
-    repeated = images.duplicated([*RUN, "predictor", "n", "row"])
-    if repeated.any():
-        run = images[repeated].iloc[0]
+    runs, subjects, about = [], [], []
+    seen: set[tuple[object, ...]] = set()
+    once = _OncePerFold()
+    for path in scores:
+        images = _read(path)
+        run = tuple(images[RUN].iloc[0])
+        if run in seen or images.duplicated(["predictor", "n", "row"]).any():
+            dataset, model, beta, fold, seed = run
+            raise ProbunetError(
+                f"the run {dataset}/{model}/beta-{format_beta(beta)}/fold-{fold}/seed-{seed} "
+                "occurs twice; name each run once."
+            )
+        seen.add(run)
+        about.append(images[["dataset", *ABOUT]].drop_duplicates())
+        images = once.of(_named(images))
+        images = images[images["ged"].notna()]
+        if images.empty:
+            continue
+        by_subject = images.groupby([*RUN, "n", "subject"], dropna=False)["ged"]
+        subjects.append(by_subject.agg(ged="sum", images="count").reset_index())
+        runs.append(_sums(_single(images), [*RUN, "n"]).reset_index())
+    known = _about(pd.concat(about))
+    if not runs:
         raise ProbunetError(
-            f"the run {run['dataset']}/{run['model']}/beta-{format_beta(run['beta'])}/"
-            f"fold-{run['fold']}/seed-{run['seed']} occurs twice; name each run once."
+            f"{scores[0]}: no image of these runs has a score; run `probunet score run` again."
         )
+    # in the same order whatever that of the files: the last digits of sums depend on it
+    tables = [
+        pd.concat(found).sort_values([*RUN, "n"], kind="stable") for found in (runs, subjects)
+    ]
+    return tables[0].reset_index(drop=True), tables[1].reset_index(drop=True), known
+
+
+def _single(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the totals of single images: a score that an image does not have counts as none."""
+    scores = images[[*SCORES, *FURTHER]]
+    counts = dict(zip(COUNTS, scores.notna().to_numpy().T, strict=True))
+    subjects = ~images.duplicated([*RUN, "n", "subject"])  # the first image of each counts as one
+    return images.assign(images=1, subjects=subjects, **counts, **scores.fillna(0))
+
+
+def _named(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the images of a run; `model` is the predictor's name if it is not the model."""
     named = images["predictor"].mask(
         (images["predictor"] == "deterministic") & (images["model"] != PLAIN),
         "deterministic (" + images["model"] + ")",
     )
-    images["model"] = images["model"].where(images["predictor"] == "model", named)
-    images["seed"] = images["seed"].astype("Int64")
-    shared = images["model"].isin(["empty", "graders"])
-    once = _once_per_fold(images[shared])
-    return pd.concat([images[~shared], once], ignore_index=True)
+    model = images["model"].where(images["predictor"] == "model", named)
+    return images.assign(model=model, seed=images["seed"].astype("Int64"))
 
 
 def _about(images: pd.DataFrame) -> pd.DataFrame:
@@ -186,20 +240,47 @@ def _read(path: Path) -> pd.DataFrame:
     return table
 
 
-def _once_per_fold(shared: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that all runs of a fold have in common once, with empty beta and seed."""
-    fold = ["dataset", "model", "fold", "n"]
-    runs = shared.groupby(fold)["file"].nunique()
-    by_image = shared.groupby([*fold, "row"])[[*SCORES, *FURTHER]]
-    times = by_image.size().groupby(fold).agg(["min", "max"])
-    spread = (by_image.max() - by_image.min()).fillna(0)
-    if not times.eq(runs, axis=0).all(axis=None) or (spread > EQUAL).any(axis=None):
-        raise ProbunetError(
-            "runs of one fold were scored on different images, so they belong to different stores "
-            "or folds; run `probunet sample` and `probunet score run` again for all of them."
-        )
-    once = shared.drop_duplicates([*fold, "row"])
-    return once.assign(beta=np.nan, seed=pd.array([pd.NA] * len(once), dtype="Int64"))
+class _OncePerFold:
+    """The rows that all runs of a fold have in common: `empty` and `graders`."""
+
+    def __init__(self) -> None:
+        # by data set, fold, predictor and n: the images' rows, and their least and greatest scores
+        self._seen: dict[
+            tuple[object, ...], tuple[pd.Index[int], NDArray[np.float64], NDArray[np.float64]]
+        ] = {}
+
+    def of(self, images: pd.DataFrame) -> pd.DataFrame:
+        """Return a run's rows without the common ones, unless its fold was not seen before.
+
+        These have an empty beta and seed.
+
+        Raises
+        ------
+        ProbunetError
+            If they differ from those of another run of the fold.
+        """
+        shared = images["model"].isin(["empty", "graders"])
+        new = [
+            group
+            for key, group in images[shared].groupby(["dataset", "fold", "model", "n"])
+            if self._is_new(key, group.set_index("row")[[*SCORES, *FURTHER]].sort_index())
+        ]
+        once = [one.assign(beta=np.nan, seed=pd.array([pd.NA] * len(one), "Int64")) for one in new]
+        return pd.concat([images[~shared], *once], ignore_index=True)
+
+    def _is_new(self, key: tuple[object, ...], table: pd.DataFrame) -> bool:
+        is_new, scores = key not in self._seen, table.to_numpy(np.float64)
+        rows, least, greatest = (table.index, scores, scores) if is_new else self._seen[key]
+        if same := table.index.equals(rows):
+            least, greatest = np.fmin(least, scores), np.fmax(greatest, scores)
+        if not same or (greatest - least > EQUAL).any():
+            raise ProbunetError(
+                "runs of one fold were scored on different images, so they belong to different "
+                "stores or folds; run `probunet sample` and `probunet score run` again for all of "
+                "them."
+            )
+        self._seen[key] = rows, least, greatest
+        return is_new
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:

@@ -12,10 +12,10 @@ import torch
 from probunet.config import ModelName, Settings
 from probunet.errors import ProbunetError
 from probunet.folds import Fold
-from probunet.models import Model
 from probunet.models.device import Arithmetic
 from probunet.models.weights import check_state, load_plain, not_finite, save_whole
 from probunet.run import Run
+from probunet.train.average import Average
 
 SCHEMA = 1
 Recent = tuple[float, float, float]  # loss, reconstruction, KL of a step
@@ -51,7 +51,7 @@ def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) 
 
 
 def save_checkpoint(
-    path: Path, model: Model, optimiser: torch.optim.Optimizer, state: State, digest: str
+    path: Path, average: Average, optimiser: torch.optim.Optimizer, state: State, digest: str
 ) -> None:
     """Write a checkpoint atomically.
 
@@ -60,6 +60,7 @@ def save_checkpoint(
     ProbunetError
         If a weight is not finite; the previous checkpoint is kept.
     """
+    model = average.trained
     weights = model.state_dict()
     if wrong := not_finite(model, weights):
         raise ProbunetError(
@@ -72,13 +73,15 @@ def save_checkpoint(
         "model": weights,
         "optimiser": optimiser.state_dict(),
     }
+    if average.decay > 0:
+        content["average"] = average.model.state_dict()
     save_whole(path, content)
 
 
 def load_checkpoint(
-    path: Path, model: Model, optimiser: torch.optim.Optimizer, digest: str
+    path: Path, average: Average, optimiser: torch.optim.Optimizer, digest: str
 ) -> State | None:
-    """Restore model and optimiser and return the progress; None if the digest differs.
+    """Restore model, average and optimiser, and return the progress; None if the digest differs.
 
     Raises
     ------
@@ -95,15 +98,20 @@ def load_checkpoint(
         content.setdefault("arithmetic", [])
         state = State(**{item.name: content[item.name] for item in fields(State)})
         _check_state(state)
-        check_state(model, content["model"])
-        if wrong := not_finite(model, content["model"]):
-            raise ValueError(f"{wrong} is not finite")
+        states = [(average.trained, content["model"])]
+        if average.decay > 0:
+            states.append((average.model, content["average"]))
+        for model, weights in states:
+            check_state(model, weights)
+            if wrong := not_finite(model, weights):
+                raise ValueError(f"{wrong} is not finite")
         _check_optimiser(optimiser, content["optimiser"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ProbunetError(
             f"{path}: not a checkpoint of this training ({type(error).__name__}: {error}); {advice}"
         ) from None
-    model.load_state_dict(content["model"])
+    for model, weights in states:
+        model.load_state_dict(weights)
     optimiser.load_state_dict(content["optimiser"])
     return state
 

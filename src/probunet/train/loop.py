@@ -17,7 +17,7 @@ from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import link_or_copy, locked, remove, written_whole
 from probunet.job import note
-from probunet.models import Loss, Model, build
+from probunet.models import MODELS, Loss, Model, build
 from probunet.models.device import Arithmetic, autocast, choose_device, describe, memory_for
 from probunet.models.weights import (
     WeightsInfo,
@@ -29,9 +29,11 @@ from probunet.models.weights import (
 )
 from probunet.run import FINISHED, Run
 from probunet.seeding import seed_of
+from probunet.train.average import Average
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.compiling import compile_model, eager, own_caches, wants_compile
 from probunet.train.log import TrainingLog
+from probunet.train.schedule import learning_rate
 from probunet.train.stopping import Stopper
 from probunet.train.validation import choose_subset, validate
 from probunet.truth.base import Batches, Data, Subset
@@ -111,6 +113,7 @@ def train(
     stopper = Stopper(time_limit)
     with locked(output), stopper.listening():
         where = choose_device(device, threads)
+        settings = settings.of_model(run.model)
         training = settings.training
         compiled = wants_compile(training.compile, where, bool(training.deterministic))
         logger.info("%s", describe(where, training.precision, compiled))
@@ -134,20 +137,22 @@ def train(
                 logger.warning("%s: %s", output, remark)
             note(**asdict(task.arithmetic))
             model.to(where)
-            optimiser = _adam(model, settings.training.weight_decay)
-            state = _resume(task, model, optimiser)
+            optimiser = _adam(model, training.weight_decay)
+            average = Average(model, training.ema)
+            state = _resume(task, average, optimiser)
             if compiled:
                 step = partial(_differentiate, task, model)
                 compile_model(model, step, training.compile)
             events = output / "tensorboard"
             with TrainingLog(log, events, state.step, training.steps) as lines:
-                _optimise(task, model, optimiser, state, lines, stopper)
-        _finish(task, model, state)
+                _optimise(task, model, average, optimiser, state, lines, stopper)
+        _finish(task, average.model, state)
 
 
 def _optimise(
     task: Task,
     model: Model,
+    average: Average,
     optimiser: torch.optim.Optimizer,
     state: State,
     log: TrainingLog,
@@ -170,22 +175,22 @@ def _optimise(
         due = state.validated < state.step and (last or state.step % training.validation_every == 0)
         if due and task.subset is not None:
             _read_losses(task, state, unread)
-            with eager(model):
-                scores = validate(model, task.subset, task.settings, seed, stopper)
+            with eager(average.model):
+                scores = validate(average.model, task.subset, task.settings, seed, stopper)
             model.train()
             if scores is not None:
                 state.validated, state.ged = state.step, scores[0]
                 log.write(state.step, validation_ged=scores[0], validation_diversity=scores[1])
                 if scores[0] < state.best_ged:
                     state.best_step, state.best_ged = state.step, scores[0]
-                    save_weights(task.checkpoint / "best.pt", model, _info(task, state))
+                    save_weights(task.checkpoint / "best.pt", average.model, _info(task, state))
 
         # save, and stop if asked to
         stop = stopper()
         if stop or (saved != state.step and state.step % training.checkpoint_every == 0):
             _read_losses(task, state, unread)
             with stopper.saving():
-                save_checkpoint(latest, model, optimiser, state, task.digest)
+                save_checkpoint(latest, average, optimiser, state, task.digest)
             saved = state.step
         if stop:
             raise TimeLimitError(
@@ -197,13 +202,14 @@ def _optimise(
 
         # one gradient step
         step = state.step + 1
-        rate = learning_rate(step, training.steps, training.learning_rates)
+        rate = learning_rate(step, training)
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss = _loss(task, model, step)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        average.update(step)
         unread.append(torch.stack(loss).detach())
         state.step = step
 
@@ -261,15 +267,6 @@ def _read_losses(task: Task, state: State, unread: list[Tensor]) -> None:
     unread.clear()
 
 
-def learning_rate(step: int, steps: int, rates: tuple[float, ...]) -> float:
-    """Return the learning rate of a step, counted from 1: phases of equal length.
-
-    >>> [learning_rate(step, 4, (0.1, 0.01)) for step in (1, 2, 3, 4)]
-    [0.1, 0.1, 0.01, 0.01]
-    """
-    return rates[(step - 1) * len(rates) // steps]
-
-
 def trained_model(run: Run) -> str:
     """Return the registry's name of the model that a run trains; `unet` for an ensemble's member.
 
@@ -309,6 +306,7 @@ def _prepare(
     """Return the task, with its data on the device."""
     model, seed = trained_model(run), training_seed(run)
     _make_deterministic(where, bool(settings.training.deterministic))
+    settings = _graders_of(model, settings)
     data = open_data(store)
     all_folds = data.read_folds(folds)
     _check_size(data, settings, model)
@@ -343,6 +341,21 @@ def _prepare(
         output=output,
         checkpoint=checkpoint,
     )
+
+
+def _graders_of(model: str, settings: Settings) -> Settings:
+    """Return the settings with one mask per image if the model cannot use several at once."""
+    wanted = settings.training.graders_per_image
+    if wanted == 1 or MODELS[model].several_masks:
+        return settings
+    logger.warning(
+        "training.graders_per_image: %d has no effect on %s, whose U-Net depends on the mask: it "
+        "is trained on one mask per image",
+        wanted,
+        model,
+    )
+    one = settings.training.model_copy(update={"graders_per_image": 1})
+    return settings.model_copy(update={"training": one})
 
 
 def _check_size(data: Data, settings: Settings, model: str) -> None:
@@ -399,13 +412,13 @@ def _adam(model: Model, weight_decay: float) -> torch.optim.Adam:
     return torch.optim.Adam(groups, fused=True)
 
 
-def _resume(task: Task, model: Model, optimiser: torch.optim.Optimizer) -> State:
+def _resume(task: Task, average: Average, optimiser: torch.optim.Optimizer) -> State:
     """Restore the latest checkpoint if it belongs to this training; else start at step 0."""
     latest = task.checkpoint / "latest.pt"
     if latest.exists():
-        state = load_checkpoint(latest, model, optimiser, task.digest)
+        state = load_checkpoint(latest, average, optimiser, task.digest)
         if state is not None:
-            _check_progress(task, model, state)
+            _check_progress(task, average.model, state)
             _check_arithmetic(task, state)
             logger.info("%s: resumes from step %d", task.output, state.step)
             return state
@@ -536,13 +549,14 @@ def _info(task: Task, state: State) -> WeightsInfo:
         step=state.step,
         validation_ged=state.ged if task.subset is not None else None,
         arithmetic=state.arithmetic or None,
+        ema=task.settings.training.ema or None,
     )
 
 
 def _not_finite(task: Task, step: int, values: list[float]) -> ProbunetError:
     """Return the error about the first step whose loss is not finite."""
     training, latest = task.settings.training, task.checkpoint / "latest.pt"
-    rate = learning_rate(step, training.steps, training.learning_rates)
+    rate = learning_rate(step, training)
     kept = f"the last good checkpoint is {latest}" if latest.exists() else "nothing was saved"
     return ProbunetError(
         f"{task.output}: step {step}, learning rate {rate:g}: the loss is {values[0]} "

@@ -13,13 +13,16 @@ mirroring, elastic deformation, rotation, scaling and gamma. The magnitudes are 
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from probunet.config import Augmentation, Size
+from probunet.models.device import sent
+
+if TYPE_CHECKING:  # benchmarks/accelerator.py has torch and NumPy only
+    from probunet.config import Augmentation, Size
 
 
 class Deformation(NamedTuple):
@@ -33,11 +36,11 @@ class Deformation(NamedTuple):
 
     def to(self, device: torch.device) -> "Deformation":
         """Return the deformation on a device."""
-        return Deformation(*(part.to(device) for part in self))
+        return Deformation(*(sent(part, device) for part in self))
 
 
 def draw_deformation(
-    settings: Augmentation, batch: int, size: Size, generator: Generator
+    settings: "Augmentation", batch: int, size: "Size", generator: Generator
 ) -> Deformation:
     """Return a random deformation for each image of a batch of output size `size`.
 
@@ -52,7 +55,7 @@ def draw_deformation(
     return Deformation(affine, translation, elastic)
 
 
-def sampling_field(deformation: Deformation, stored: Size, size: Size) -> Tensor:
+def sampling_field(deformation: Deformation, stored: "Size", size: "Size") -> Tensor:
     """Return the position in the stored image of each output pixel: (B, h, w, 2), x then y, pixels.
 
     `stored` is the size of the stored image, `size` = (h, w) that of the output. The translation is
@@ -67,8 +70,8 @@ def sampling_field(deformation: Deformation, stored: Size, size: Size) -> Tensor
     y = torch.arange(height, dtype=torch.float32, device=device)[:, None] - (height - 1) / 2
     a = affine[..., None, None]  # a matrix product may have reduced precision on a GPU
     field = torch.stack([a[:, 0, 0] * x + a[:, 0, 1] * y, a[:, 1, 0] * x + a[:, 1, 1] * y], dim=-1)
-    centre = torch.tensor([(stored[1] - 1) / 2, (stored[0] - 1) / 2], device=device)
-    largest = torch.tensor([width // 4, height // 4], device=device)
+    centre = sent(torch.tensor([(stored[1] - 1) / 2, (stored[0] - 1) / 2]), device)
+    largest = sent(torch.tensor([width // 4, height // 4]), device)
     reach = field.abs().amax(dim=(1, 2))  # (B, 2), from the centre of the rectangle to its edge
     slack = (centre - reach + 1e-3).clamp(min=0).minimum(largest).floor()
     shift = (translation * (2 * slack + 1)).floor() - slack
@@ -77,22 +80,24 @@ def sampling_field(deformation: Deformation, stored: Size, size: Size) -> Tensor
 
 
 def deform(image: Tensor, label: Tensor, field: Tensor, outside: int = 0) -> tuple[Tensor, Tensor]:
-    """Return image (B, C, h, w) and label (B, h, w) int64, sampled at the positions of a field.
+    """Return image (B, C, h, w) and label (B, ..., h, w) int64, sampled at a field's positions.
 
     The image (B, C, H, W) float32 is interpolated linearly; outside, its border is repeated. The
-    label (B, H, W) float32 takes the nearest pixel; outside, it is `outside`.
+    label (B, ..., H, W) float32, one or several per image, takes the nearest pixel; outside, it is
+    `outside`.
     """
     height, width = label.shape[-2:]
-    scale = torch.tensor([2 / (width - 1), 2 / (height - 1)], device=field.device)
+    scale = sent(torch.tensor([2 / (width - 1), 2 / (height - 1)]), field.device)
     grid = field * scale - 1  # -1 and 1 are the centres of border pixels
     image = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
-    label = F.grid_sample(
-        label[:, None] - outside, grid, mode="nearest", padding_mode="zeros", align_corners=True
-    )
-    return image, label[:, 0].to(torch.int64) + outside
+    labels = label.reshape(len(label), -1, height, width) - outside
+    labels = F.grid_sample(
+        labels, grid, mode="nearest", padding_mode="zeros", align_corners=True
+    ).reshape(*label.shape[:-2], *grid.shape[1:3])
+    return image, labels.to(torch.int64) + outside
 
 
-def change_gamma(settings: Augmentation, image: Tensor, generator: Generator) -> Tensor:
+def change_gamma(settings: "Augmentation", image: Tensor, generator: Generator) -> Tensor:
     """Return images (B, C, H, W) with values from 0 to 1, some channels raised to a power.
 
     A channel's exponent is uniform in `settings.gamma` with `settings.gamma_probability`, else 1.
@@ -102,11 +107,11 @@ def change_gamma(settings: Augmentation, image: Tensor, generator: Generator) ->
     low, high = settings.gamma
     gamma = low + (high - low) * torch.rand(image.shape[:2], generator=generator)
     chosen = torch.rand(image.shape[:2], generator=generator) < settings.gamma_probability
-    exponent = torch.where(chosen, gamma, 1.0).to(image.device)
+    exponent = sent(torch.where(chosen, gamma, 1.0), image.device)
     return image.clamp(0, 1) ** exponent[..., None, None]
 
 
-def _affine(settings: Augmentation, batch: int, generator: Generator) -> Tensor:
+def _affine(settings: "Augmentation", batch: int, generator: Generator) -> Tensor:
     """Return the products of rotation, shear and scale, (batch, 2, 2)."""
 
     def uniform(largest: float) -> Tensor:

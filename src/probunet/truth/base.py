@@ -200,7 +200,9 @@ class Batches(Protocol):
         """Number of channels of an image."""
 
     def draw(self, seed: int, step: int) -> "tuple[Tensor, Tensor]":
-        """Return images (B, C, h, w) float32 and labels (B, h, w) int64.
+        """Return images (B, C, h, w) float32 and labels (B * G, h, w) int64.
+
+        G is `training.graders_per_image`; the labels of an image follow one another.
 
         The batch depends on (seed, step) only, so that a resumed training draws the same batches.
         """

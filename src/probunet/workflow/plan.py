@@ -58,7 +58,7 @@ class Plan:
         self.sources: dict[str, Source] = config.datasets.sections
         self.studies: dict[str, Study] = {name: config.of(name) for name in self.sources}
         self.runs = [run for name in self.sources for run in self._runs_on(name)]
-        self._sections: dict[tuple[str, str], dict[str, Any]] = {}
+        self._sections: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._settings: dict[tuple[object, ...], str] = {}
         self._check_paths()
 
@@ -272,13 +272,13 @@ class Plan:
                         dataset: {k: v for k, v in section.items() if k != without}
                     }
                 for key in keys:
-                    self._add(found, dataset, model if key == "model" else key)
+                    self._add(found, dataset, model, model if key == "model" else key)
                 self._settings[job] = json.dumps(found)
             return self._settings[job]
 
         return of_job
 
-    def _add(self, found: dict[str, Any], dataset: str, name: str) -> None:
+    def _add(self, found: dict[str, Any], dataset: str, model: str, name: str) -> None:
         """Add a section or `section.key` of a data set's study, if it has that section."""
         section, _, key = name.partition(".")
         if section == "folds":
@@ -286,14 +286,15 @@ class Plan:
             return
         if section not in Study.model_fields:  # a model without a section
             return
-        values = self._section(dataset, section)
+        values = self._section(dataset, model, section)
         found.setdefault(section, {}).update({key: values[key]} if key else values)
 
-    def _section(self, dataset: str, name: str) -> dict[str, Any]:
-        if (dataset, name) not in self._sections:
-            section = getattr(self.studies[dataset], name)
-            self._sections[dataset, name] = section.model_dump(mode="json")
-        return self._sections[dataset, name]
+    def _section(self, dataset: str, model: str, name: str) -> dict[str, Any]:
+        job = (dataset, model, name)
+        if job not in self._sections:
+            section = getattr(self.studies[dataset].of_model(model), name)
+            self._sections[job] = section.model_dump(mode="json")
+        return self._sections[job]
 
     def whole(self, wildcards: Wildcards) -> str:
         """Return the whole configuration as JSON, defaults included."""

@@ -37,7 +37,8 @@ _SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "
 FETCHING = ("fetch", "fetch_part", "download")  # rules
 PROGRAMS = ("apptainer", "singularity")  # the latter is an older name
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # variables that name files
-# what containers see of the environment: the job's GPUs, its name in SLURM, and the network
+# what containers see of the environment: the job's GPUs, its name in SLURM, the network, and how
+# threads wait
 HANDED_ON = (
     MARK,
     "CUDA_VISIBLE_DEVICES",
@@ -55,6 +56,7 @@ HANDED_ON = (
     "HTTPS_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
+    "OMP_WAIT_POLICY",
     *CERTIFICATES,
 )
 

@@ -7,12 +7,14 @@ import subprocess
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
 import pytest
 from scipy.ndimage import binary_dilation
 
+from probunet.datasets.lidc import plan
 from probunet.datasets.lidc.crop import AIR, SPACING
 from probunet.datasets.lidc.dicom import read_slice
 from probunet.datasets.lidc.manifest import LeftOut, Manifest, Reason
@@ -171,6 +173,34 @@ def test_unknown_outlines_are_an_error(tree, in_this_process, tmp_path):
     manifest.model_copy(update={"series": (other,)}).write(path)
     with pytest.raises(ProbunetError, match=r"P0: series 1\.2\.3 has no outlines"):
         make(path, tmp_path / "s.zarr")
+
+
+def test_a_series_is_compared_with_its_own_left_out_slices_only(monkeypatch, tmp_path):
+    compared = 0
+
+    class Uid(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    def left_out(series: int) -> SimpleNamespace:
+        return SimpleNamespace(series=f"series-{series}", z=0.0)
+
+    def series(number: int) -> SimpleNamespace:
+        return SimpleNamespace(series=Uid(f"series-{number}"), outlines_of=str(number), slices=())
+
+    source = SimpleNamespace(
+        series=[series(number) for number in range(50)],
+        left_out=[left_out(number) for number in range(50)],
+    )
+    monkeypatch.setattr(plan.Manifest, "read", lambda _: source)
+    lesion = SimpleNamespace(z=0.0)
+    monkeypatch.setattr(plan, "read_lesions", lambda names: {name: [lesion] for name in names})
+    assert len(plan_crops(tmp_path / "m.json").left_out) == 50
+    assert compared <= 2 * 50
 
 
 def test_real_slices_make_sixteen_crops(sample_manifest, lesions, in_this_process, tmp_path):

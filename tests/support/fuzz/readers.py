@@ -296,20 +296,23 @@ def _read_weights(path: Path) -> None:
 def _checkpoint(folder: Path) -> list[bytes]:
     import torch
 
+    from probunet.train.average import Average
     from probunet.train.checkpoint import State, save_checkpoint
 
     model = _network()
-    save_checkpoint(folder / "c.pt", model, torch.optim.Adam(model.parameters()), State(), "digest")
+    optimiser = torch.optim.Adam(model.parameters())
+    save_checkpoint(folder / "c.pt", Average(model, 0), optimiser, State(), "digest")
     return [(folder / "c.pt").read_bytes()]
 
 
 def _read_checkpoint(path: Path) -> None:
     import torch
 
+    from probunet.train.average import Average
     from probunet.train.checkpoint import load_checkpoint
 
     model = _network()
-    load_checkpoint(path, model, torch.optim.Adam(model.parameters()), "digest")
+    load_checkpoint(path, Average(model, 0), torch.optim.Adam(model.parameters()), "digest")
 
 
 def _network() -> Any:

@@ -82,6 +82,29 @@ def test_draws_of_up_to_eight_graders_have_not_changed(own):
         np.testing.assert_array_equal(mask[position].numpy(), expected)
 
 
+@pytest.mark.parametrize("several", [2, 3, 5])
+def test_several_graders_of_an_image_are_those_that_follow_the_drawn_one(own, several):
+    settings = still(64)
+    training = settings.training.model_copy(update={"graders_per_image": several})
+    images, rows = open_images(own), np.arange(len(GIVEN))
+    image, mask = load_masks(images, rows, settings, CPU).draw(3, step=7)
+    more = load_masks(images, rows, settings.model_copy(update={"training": training}), CPU)
+    same, masks = more.draw(3, step=7)
+    assert torch.equal(image, same)
+    assert masks.shape == (64 * several, *mask.shape[1:])
+    assert torch.equal(masks[::several], mask)  # of the grader who is drawn alone
+    generator = torch.Generator().manual_seed(seed_of(3, "batch", 7))
+    chosen = torch.randint(len(GIVEN), (64,), generator=generator).tolist()
+    number = torch.randint(840, (64,), generator=generator).tolist()
+    for position, (row, k) in enumerate(zip(chosen, number, strict=True)):
+        graders, stored = bits_of(GIVEN[row]), np.asarray(images.masks[row])
+        used = [graders[(k + g) % len(graders)] for g in range(several)]
+        assert len(set(used)) == min(several, len(graders))
+        for g, grader in enumerate(used):
+            found = masks[position * several + g].numpy()
+            np.testing.assert_array_equal(found, stored >> grader & 1)
+
+
 def test_every_grader_is_drawn_the_empty_one_too(store, settings):
     still = Augmentation(rotation=0.0, shear=0.0, scale=0.0, elastic=0.0)
     settings = settings.model_copy(

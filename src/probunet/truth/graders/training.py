@@ -12,6 +12,7 @@ from probunet.config import Settings
 from probunet.metrics.bits import Packed, bits_of, pack, pack_graders
 from probunet.metrics.distances import distances
 from probunet.metrics.ged import EnergyDistance, energy_distance
+from probunet.models.device import sent
 from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.graders import Graded
@@ -39,27 +40,30 @@ class MaskBatches:
         return int(self.image.shape[-1])
 
     def draw(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images (B, C, h, w) float32 and masks (B, h, w) int64 of a step.
+        """Return the images (B, C, h, w) float32 and masks (B * G, h, w) int64 of a step.
 
         Images are drawn with replacement, and one grader for each, whose mask may be empty (Kohl et
-        al. 2018, section 3.1).
+        al. 2018, section 3.1). With G = `graders_per_image` above 1, the graders that follow the
+        drawn one are used, too; after the last one, the first one follows.
         """
-        batch, augmentation = self.settings.training.batch, self.settings.augmentation
+        training, augmentation = self.settings.training, self.settings.augmentation
+        batch = training.batch
         height, width = self.image.shape[1:3]
         size = (height, width) if self.crop is None else (self.crop, self.crop)
         device = self.image.device
         generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
-        chosen = torch.randint(len(self.image), (batch,), generator=generator).to(device)
+        chosen = sent(torch.randint(len(self.image), (batch,), generator=generator), device)
         multiple = _multiple(self.graders.shape[1])
-        number = torch.randint(multiple, (batch,), generator=generator).to(device)
-        position = number % self.counts[chosen]
-        grader = self.graders[chosen].gather(1, position[:, None]).to(self.masks.dtype)
+        number = sent(torch.randint(multiple, (batch,), generator=generator), device)
+        following = torch.arange(training.graders_per_image, device=device)
+        position = (number[:, None] + following) % self.counts[chosen][:, None]
+        grader = self.graders[chosen].gather(1, position).to(self.masks.dtype)
         deformation = draw_deformation(augmentation, batch, size, generator).to(device)
         field = sampling_field(deformation, (height, width), size)
         image = windowed(self.image[chosen], self.window)
-        mask = self.masks[chosen] >> grader[:, None] & 1
+        mask = self.masks[chosen][:, None] >> grader[..., None, None] & 1
         image, label = deform(image, mask.to(torch.float32), field)
-        return change_gamma(augmentation, image, generator), label
+        return change_gamma(augmentation, image, generator), label.flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from probunet.config import Settings
 from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, PROBABILITIES, SECOND
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.metrics.modes import mode_distances
+from probunet.models.device import sent
 from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.inputs import scaled
@@ -28,21 +29,24 @@ class SceneBatches:
     in_channels: int = 3
 
     def draw(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images (B, 3, H, W) float32 and flipped labels (B, H, W) int64 of a step.
+        """Return the images (B, 3, H, W) float32 and flipped labels (B * G, H, W) int64 of a step.
 
-        Scenes are drawn with replacement, and flips for each (Kohl et al. 2018, section 3.2).
+        Scenes are drawn with replacement, and flips for each (Kohl et al. 2018, section 3.2), G
+        times with `graders_per_image`.
         Pixels from outside the stored scene are `IGNORE`.
         """
-        batch, augmentation = self.settings.training.batch, self.settings.augmentation
+        training, augmentation = self.settings.training, self.settings.augmentation
+        batch, each = training.batch, training.graders_per_image
         height, width = self.label.shape[-2:]
         size, device = (height, width), self.label.device
         generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
-        chosen = torch.randint(len(self.label), (batch,), generator=generator).to(device)
-        names = draw_names(batch, generator).to(device)
+        chosen = sent(torch.randint(len(self.label), (batch,), generator=generator), device)
+        names = sent(draw_names(batch * each, generator), device)
         deformation = draw_deformation(augmentation, batch, size, generator).to(device)
         field = sampling_field(deformation, size, size)
         image, label = scaled(self.image[chosen]), self.label[chosen].to(torch.float32)
         image, label = deform(image, label, field, outside=IGNORE)
+        label = label.repeat_interleave(each, dim=0)
         label = names.gather(1, label.flatten(1)).view_as(label)
         return change_gamma(augmentation, image, generator), label
 
