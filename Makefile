@@ -85,6 +85,7 @@ bench: .venv/installed demo ## Measure speed and memory, into benchmarks/results
 	python benchmarks/flips.py --json benchmarks/results/flips.json
 	python benchmarks/single_masks.py --json benchmarks/results/single_masks.json
 	python benchmarks/time_to_ged.py --until 0.38 --json benchmarks/results/time_to_ged.json
+	python benchmarks/places.py --json benchmarks/results/places.json
 
 schema: .venv/installed ## Export the JSON schema of config.yaml.
 	python -m probunet.study > workflow/schemas/config.schema.json

@@ -2,6 +2,8 @@
 
 import errno
 import mmap
+import subprocess
+import sys
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from probunet import memory
-from probunet.memory import lacks_memory, raise_if_memory_lacks
+from probunet.memory import free_memory, lacks_memory, raise_if_memory_lacks
 from support.listening import linux
 from support.little_memory import LACKS, OTHER, SAME, outcomes_of
 from support.slices import write_slice
@@ -121,3 +123,54 @@ def test_slices_are_not_damaged_with_little_memory(tmp_path: Path) -> None:
         dataset.file_meta.TransferSyntaxUID = syntax
         dataset.save_as(tmp_path / f"{name}.dcm")
     check(outcomes_of(DECODE_SLICE, sorted(tmp_path.iterdir()), 25))
+
+
+@linux
+@pytest.mark.parametrize(
+    ("group", "files", "left"),
+    [
+        ("0::/job", {"job/memory.max": "max"}, None),
+        ("0::/job", {"job/memory.max": "5000000", "job/memory.current": "2000000"}, 3_000_000),
+        # what is cached of files is taken back before a job is killed
+        (
+            "0::/job/step",
+            {
+                "job/memory.max": "5000000",
+                "job/memory.current": "4000000",
+                "job/memory.stat": "anon 1\ninactive_file 2500000",
+                "job/step/memory.max": "max",
+            },
+            3_500_000,
+        ),
+        (
+            "4:cpu,memory:/job",
+            {
+                "memory/job/memory.limit_in_bytes": "5000000",
+                "memory/job/memory.usage_in_bytes": "1000000",
+            },
+            4_000_000,
+        ),
+    ],
+)
+def test_free_memory_is_what_the_job_s_limit_leaves(tmp_path, monkeypatch, group, files, left):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "cgroup").write_text(f"{group}\n")
+    monkeypatch.setattr(memory, "PROCESS", tmp_path)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    found = free_memory()
+    assert found == left if left else found > 2**26
+
+
+@linux
+def test_free_memory_is_what_a_limit_of_the_process_leaves():
+    code = """
+import resource
+from probunet.memory import free_memory
+used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + 2**27, used + 2**27))
+print(free_memory())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert abs(int(done.stdout) - 2**27) < 2**23

@@ -278,6 +278,7 @@ def test_images_of_both_kinds(containers, torch):
 
 
 MINE = {"source": "folder", "path": "/pictures"}
+OWN_SIZES = MINE | {"size": "own"}
 
 
 @pytest.mark.parametrize("name", ["copy", "names", "own", "json", "schema", "validate", "sections"])
@@ -347,10 +348,43 @@ def test_own_images_run_beside_the_others_under_any_name():
             {"datasets": {"mine": MINE}, "overrides": {"mine": {"evaluation": {"crop": 64}}}},
             "overrides.mine.evaluation.crop: images of mine are not cropped",
         ),
+        (
+            {"datasets": {"mine": OWN_SIZES}, "overrides": {"mine": {"evaluation": {"crop": 64}}}},
+            "overrides.mine.evaluation.crop: images of mine are sampled and scored whole; remove",
+        ),
+        (
+            {"datasets": {"mine": OWN_SIZES}, "training": {"crop": 200}},
+            "training.crop: 200 is not a multiple of 16, as 5 scales require",
+        ),
+        (
+            {"datasets": {"mine": OWN_SIZES, "lidc": {"source": "phantom"}}}
+            | {"training": {"crop": 256}},
+            "training.crop: 256 is more than the 180 pixels of the crops of lidc; choose at most",
+        ),
+        (
+            {"datasets": {"mine": MINE | {"size": "whole"}}},
+            "datasets.mine.size: is no size; write `own`, or height and width, such as [256, 256]",
+        ),
+        (
+            {"datasets": {"mine": MINE | {"size": [96]}}},
+            "datasets.mine.size.1: Field required",
+        ),
+        (
+            {"datasets": {"mine": MINE | {"size": [96, "own"]}}},
+            "datasets.mine.size.1: Input should be a valid integer (found: 'own')",
+        ),
     ],
 )
 def test_a_mistake_about_own_images(keys, message):
     assert message in refused(**keys)
+
+
+def test_patches_of_own_sizes_have_a_side_of_their_own():
+    overrides = {"mine": {"training": {"crop": 512}}}
+    config = check(Config, {"datasets": {"mine": OWN_SIZES}, "overrides": overrides}, "a test")
+    assert config.of("mine").training.crop == 512
+    assert config.datasets.sections["mine"].size == "own"
+    assert config.whole()["datasets"]["mine"]["size"] == "own"
 
 
 def test_one_address_for_both_images_is_refused():

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: object) -> list[str]:
-        return ["fetch", "prepare", "folds", "train", "sample", "score", "report", "image"]
+        names = ["fetch", "prepare", "folds", "train", "sample", "score", "report", "predict"]
+        return [*names, "image"]
 
 
 def _group(text: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
@@ -46,6 +47,15 @@ class Kind(StrEnum):
 
     data = "data"
     torch = "torch"
+
+
+class TrainingData(StrEnum):
+    """Where the images of a training are, see `training.data`."""
+
+    auto = "auto"
+    device = "device"
+    host = "host"
+    disk = "disk"
 
 
 Dataset = Annotated[str, typer.Option(help="The data set's name in the configuration.")]
@@ -225,6 +235,10 @@ def train(
     ],
     settings: SettingsText = None,
     device: Device = "auto",
+    data: Annotated[
+        TrainingData | None,
+        typer.Option(help="Where the images are, instead of `training.data` of the settings."),
+    ] = None,
     threads: Threads = None,
     time_limit: Annotated[
         float | None,
@@ -240,6 +254,9 @@ def train(
 
     run = Run.of_dataset(output.resolve(), dataset)
     study, seconds = read_study(settings, dataset), time_limit and 60 * time_limit
+    if data is not None:
+        training = study.training.model_copy(update={"data": data.value})
+        study = study.model_copy(update={"training": training})
     train_run(run, store, folds, study, output, checkpoint, device, threads, seconds)
 
 
@@ -367,6 +384,60 @@ def report(
             engine=engine,
         )
         write_crate(crate, study, made)
+
+
+@app.command()
+def predict(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pictures, NIfTI volumes, CSV tables with a column `image`, or folders of these "
+            "or of one DICOM series."
+        ),
+    ],
+    weights: Annotated[
+        list[Path], typer.Option(help="Trained weights; repeatable for an ensemble.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="The folder of results; finished inputs are skipped.")
+    ],
+    samples: Annotated[int, typer.Option(min=1, max=256, help="Samples of each image.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
+    tiles: Annotated[
+        bool,
+        typer.Option("--tiles", help="Cut images of another size into tiles; do not scale them."),
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="For weights of crops of CT slices: a place, mm:x,y,z or voxel:x,y,z, or a CSV "
+            "with the columns x, y, z and unit."
+        ),
+    ] = None,
+    dicom_seg: Annotated[
+        bool,
+        typer.Option("--dicom-seg", help="Write label maps of a DICOM series as DICOM SEG, too."),
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Draw samples for images of your own: research use, no medical device."""
+    lease_gpu(device)  # before torch is imported
+
+    from probunet.predict.results import predict as predict_inputs
+
+    predict_inputs(
+        inputs,
+        weights,
+        output,
+        n=samples,
+        seed=seed,
+        tiles=tiles,
+        at=at,
+        seg=dicom_seg,
+        device=device,
+        threads=threads,
+    )
 
 
 @app.command()

@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 # what a file system answers that does not have a function at all
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
-_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EROFS})
 _SPECIAL = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO})  # a link, or a pipe without reader
 _NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 # of a folder, some file systems refuse it with these

@@ -83,6 +83,7 @@ class Job:
     precision: str | None = None
     device: str | None = None
     capability: str | None = None
+    data: str | None = None  # where the images of a training were, see `truth.places`
     versions: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -1,7 +1,7 @@
 """The table of a run's scores: written by `score run`, read by `score table` and `report`."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -44,10 +44,22 @@ def write_scores(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(aside, index=False, write_page_checksum=True)
 
 
+def of_classes(columns: Iterable[Hashable], scores: Collection[str] | None = None) -> list[str]:
+    """Return the columns of single classes: a score, a colon and the class's name.
+
+    They are those of some scores, or all.
+
+    >>> of_classes(["ged", "ged:cup", "iou:cup"]), of_classes(["ged:cup", "iou:cup"], ["iou"])
+    (['ged:cup', 'iou:cup'], ['iou:cup'])
+    """
+    named = [name for name in map(str, columns) if ":" in name]
+    return [name for name in named if scores is None or name.partition(":")[0] in scores]
+
+
 def read_scores(
     path: Path, columns: list[str] | None = None, optional: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Return the scores of a run, at least these columns; None stands for all.
+    """Return the scores of a run, at least these columns and those of classes; None: all columns.
 
     Those of `optional` that the file lacks are NaN.
 
@@ -83,7 +95,8 @@ def _read(
         if declared > _TIMES * size + _MORE:
             raise ValueError(f"{size} bytes declare {declared}")
     absent = {name for name in optional if name not in schema.names}
-    wanted = [name for name in dict.fromkeys([*_KINDS, *(columns or [])]) if name not in absent]
+    named = [*_KINDS, *(columns or []), *of_classes(schema.names)]
+    wanted = [name for name in dict.fromkeys(named) if name not in absent]
     if missing := [name for name in wanted if name not in schema.names]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     text = [one.name for one in schema if one.type in (pa.string(), pa.large_string())]

@@ -246,12 +246,18 @@ class Config(Study):
                 )
             for part in ("training", "evaluation"):
                 section = dict(overrides)[part]
-                cropped = section is not None and "crop" in section.model_fields_set
-                if cropped and name in sources and not sources[name].has_crops:
+                is_set = section is not None and "crop" in section.model_fields_set
+                if not is_set or name not in sources or part in sources[name].cropped:
+                    continue
+                if sources[name].cropped:
                     raise ValueError(
-                        f"overrides.{name}.{part}.crop: images of {name} are not cropped; set "
-                        f"datasets.{name}.size instead"
+                        f"overrides.{name}.{part}.crop: images of {name} are sampled and scored "
+                        "whole; remove it"
                     )
+                raise ValueError(
+                    f"overrides.{name}.{part}.crop: images of {name} are not cropped; set "
+                    f"datasets.{name}.size instead"
+                )
         return self
 
     @model_validator(mode="after")
@@ -290,9 +296,14 @@ def _check_sizes(study: Study, dataset: str) -> None:
     """Raise ValueError for sides of images or crops that cannot be halved at each scale."""
     source, stride = study.source_of(dataset), 2 ** (study.scales - 1)
     sides = [(f"datasets.{dataset}.size", side) for side in source.image_size or ()]
-    if source.has_crops:
-        sides = [("training.crop", study.training.crop), ("evaluation.crop", study.evaluation.crop)]
-    for key, side in sides:
+    crops = [(f"{part}.crop", dict(study)[part].crop) for part in source.cropped]
+    for key, side in crops:
+        if source.largest_crop is not None and side > source.largest_crop:
+            raise ValueError(
+                f"{key}: {side} is more than the {source.largest_crop} pixels of the crops of "
+                f"{dataset}; choose at most {source.largest_crop}"
+            )
+    for key, side in [*sides, *crops]:
         if side % stride:
             raise ValueError(
                 f"{key}: {side} is not a multiple of {stride}, as {study.scales} scales require"

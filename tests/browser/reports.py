@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from probunet.datasets.cityscapes.store import open_scenes
-from probunet.datasets.folder.store import open_images
+from probunet.datasets.folder.store import open_images, open_labelled
 from probunet.report.build import build_report
 from probunet.report.made import read_made
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.score.table import write_tables
+from support.label_images import write_label_run, write_labelled
 from support.own_images import write_store
 from support.report.logs import RUNS, all_logs
 from support.report.runs import add_model, write_run
@@ -93,9 +94,19 @@ def one_grader(folder: Path) -> Path:
     return _of_images(folder, [1] * 8, graders=1)
 
 
+def eyes(folder: Path) -> Path:
+    """Label maps of three classes, each image seen by some of three graders."""
+    path = folder / "data" / "eyes.zarr"
+    path.parent.mkdir()
+    write_labelled(path, [0b001, 0b110, 0b111, 0b100, 0b010, 0b111])
+    study = Study(folder / "results", path, [])
+    study.runs.append(write_label_run(study.folder, open_labelled(path)))
+    return _report(study, study.runs, config={"datasets": {"eyes": {"source": "folder"}}})
+
+
 REPORTS: dict[str, Callable[[Path], Path]] = {
     make.__name__: make
-    for make in (several, failed_runs, without_latent, bare, streets, own, one_grader)
+    for make in (several, failed_runs, without_latent, bare, streets, own, one_grader, eyes)
 }
 
 

@@ -261,6 +261,12 @@ def test_lists_that_contain_each_other_are_refused(saved: tuple[Path, Model, Wei
         ("subjects", 3),
         ("arithmetic", [{"precision": 32}]),
         ("ema", 1.0),
+        ("dataset", 5),
+        ("class_names", ["one of two"]),
+        ("class_names", ["same", "same"]),
+        ("class_names", ["background", "../../cup"]),
+        ("prepared", {"size": [0, 32]}),
+        ("prepared", {"size": [32, 32], "resize": "twist", "values": "uint8", "padding": 0.0}),
     ],
 )
 def test_values_of_a_wrong_type_are_named(
@@ -275,10 +281,10 @@ def test_values_of_a_wrong_type_are_named(
 def test_weights_of_an_older_version_are_read(saved: tuple[Path, Model, WeightsInfo]) -> None:
     path = saved[0]
     content = load_plain(path)
-    del content["subjects"], content["arithmetic"], content["ema"]
-    save_whole(path, content)
+    newer = ("subjects", "arithmetic", "ema", "dataset", "class_names", "prepared")
+    save_whole(path, {key: value for key, value in content.items() if key not in newer})
     info = load_weights(path)[1]
-    assert (info.subjects, info.arithmetic, info.ema) == (None, None, None)
+    assert [getattr(info, name) for name in newer] == [None] * len(newer)
 
 
 def test_lack_of_memory_is_not_taken_for_damage(

@@ -20,7 +20,10 @@ from probunet.report.labels import predictor
 from probunet.report.latent import latent_figures
 from probunet.report.runs import read_run
 from probunet.score.table import write_tables
+from probunet.store import open_samples
+from probunet.truth.labels import stored_maps
 from support.own_images import write_store
+from support.own_sizes import open_own, write_own_run
 from support.report.page import prose
 from support.report.runs import RUN, write_run
 
@@ -106,8 +109,8 @@ def test_rows_are_named_as_for_lidc() -> None:
     assert predictor("empty", float("nan"), "mine") == "Always empty"
 
 
-def page(folder: Path, images: Images) -> str:
-    runs = [write_run(folder / "results", images)]
+def page(folder: Path, images: Images, run: Path | None = None) -> str:
+    runs = [run or write_run(folder / "results", images)]
     tables = [folder / name for name in ("scores.csv", "summary.csv", "comparison.csv")]
     write_tables([run / "scores.parquet" for run in runs], *tables, 50)
     build_report(
@@ -157,3 +160,25 @@ def test_many_graders_are_scored_and_shown(tmp_path: Path, graders: int) -> None
     masks = pixels(shown["truth"]).reshape(graders, *SIZE)
     for g, mask in enumerate(masks):
         np.testing.assert_array_equal(mask, np.asarray(images.masks[0]) >> g & 1)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_images_of_their_own_sizes_are_shown_as_large_as_they_are(tmp_path: Path, labelled) -> None:
+    images = open_own(tmp_path / "mine.zarr", labelled=labelled)
+    run = write_own_run(tmp_path, images, RUN)
+    document, drawn = explored(images, run), open_samples(run / "samples.zarr")
+    assert document["size"] == images.size
+    assert len(document["images"]) == 4
+    for item in document["images"]:
+        row, (height, width) = item["row"], item["size"]
+        assert [height, width] == images.extents[row].tolist()
+        assert pixels(item["picture"]).shape == (height, width)
+        assert pixels(item["truth"]).shape == (len(item["given"]) * height, width)
+        (place,) = np.flatnonzero(drawn.rows == row)
+        maps = stored_maps(np.asarray(drawn.samples[place]), images.classes, images.size)
+        shown = pixels(item["runs"]["0"]["samples"]).reshape(4, height, width)
+        assert np.array_equal(shown, maps[:, :height, :width])
+    text = page(tmp_path, images, run)
+    assert "each image its own: 8 to 70 pixels high, 8 to 90 wide" in text
+    assert "trained on patches and sampled in tiles ( training.crop )" in text
+    assert "each of which has a latent space of its own" in text

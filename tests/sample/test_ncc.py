@@ -1,5 +1,7 @@
 """NCC against the published definition, written out sample by sample and grader by grader."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from probunet.sample.ncc import SoftmaxNcc
+from probunet.flips import IGNORE
+from probunet.sample.ncc import SoftmaxNcc, joined_ncc
 
 Array = NDArray[np.float64]
 
@@ -83,3 +86,50 @@ def test_disagreement_where_graders_disagree_is_near_one(n):
     found = ncc.result()
     assert found is not None
     assert found[0, n - 1, 0] > 0.999
+
+
+def test_pixels_that_a_grader_ignores_have_no_part():
+    random = np.random.default_rng(0)
+    logits = torch.from_numpy(random.normal(size=(3, 2, 3, 6, 5)))
+    masks = torch.from_numpy(random.integers(3, size=(2, 2, 6, 5)))
+    masks[0, 1, :2] = IGNORE  # of the second image, nothing
+    found, of_rest = SoftmaxNcc(masks), SoftmaxNcc(masks[:1, :, 2:])
+    for one in logits:
+        found.see(one)
+        of_rest.see(one[:1, :, 2:])
+    whole = SoftmaxNcc(masks[1:])
+    for one in logits:
+        whole.see(one[1:])
+    np.testing.assert_allclose(found.result()[:1], of_rest.result(), atol=1e-12)
+    np.testing.assert_allclose(found.result()[1:], whole.result(), atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    cuts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    shift=st.sampled_from([0.0, 5.0]),
+    seed=st.integers(0, 2**20),
+)
+def test_ncc_of_parts_of_an_image_is_that_of_the_image(cuts, shift, seed):
+    random = np.random.default_rng(seed)
+    logits = torch.from_numpy(random.normal(0, 2, (3, 1, 3, 12, 6)))
+    logits[:, :, 0, 4:] += shift
+    masks = torch.from_numpy(random.integers(3, size=(1, 2, 12, 6)))
+    masks[0, 0, 2:4, 1:3] = IGNORE
+    edges = [0, *sorted(cuts), 12]
+    whole, parts = SoftmaxNcc(masks), []
+    for start, end in pairwise(edges):
+        # two parts in one batch, of which the second has no scored pixel
+        some = masks[:, :, start : max(end, start + 1)]
+        if end == start:
+            some = torch.full_like(some, IGNORE)
+        part = SoftmaxNcc(torch.cat([some, torch.full_like(some, IGNORE)]))
+        for one in logits:
+            part.see(one[:, :, start : max(end, start + 1)].expand(2, -1, -1, -1))
+        parts.append(part.moments)
+    for one in logits:
+        whole.see(one)
+    found = joined_ncc(parts)
+    assert found is not None
+    assert found.shape == (1, 3, 2)
+    np.testing.assert_allclose(found, whole.result(), rtol=0, atol=1e-10)

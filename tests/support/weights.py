@@ -32,6 +32,9 @@ def write_untrained(
         "store": data.digest,
         "step": seed,
         "validation_ged": None,
+        "dataset": data.attributes.dataset,
+        "class_names": list(data.class_names),
+        "prepared": data.prepared(settings).written(),
     }
     info = WeightsInfo(**described | changed)
     built = build(

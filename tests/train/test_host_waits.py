@@ -6,6 +6,7 @@ an error, and how a tensor gets there is seen.
 
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -16,7 +17,9 @@ from probunet.models import MODELS, build
 from probunet.models.device import sent
 from probunet.train.average import Average
 from probunet.truth.graders.training import MaskBatches
+from probunet.truth.labels.training import LabelBatches
 from probunet.truth.modes.training import SceneBatches
+from probunet.truth.places import place_images
 
 META = torch.device("meta")
 # operations that copy, and the position of the tensor that they copy
@@ -81,21 +84,34 @@ class Waiting(TorchDispatchMode):
         return result
 
 
-def masks() -> MaskBatches:
-    values = torch.zeros(5, 24, 24, 1, dtype=torch.uint8)
+def images(place, masks, *shape):
+    """Return images of a place, whose masks or labels have a shape."""
+    arrays = np.zeros((5, *shape), np.uint8), np.zeros((5, *masks), np.uint8)
+    return place_images(lambda rows: [a[rows] for a in arrays], np.arange(5), 2, META, place)
+
+
+def by_graders(batches, there):
     graders, counts = torch.zeros(5, 8, dtype=torch.int64), torch.full((5,), 4)
-    there = (one.to(META) for one in (values, values[..., 0], graders, counts))
-    return MaskBatches(*there, SETTINGS, (0.0, 255.0), 16)
+    window = (0.0, 255.0)
+    return batches(there, (24, 24), 1, graders.to(META), counts.to(META), SETTINGS, window, 16)
 
 
-def scenes() -> SceneBatches:
-    label = torch.zeros(5, 16, 32, dtype=torch.uint8)
-    return SceneBatches(label[..., None].expand(-1, -1, -1, 3).to(META), label.to(META), SETTINGS)
+def masks(place):
+    return by_graders(MaskBatches, images(place, (24, 24), 24, 24, 1))
 
 
-@pytest.mark.parametrize("batches", [masks, scenes])
-def test_a_batch_is_drawn_without_waiting(batches):
-    drawn = batches()
+def labels(place):
+    return by_graders(LabelBatches, images(place, (8, 24, 24), 24, 24, 1))
+
+
+def scenes(place):
+    return SceneBatches(images(place, (16, 32), 16, 32, 3), 5, (16, 32), META, SETTINGS)
+
+
+@pytest.mark.parametrize("place", ["device", "host", "disk"])
+@pytest.mark.parametrize("batches", [masks, labels, scenes])
+def test_a_batch_is_drawn_without_waiting(batches, place):
+    drawn = batches(place)
     with Waiting() as waiting:
         image, label = drawn.draw(0, 1)
     assert (image.device, label.device) == (META, META)

@@ -300,13 +300,17 @@ def test_a_gpu_is_deterministic_only_if_asked_to_be(
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
-def test_how_often_it_saves_does_not_matter_for_going_on(
-    trainer: Trainer, settings: Settings, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("changed", [{"checkpoint_every": 1}, {"data": "disk"}])
+def test_how_often_it_saves_and_where_images_are_do_not_matter_for_going_on(
+    trainer: Trainer,
+    settings: Settings,
+    changed: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(TimeLimitError):
         trainer("a", time_limit=0.0)
     with caplog.at_level("INFO"):
-        trainer("a", settings=_change(settings, checkpoint_every=1))
+        trainer("a", settings=_change(settings, **changed))
     assert "resumes from step 0" in caplog.text
 
 

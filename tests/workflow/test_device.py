@@ -20,6 +20,7 @@ def test_the_device_is_passed_and_is_no_setting(tmp_path: Path, device: str | No
         assert len(commands) == 2 * (17 if verb == "train" else 2)
         for command in commands:
             assert f" --device {device or 'auto'} " in command
+            assert (" --data auto " in command) is (verb == "train")
             assert '"device"' not in command
 
 

@@ -7,16 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from markupsafe import escape
+from PIL import Image
 
+import probunet
 from probunet.config import check
+from probunet.datasets import open_data
 from probunet.datasets.folder.store import open_images
 from probunet.folds import Folds
+from probunet.store import open_samples
 from probunet.study import Config, json_schema
+from probunet.truth.labels import stored_maps
+from support.label_images import write_eyes
 from support.own_images import disc, write_folder, write_picture, write_table
+from support.own_sizes import write_sizes
 from support.studies import PHANTOM, ROOT, TINY, planned, printed, run_study
 
 PAGE = (ROOT / "docs/how-to/own-data.md").read_text()
@@ -117,10 +125,66 @@ def test_the_page_is_run_from_the_folder_to_the_report(tmp_path: Path) -> None:
     assert "knees.manifest.json" in crate
 
 
+@pytest.mark.slow
+def test_the_page_s_classes_reach_the_report(tmp_path: Path) -> None:
+    write_eyes(tmp_path / "eyes", subjects=4)
+    config = TINY | yaml.safe_load(blocks("yaml")[2]) | {"models": ["probabilistic_unet", "unet"]}
+    log = run_study(tmp_path, config | {"report": {"examples": 4}})
+    scores = pd.read_csv(tmp_path / "results/scores.csv")
+    graders = scores[scores["model"] == "graders"]
+    for name in ("disc", "cup"):
+        assert graders[f"ged:{name}"].abs().max() == 0
+        assert scores[f"iou:{name}"].between(0, 1).all()
+    page = (tmp_path / "results/report.html").read_text()
+    assert "Scores of each class at n = 4" in page
+    assert "is equal, d = 0, as on LIDC-IDRI" in page
+    changed = config | {"datasets": {"eyes": config["datasets"]["eyes"] | {"absent": "left_out"}}}
+    again = planned(printed(tmp_path, changed))
+    assert again["prepare"] == 1, log
+    assert "fetch" not in again
+
+
+@pytest.mark.slow
+def test_images_of_three_sizes_go_through_the_six_verbs(tmp_path: Path) -> None:
+    write_sizes(tmp_path / "knees")
+    write_sizes(tmp_path / "eyes", classes=3)
+    source = {"source": "folder", "size": "own"}
+    classes = {"background": 0, "disc": 1, "cup": 2}
+    datasets = {"knees": source | {"path": "knees"}}
+    datasets["eyes"] = source | {"path": "eyes", "classes": classes, "ignore": 255}
+    run_study(tmp_path, TINY | {"datasets": datasets, "report": {"examples": 4}})
+    scores = pd.read_csv(tmp_path / "results/scores.csv")
+    for name in datasets:
+        own = scores[scores["dataset"] == name]
+        assert own.loc[own["model"] == "graders", "ged"].abs().max() == 0
+        assert own.groupby(["model", "n"])["images"].sum().max() == 12
+        images = open_data(tmp_path / f"data/{name}.zarr")
+        folder = tmp_path / f"results/{name}/probabilistic_unet/beta-1/fold-0/seed-0"
+        drawn = open_samples(folder / "samples.zarr")
+        predictor = probunet.load(folder / "weights.pt", device="cpu", threads=1)
+        for place, row in enumerate(drawn.rows.tolist()):
+            pixels = np.asarray(Image.open(tmp_path / name / str(images.columns.name[row])))
+            height, width = pixels.shape
+            found = predictor.sample(pixels, 4, seed=0, row=row).samples
+            maps = stored_maps(np.asarray(drawn.samples[place]), images.classes, images.size)
+            assert np.array_equal(maps[:, :height, :width], found)
+    page = (tmp_path / "results/report.html").read_text()
+    assert page.count("each image its own: 24 to 90 pixels high, 40 to 66 wide") == 2
+    assert page.count("each of which has a latent space of its own") == 2
+    # another crop trains again; the store is the same
+    again = planned(
+        printed(
+            tmp_path, TINY | {"datasets": datasets, "training": {**TINY["training"], "crop": 48}}
+        )
+    )
+    assert again["train"] == 4
+    assert "prepare" not in again
+
+
 def test_the_page_s_configurations_and_folds_are_right(tmp_path: Path) -> None:
-    for text in blocks("yaml"):
-        config = check(Config, yaml.safe_load(text), "knees.yaml")
-        assert list(config.datasets.sections) == ["knees"]
+    configs = [check(Config, yaml.safe_load(text), "study.yaml") for text in blocks("yaml")]
+    assert [list(one.datasets.sections) for one in configs] == [["knees"], ["knees"], ["eyes"]]
+    config = configs[1]
     assert config.of("knees").training.steps == 60_000
     (tmp_path / "folds.json").write_text(blocks("json")[0])
     assert len(Folds.read(tmp_path / "folds.json").folds) == config.folds

@@ -160,6 +160,18 @@ def test_a_fixed_split_does_not_depend_on_the_number_of_folds() -> None:
         assert settings(plan, "lidc", "folds", source="folds")["folds"] == folds
 
 
+def test_where_the_images_are_is_no_setting_of_a_step() -> None:
+    plan = plan_of(
+        PHANTOM | STREETS,
+        training={"data": "disk"},
+        overrides={"lidc": {"training": {"data": "host"}}},
+    )
+    for dataset, place in (("lidc", "host"), ("cityscapes", "disk")):
+        wildcards = RUN | {"dataset": dataset}
+        assert plan.training_data(wildcards) == place
+        assert "data" not in json.loads(plan.settings("training")(wildcards))["training"]
+
+
 def test_settings_are_those_of_the_data_set_and_of_the_run_s_model_alone() -> None:
     overrides = {"lidc": {"training": {"steps": 5}, "m_heads": {"heads": 3}}}
     plan = plan_of(PHANTOM | STREETS, overrides=overrides)

@@ -39,7 +39,8 @@ def test_each_job_is_an_action_with_its_results_and_cost(whole: Path) -> None:
         measured = {
             usage["name"]: float(usage["value"])
             for usage in one["resourceUsage"]
-            if usage["name"].split(" ")[0] not in ("gpu", "precision", "device", "capability")
+            if usage["name"].split(" ")[0]
+            not in ("gpu", "precision", "device", "capability", "data")
         }
         assert measured["max_rss_mb (probunet job)"] > 10
         assert measured["seconds (probunet job)"] <= measured["s (snakemake benchmark)"] + 1

@@ -22,8 +22,9 @@ rule train:
         gpu=1,
         mem_mb=16000,
         runtime=1440,
-        # no parameter: a change does not repeat the step
+        # no parameters: a change does not repeat the step
         device=plan.config.device,
+        data=plan.training_data,
     params:
         # not an output: Snakemake deletes the outputs of a failed job
         checkpoint=plan.run("checkpoint"),
@@ -43,7 +44,7 @@ rule train:
         "probunet train --dataset {wildcards.dataset} --settings {params.settings:q}"
         " --store {input.store:q} --folds {input.folds:q} --output {params.folder:q}"
         " --checkpoint {params.checkpoint:q} --threads {threads}"
-        " --device {resources.device}"
+        " --device {resources.device} --data {resources.data}"
         " --time-limit {resources.runtime} >> {log:q} 2>&1"
 
 

@@ -1,6 +1,7 @@
 """Sections of `config.yaml` by topic; `probunet.study` combines them."""
 
 from probunet.config.base import (
+    Absent,
     Beta,
     Endpoint,
     PathText,
@@ -19,14 +20,16 @@ from probunet.config.reading import Places, read_json, read_yaml, where_set
 from probunet.config.settings import Settings
 from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
 from probunet.config.source import Source, Step
-from probunet.config.training import Augmentation, Intensity, Training
+from probunet.config.training import Augmentation, DataPlace, Intensity, Training
 
 __all__ = [
     "WITHOUT_KL",
+    "Absent",
     "Architecture",
     "Augmentation",
     "Beta",
     "ContainerBuild",
+    "DataPlace",
     "DeviceName",
     "Endpoint",
     "Evaluation",

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,8 @@ Beta = Annotated[float, Field(ge=0, le=1e6)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive]  # height and width, pixels
+# what a class counts that neither of two label maps has, see `metrics.classes`
+Absent = Literal["equal", "left_out"]
 _ENDPOINT = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s?#]*)?")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _NUMBERS = ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing")

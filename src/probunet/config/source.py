@@ -33,6 +33,7 @@ class Source(Section):
         ""  # part of an error message: what `path` is, and the alternative
     )
     has_crops: ClassVar[bool] = False  # whether `training.crop` and `evaluation.crop` apply
+    largest_crop: ClassVar[int | None] = None  # pixels; None: no limit
     paper: ClassVar[Mapping[str, Any]] = {}  # the paper's values where they are not the defaults
     used_from: ClassVar[dict[str, Step]] = {"on_error": "prepare", "folds_file": "folds"}
 
@@ -50,6 +51,11 @@ class Source(Section):
     def subjects(self) -> int | None:
         """Number of subjects that the section sets; None if it does not."""
         return None
+
+    @property
+    def cropped(self) -> tuple[str, ...]:
+        """The sections of the configuration whose key `crop` applies."""
+        return ("training", "evaluation") if self.has_crops else ()
 
     @property
     def image_size(self) -> tuple[int, int] | None:

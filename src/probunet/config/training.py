@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from probunet.config.base import Positive, Section, Window
 from probunet.config.models import ModelName
 
+DataPlace = Literal["device", "host", "disk"]
+
 
 class Intensity(Section):
     """Scaling of Hounsfield units."""
@@ -63,8 +65,10 @@ class Training(Section):
     batch: Positive = Field(32, description="Images per step.")
     crop: Positive = Field(
         128,
-        le=180,
-        description="LIDC-IDRI: side of the random crop, pixels; a multiple of 2^(scales - 1).",
+        le=4096,
+        description="Side of the random crop, pixels; a multiple of 2^(scales - 1). Of LIDC-IDRI, "
+        "where it is at most 180, and of your own images with `size: own`, which are sampled in "
+        "tiles of this side.",
     )
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1e-4, 4e-5, 1.6e-5, 6.3e-6, 2.5e-6, 1e-6),
@@ -117,6 +121,14 @@ class Training(Section):
         "auto",
         description="`auto`: bfloat16 if the hardware supports it (GPU, CPU with AMX or "
         "AVX512_BF16), else float32.",
+    )
+    data: Literal["auto", "device", "host", "disk"] = Field(
+        "auto",
+        # no result depends on it; left out, it changes no step's settings
+        exclude_if=lambda value: value == "auto",
+        description="Where the training images are: in the memory of the `device`, in that of the "
+        "machine (`host`), or on `disk`; from the last two they are read ahead. `auto`: the first "
+        "where they take at most half of the free memory. No result depends on it.",
     )
     compile: Literal[True, False, "auto"] = Field(
         "auto",

@@ -19,7 +19,7 @@ BUILT_IN: dict[str, type[DataSet]] = {
     "cityscapes": Cityscapes,
 }
 _ALL: list[type[DataSet]] = [*BUILT_IN.values(), Folder]
-KINDS = {one.kind: one for one in _ALL}
+KINDS = {kind: one for one in _ALL for kind in (one.kind, *one.other_kinds)}
 
 
 def find(name: str) -> DataSet:
@@ -48,4 +48,4 @@ def open_data(path: Path) -> "Data":
             f"{MAKE_AGAIN}"
         )
     data_set = find(name)
-    return (data_set if data_set.kind == kind else KINDS[kind](name)).open(path)
+    return (data_set if isinstance(data_set, KINDS[kind]) else KINDS[kind](name)).open(path)

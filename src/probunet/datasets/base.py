@@ -50,6 +50,7 @@ class DataSet(ABC):
     name: str
 
     kind: ClassVar[str]  # what its stores say that they hold
+    other_kinds: ClassVar[tuple[str, ...]] = ()  # what some of them say instead
     template: ClassVar[str]  # its words in the report, a Jinja template below `datasets/`
     # what the predictors that are no model's are called in the report
     predictors: ClassVar[dict[str, str]] = {

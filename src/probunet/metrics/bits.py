@@ -25,6 +25,13 @@ def unpack(packed: Packed, height: int, width: int) -> NDArray[np.bool_]:
     return bits.reshape(*packed.shape[:-1], height, width).astype(bool)
 
 
+def upper_left(packed: Packed, stored: tuple[int, ...], size: tuple[int, ...]) -> Packed:
+    """Return the upper left part of height and width `size` of masks of another, `stored`."""
+    if stored == size:
+        return packed
+    return pack(unpack(packed, *stored)[..., : size[0], : size[1]])
+
+
 def mask_dtype(graders: int) -> np.dtype[Any]:
     """Return the type of stored masks of so many graders, 1 to MOST_GRADERS: a bit for each.
 

@@ -13,5 +13,10 @@ def max_dice(pairs: Distances, n: int) -> NDArray[np.float64]:
     IoU; two empty masks have Dice 1.
     """
     smallest = pairs.between[:, :n].min(axis=1)
-    dice: NDArray[np.float64] = (2 * (1 - smallest) / (2 - smallest)).mean(axis=1)
-    return dice
+    best: NDArray[np.float64] = dice(smallest).mean(axis=1)
+    return best
+
+
+def dice(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Dice coefficients of masks from their distances d = 1 - IoU."""
+    return 2 * (1 - distance) / (2 - distance)

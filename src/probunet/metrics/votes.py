@@ -22,11 +22,11 @@ class Votes:
         return np.linspace(0, 1, self.pixels.shape[1])
 
 
-def votes(samples: Packed, graders: Packed, pixels: int) -> Votes:
+def votes(samples: Packed, graders: Packed, pixels: int | NDArray[np.int64]) -> Votes:
     """Return the votes of packed masks (images, n, bytes) and (images, G, bytes).
 
-    `pixels` is the number of pixels per image without padding. Words that are zero in all masks of
-    an image are skipped.
+    `pixels` is the number of scored pixels, without padding: of all images or of each, (images,).
+    Words that are zero in all masks of an image are skipped.
     """
     images, n = check_packed(samples, graders)
     counted = np.zeros((images, n + 1), np.int64)

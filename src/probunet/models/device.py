@@ -164,6 +164,17 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of a device's memory that this process can still take."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type == "mps":
+        left = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return min(left, memory.free_memory())  # the CPU's, too
+    return memory.free_memory()
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
@@ -348,11 +359,11 @@ def _name(device: torch.device) -> str:
 def _total_memory(device: torch.device) -> str:
     """Return the size of a device's memory; the CPU's is that of the machine."""
     if device.type == "cuda":
-        return _gigabytes(torch.cuda.get_device_properties(device).total_memory)
+        return gigabytes(torch.cuda.get_device_properties(device).total_memory)
     if device.type == "mps":
-        return _gigabytes(torch.mps.recommended_max_memory())
+        return gigabytes(torch.mps.recommended_max_memory())
     try:
-        return _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        return gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (ValueError, OSError):  # not every system tells
         return "unknown"
 
@@ -364,7 +375,7 @@ def _held_by_others(device: torch.device) -> str:
     with suppress(RuntimeError):  # on a full GPU, asking lacks memory, too
         free, total = torch.cuda.mem_get_info(device)
         others = total - free - torch.cuda.memory_reserved(device)
-        return f" ({_gigabytes(others)} held by other processes and the driver)"
+        return f" ({gigabytes(others)} held by other processes and the driver)"
     return ""
 
 
@@ -374,7 +385,8 @@ def _asked_for(error: BaseException) -> str:
     return f", when {found[1]} more were asked for" if found else ""
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """Return a number of bytes in words."""
     return f"{size / 2**30:.1f} GiB"
 
 

@@ -24,6 +24,7 @@ from probunet.files import check_regular, written_whole
 from probunet.memory import raise_if_memory_lacks
 from probunet.models import MODELS, Model, build, outline
 from probunet.models.device import Arithmetic
+from probunet.prepared import Prepared
 
 SCHEMA = 1
 _AGAIN = "remove it and train the run again."
@@ -32,6 +33,7 @@ _PICKLE = 2**26  # bytes of what is not a tensor, at most
 _DESCRIBES = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage"
 )
+_CLASS = re.compile(r"[^/\0-\x1f]{1,100}")  # names of classes are parts of files' names
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class WeightsInfo:
     # `device.Arithmetic` of the training, in the order of use; None: written by an older version
     arithmetic: list[dict[str, Any]] | None = None
     ema: float | None = None  # decay of the moving average that these weights are; None: of a step
+    # the following are None if written by an older version
+    dataset: str | None = None  # its name in the configuration
+    class_names: list[str] | None = None  # by class id
+    prepared: dict[str, Any] | None = None  # `Prepared` of the data set's images
 
 
 @dataclass(frozen=True)
@@ -282,6 +288,9 @@ def _wrong_keys(content: Mapping[str, Any]) -> Iterator[str]:
         "arithmetic": content.get("arithmetic") is None or _is_arithmetic(content["arithmetic"]),
         "ema": content.get("ema") is None
         or (type(content["ema"]) is float and 0 < content["ema"] < 1),
+        "dataset": content.get("dataset") is None or text(content["dataset"]),
+        "class_names": content.get("class_names") is None or _are_names(content),
+        "prepared": content.get("prepared") is None or _is_prepared(content["prepared"]),
         "state": isinstance(content.get("state"), dict),
     }
     return (name for name, is_fine in fine.items() if not is_fine)
@@ -291,6 +300,22 @@ def _is_window(value: object) -> bool:
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
     return all(type(one) in (int, float) and math.isfinite(one) for one in value)
+
+
+def _are_names(content: Mapping[str, Any]) -> bool:
+    names = content["class_names"]
+    return (
+        isinstance(names, list)
+        and all(type(name) is str and _CLASS.fullmatch(name) for name in names)
+        and len(set(names)) == content.get("classes") == len(names)
+    )
+
+
+def _is_prepared(value: object) -> bool:
+    try:
+        return bool(Prepared.read(value))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _is_arithmetic(value: object) -> bool:

@@ -34,7 +34,7 @@ class Label:
     """A class, and its colour in CSS."""
 
     name: str
-    colour: str
+    colour: str  # empty: is not drawn
     first: int | None = None  # of a second name: the class that it is a name of
 
 
@@ -42,12 +42,13 @@ class Label:
 class About:
     """What is the same for all images of a data set."""
 
-    kind: Literal["masks", "classes"]  # binary masks of several graders, or one label map
+    # binary masks of several graders, one label map, or label maps of several graders
+    kind: Literal["masks", "classes", "labels"]
     truth: str  # what a mask or label map is called: "grader"
     names: Sequence[str] = ()  # the graders', if they have any
     spacing: float | None = None  # mm per pixel in both directions, if known
     scale: Scale | None = None  # None: a photograph, shown as it is
-    labels: Sequence[Label] = ()  # of "classes"
+    labels: Sequence[Label] = ()  # of "classes" and "labels"
     # of "classes": those with two names, and the probability of the second one
     flips: dict[str, str] = field(default_factory=dict)
 
@@ -77,6 +78,7 @@ class Backdrop:
     # segmentations are label maps, which hide what lies behind
     picture: str = ""
     masks: NDArray[np.bool_] | None = None
+    colours: NDArray[np.uint8] | None = None  # of label maps, (classes, 3); None: Cityscapes'
 
 
 class Shown(Protocol):

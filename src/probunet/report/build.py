@@ -187,6 +187,7 @@ def _section(
         "unscored": _unscored(runs, scores),
         "overview": tables.overview(summary, most, folds=folds, clear=clear),
         "others": tables.others(summary, most, folds=folds),  # the other scores
+        "by_class": tables.by_class(summary, most, folds=folds),  # None: there is one class only
         "undecided": [*map(label, unclear)],  # those that the best one does not clearly beat
         "published": published_beside(
             data_set.published,
@@ -257,7 +258,7 @@ def _model_steps(config: Mapping[str, Any], name: str) -> dict[str, int]:
 def _for_paper(one: Mapping[str, Any]) -> tuple[list[Chart], dict[str, Table]]:
     """Return a section's charts, and its tables by the names of their files."""
     charts = [one["ged_chart"], one["training_chart"]]
-    found = {name: one[name] for name in ("overview", "others", "ged", "paired")}
+    found = {name: one[name] for name in ("overview", "others", "by_class", "ged", "paired")}
     if of := one["calibration"]:
         charts += [of.modes_chart, of.switches_chart]
         found |= {"modes": of.modes, "switches": of.switches}

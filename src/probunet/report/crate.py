@@ -58,7 +58,7 @@ _FORMATS = {
 _MIB = "MebiBYTE"
 # units of what a job records itself, and of what Snakemake's benchmark files hold
 _RECORDED = {"seconds": "SEC", "max_rss_mb": _MIB, "children_max_rss_mb": _MIB}
-_RECORDED |= {"threads": "", "gpu": "", "precision": "", "device": "", "capability": ""}
+_RECORDED |= {"threads": "", "gpu": "", "precision": "", "device": "", "capability": "", "data": ""}
 _BENCHMARK = {"s": "SEC", "max_rss": _MIB, "io_in": _MIB, "io_out": _MIB}
 _BENCHMARK |= {"mean_load": "PERCENT", "cpu_time": "SEC"}
 

@@ -6,14 +6,15 @@
 function fillTruths() {
   const { data, item } = shown;
   const box = $("truths");
-  box.hidden = data.kind !== "masks";
+  box.hidden = data.kind === "classes";
   const nameOf = (grader) => data.names[grader - 1] ?? `${data.truth} ${grader}`;
-  const names = data.kind === "masks" ? item.given.map(nameOf) : [];
+  const names = data.kind === "classes" ? [] : item.given.map(nameOf);
   if (box.dataset.names === String(names)) return markEmpty();
   box.dataset.names = String(names);
   const labels = names.map((name, k) => {
     const grader = item.given[k];
-    const { colour, dash, width } = lookOf(grader);
+    const { dash, width, ...look } = lookOf(grader);
+    const colour = data.kind === "labels" ? "#fff" : look.colour; // colours are the classes’
     const label = document.createElement("label");
     label.innerHTML =
       `<input type="checkbox" data-truth="${grader}"><svg viewBox="0 0 36 14" aria-hidden="true">` +
@@ -32,7 +33,9 @@ function markEmpty() {
   $("truths")
     .querySelectorAll("label > span")
     .forEach((span, k) => {
-      span.textContent = shown.truth[k].values.some(Boolean) ? "" : "(empty)";
+      const plane = shown.truth[k];
+      const marked = shown.data.kind === "labels" ? partsOf(plane) : plane.values.filter(Boolean);
+      span.textContent = marked.length ? "" : "(empty)";
     });
 }
 
@@ -66,10 +69,15 @@ function tile(key) {
 function label(button) {
   const key = button.dataset.layer;
   const layer = shown.layers.get(key);
-  const pixels = layer.kind === "mask" ? layer.values.reduce((sum, value) => sum + value, 0) : null;
+  const parts = layer.kind === "labels" ? partsOf(layer) : [layer];
+  const outlined = layer.kind === "labels" || layer.kind === "mask";
+  const pixels = outlined ? parts.reduce((sum, part) => sum + sizeOfPlane(part), 0) : null;
   const name = key.startsWith("sample") ? layer.name.replace("sample ", "") : layer.name;
   button.querySelector("span").textContent = name + (pixels === 0 ? ", empty" : "");
   let text = layer.name + (pixels === null ? "" : pixels ? `, ${pixels} pixels` : ", empty");
+  if (layer.kind === "labels" && pixels) {
+    text = `${layer.name}: ${parts.map((part) => `${part.name}, ${sizeOfPlane(part)} pixels`).join("; ")}`;
+  }
   const digits = key.startsWith("sample") && shown.result.names?.split(" ")[key.split("-")[1]];
   if (digits) {
     text += `: ${namesOf(digits).join(", ")}`;
@@ -110,13 +118,16 @@ function backgroundOf(name) {
   return `repeating-linear-gradient(135deg, ${under} 0 1.5px, ${colour} 1.5px 4.5px)`;
 }
 
+/** Return whether a class is drawn: the background of label maps has no colour. */
+const drawn = ({ colour }) => colour !== "";
+
 function fillLegend() {
   const names = Object.keys(state.data.flips).join(", ");
   $("chips").textContent =
     names &&
     `Squares under a sample: the name that it gives most pixels of ${names}; white: neither name.`;
   $("legend").replaceChildren(
-    ...state.data.labels.map(({ name }) => {
+    ...state.data.labels.filter(drawn).map(({ name }) => {
       const li = document.createElement("li");
       const square = document.createElement("i");
       square.style.background = backgroundOf(name);

@@ -23,6 +23,7 @@ const SCALES = {
     text: "means: share of masks that hold the pixel, 0 to 1; entropy of the samples: 0 to 1 bit",
   },
   classes: { greatest: 2, text: "entropy of the samples, 0 to 2 bits and more" },
+  labels: { greatest: 2, text: "entropy of the samples, 0 to 2 bits and more" },
 };
 
 /** Return the bounding box of all masks of all runs: left, top, right, bottom; or undefined. */
@@ -33,9 +34,12 @@ function boxOf(item) {
   return [all(0, Math.min), all(1, Math.min), all(2, Math.max), all(3, Math.max)];
 }
 
+/** Return height and width of an image, pixels: its own, or those of all images of the data set. */
+const extentOf = (item) => item.size ?? state.data.size;
+
 /** Return left, top, width and height of the visible part of the picture. */
 function viewOf(item) {
-  const [height, width] = state.data.size;
+  const [height, width] = extentOf(item);
   const box = state.enlarged ? boxOf(item) : undefined;
   if (!box) return [0, 0, width, height];
   const side = Math.max(box[2] - box[0] + 2 * MARGIN, box[3] - box[1] + 2 * MARGIN, LEAST);
@@ -64,7 +68,7 @@ function pictureOf() {
 
 /** Draw a part of `source`, which shows the whole picture, over the whole canvas. */
 function place(context, source, view, smooth) {
-  const [height, width] = state.data.size;
+  const [height, width] = extentOf(shown.item);
   const [fx, fy] = [source.width / width, source.height / height];
   context.imageSmoothingEnabled = smooth;
   context.imageSmoothingQuality = "high";
@@ -102,6 +106,13 @@ function lay(context, layer, view, opacity) {
     trace(context, layer, view, { colour: SAMPLE, dash: [], width, filled: true });
     return;
   }
+  if (layer.kind === "labels") {
+    const width = Math.max(1.4, context.canvas.width / 260);
+    for (const part of partsOf(layer)) {
+      trace(context, part, view, { colour: part.colour, dash: [], width, filled: true });
+    }
+    return;
+  }
   const { width, height } = layer;
   const times = Math.max(1, Math.round(context.canvas.width / width));
   const key = layer.kind === "heat" ? "base" : `base${times}`;
@@ -130,7 +141,7 @@ function draw() {
   for (const tile of root.querySelectorAll("[data-layer]")) {
     const layer = shown.layers.get(tile.dataset.layer);
     const context = sized(tile.querySelector("canvas"), view, 480);
-    if (layer.kind === "mask") place(context, picture, view, true);
+    if (layer.kind === "mask" || layer.kind === "labels") place(context, picture, view, true);
     lay(context, layer, view, 1);
   }
 }
@@ -150,12 +161,11 @@ function drawMain(view, picture) {
   shown.truth.forEach((plane, k) => {
     const grader = shown.item.given[k];
     const look = lookOf(grader);
-    if (!state.hidden.has(grader)) {
-      trace(context, plane, view, {
-        ...look,
-        width: look.width * times,
-        dash: look.dash.map((x) => x * times),
-      });
+    if (state.hidden.has(grader)) return;
+    const line = { width: look.width * times, dash: look.dash.map((x) => x * times) };
+    const parts = state.data.kind === "labels" ? partsOf(plane) : [{ ...look, plane }];
+    for (const part of parts) {
+      trace(context, part.plane ?? part, view, { ...line, colour: part.colour });
     }
   });
 }

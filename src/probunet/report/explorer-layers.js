@@ -5,7 +5,7 @@
 /**
  * @typedef {object} Layer
  * @property {string} name
- * @property {"mask" | "heat" | "classes"} kind
+ * @property {"mask" | "heat" | "classes" | "labels"} kind - "labels": outlines of each class
  * @property {number} width - of the values
  * @property {number} height
  */
@@ -13,13 +13,12 @@
 /** Return the layers of an image and a run by key; the run may be missing. */
 function layersOf(data, { truth }, run) {
   const layers = new Map();
-  const maps =
-    data.kind === "masks" ? mapsOfMasks(data, truth, run) : mapsOfClasses(data, truth, run);
-  maps.forEach((layer, k) => {
+  const make = { masks: mapsOfMasks, classes: mapsOfClasses, labels: mapsOfLabels }[data.kind];
+  make(data, truth, run).forEach((layer, k) => {
     layers.set(`map-${k}`, layer);
   });
   run?.samples.forEach((plane, k) => {
-    const kind = data.kind === "masks" ? "mask" : "classes";
+    const kind = data.kind === "masks" ? "mask" : data.kind;
     layers.set(`sample-${k}`, { kind, name: `sample ${k + 1}`, ...plane });
   });
   return layers;
@@ -51,17 +50,46 @@ function mapsOfMasks(data, truth, run) {
 
 function mapsOfClasses(data, [label], run) {
   const maps = [{ kind: "classes", name: "label, all first names", ...label }];
-  if (!run) return maps;
-  const { samples, deterministic } = run;
+  return run ? [...maps, ...mapsOfSamples("classes", data, run)] : maps;
+}
+
+function mapsOfLabels(data, truth, run) {
+  const { width, height } = truth[0];
+  const kinds = data.labels.length;
+  const name = truth.length > 1 ? `${data.truth}s’ most frequent class` : `${data.truth}’s map`;
+  const values = mostFrequent(counted(truth, kinds), kinds);
+  const maps = [{ kind: "labels", name, values, width, height }];
+  return run ? [...maps, ...mapsOfSamples("labels", data, run)] : maps;
+}
+
+/** Return the maps of a run whose samples have several classes. */
+function mapsOfSamples(kind, data, { samples, deterministic }) {
   const { width, height } = samples[0];
   const kinds = data.labels.length;
   const counts = counted(samples, kinds);
   const entropy = entropyOf(counts, kinds, samples.length);
   const most = mostFrequent(counts, kinds);
   return [
-    ...maps,
-    { kind: "classes", name: "most frequent class", values: most, width, height },
+    { kind, name: "most frequent class", values: most, width, height },
     { kind: "heat", name: "entropy", values: entropy, width, height },
-    { kind: "classes", name: "deterministic", ...deterministic },
+    { kind, name: "deterministic", ...deterministic },
   ];
 }
+
+/**
+ * Return a label map's classes that are drawn, each as a plane of 0 and 1 with its colour.
+ * @param {Plane} map - kept with it, because outlines are traced once
+ */
+function partsOf(map) {
+  map.parts ??= state.data.labels
+    .map(({ name, colour }, kind) => ({ name, colour, kind }))
+    .filter(({ colour, kind }) => colour && map.values.includes(kind))
+    .map(({ name, colour, kind }) => {
+      const values = map.values.map((value) => (value === kind ? 1 : 0));
+      return { name, colour, values, width: map.width, height: map.height };
+    });
+  return map.parts;
+}
+
+/** Return the number of pixels of a mask, or of the drawn classes of a label map. */
+const sizeOfPlane = (plane) => plane.values.reduce((sum, value) => sum + value, 0);

@@ -45,10 +45,10 @@ function fillNumbers(item, result, run, data) {
     ["diversity", "samples’ diversity", number(result?.diversity, 3)],
     [
       "disagreement",
-      data.kind === "masks" ? `${data.truth}s’ disagreement` : "modes’ disagreement",
+      data.kind === "classes" ? "modes’ disagreement" : `${data.truth}s’ disagreement`,
       number(item.disagreement, 3),
     ],
-    ["size", data.kind === "masks" ? "size, mean" : "ambiguous classes", sizeOf(item, data)],
+    ["size", data.kind === "classes" ? "ambiguous classes" : "size, mean", sizeOf(item, data)],
     ["fold", "fold", String(item.fold)],
   ];
   if (item.annotations !== null)
@@ -78,14 +78,14 @@ function readPixel(event) {
   const bounds = $("picture").getBoundingClientRect();
   const x = Math.floor(left + ((event.clientX - bounds.left) / bounds.width) * w);
   const y = Math.floor(top + ((event.clientY - bounds.top) / bounds.height) * h);
-  const [height, width] = state.data.size;
+  const [height, width] = extentOf(shown.item);
   const inside = x >= 0 && y >= 0 && x < width && y < height;
   $("pixel").textContent = inside ? `x ${x}, y ${y}: ${valuesAt(x, y).join("; ")}` : "";
 }
 
 function valuesAt(x, y) {
-  const { data, truth, picture, layers } = shown;
-  const [height, width] = data.size;
+  const { data, item, truth, picture, layers } = shown;
+  const [height, width] = extentOf(item);
   const at = (plane) =>
     plane.values[
       Math.floor((y * plane.height) / height) * plane.width + Math.floor((x * plane.width) / width)
@@ -104,12 +104,19 @@ function valuesAt(x, y) {
     words.push(`${marks.filter(Boolean).length} of ${marks.length} ${data.truth}s`);
     if (samples.length)
       words.push(`${samples.filter(Boolean).length} of ${samples.length} samples`);
+  } else if (data.kind === "labels") {
+    words.push(`${data.truth}s: ${timesOf(truth.map(at)).join(", ")}`);
+    if (samples.length) words.push(`samples: ${timesOf(samples).join(", ")}`);
   } else {
-    words.push(`label ${data.labels[at(truth[0])].name}`);
-    for (const kind of unique(samples)) {
-      const count = samples.filter((one) => one === kind).length;
-      words.push(`${count} × ${data.labels[kind].name}`);
-    }
+    words.push(`label ${data.labels[at(truth[0])].name}`, ...timesOf(samples));
   }
   return words;
+}
+
+/** Return how often each class occurs among class ids: "3 × cup". */
+function timesOf(kinds) {
+  return unique(kinds).map((kind) => {
+    const count = kinds.filter((one) => one === kind).length;
+    return `${count} × ${state.data.labels[kind].name}`;
+  });
 }

@@ -203,10 +203,10 @@ async function masksOf(uri, count) {
 }
 
 async function loadImage(data, item) {
-  const masks = data.kind === "masks";
+  const count = data.kind === "classes" ? 1 : item.given.length;
   const [picture, truth] = await Promise.all([
     data.scale ? planeOf(item.picture) : decoded(item.picture),
-    masks ? masksOf(item.truth, item.given.length) : planesOf(item.truth, 1),
+    (data.kind === "masks" ? masksOf : planesOf)(item.truth, count),
   ]);
   return { picture, truth };
 }

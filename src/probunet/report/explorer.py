@@ -190,7 +190,7 @@ class _Study:
         """Return these rows of the store, and each run's segmentations of them."""
         assert self.source.data is not None  # there are images
         shown = self.source.data.shown()
-        views = shown.views(rows, self.size)
+        views, own = shown.views(rows, self.size), self.source.data.extents
         items: list[dict[str, Any]] = [
             {
                 "row": row,
@@ -205,6 +205,7 @@ class _Study:
                 "picture": view.picture,
                 "truth": view.truth,
                 "runs": {},
+                **({} if own is None else {"size": own[row].tolist()}),
             }
             for view, row in zip(views, rows.tolist(), strict=True)
         ]

@@ -92,7 +92,7 @@ def _figure(run: Run, samples: Samples, latent: Latent, k: int, shown: Shown) ->
         posteriors=posteriors,
     )
     if backdrop.masks is None:
-        return replace(figure, aspect=width / height, maps=_maps(grid))
+        return replace(figure, aspect=width / height, maps=_maps(grid, backdrop.colours))
     masks = squared(unpack(np.ascontiguousarray(grid), height, width))
     side = masks.shape[-1]
     return replace(
@@ -104,14 +104,19 @@ def _figure(run: Run, samples: Samples, latent: Latent, k: int, shown: Shown) ->
     )
 
 
-def _maps(grid: NDArray[np.uint8]) -> str:
-    """Return class ids (rows, columns, H, W) as one coloured picture."""
-    small = np.array([[coloured(fitted(cell, CELL)) for cell in line] for line in grid])
-    black = len(PALETTE) - 1
+def _maps(grid: NDArray[np.uint8], colours: NDArray[np.uint8] | None) -> str:
+    """Return class ids (rows, columns, H, W) as one picture; without colours in Cityscapes'."""
+    small = np.array([[fitted(cell, CELL) for cell in line] for line in grid])
+    if colours is None:
+        palette = PALETTE  # ends with black
+        small = np.array([[coloured(cell) for cell in line] for line in small])
+    else:
+        palette = np.concatenate((colours, [[0, 0, 0]])).astype(np.uint8)
+    black = len(palette) - 1
     small = np.pad(small, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=black)
     rows, columns, height, width = small.shape
     tiled = small.swapaxes(1, 2).reshape(rows * height, columns * width)
-    return indexed(tiled, PALETTE)
+    return indexed(tiled, palette)
 
 
 def _places(samples: Samples, latent: Latent, k: int) -> list[Posterior]:

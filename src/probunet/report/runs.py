@@ -10,7 +10,7 @@ import pandas as pd
 from probunet.errors import ProbunetError
 from probunet.files import read_file
 from probunet.run import Run, WrongPlaceError
-from probunet.scores import BINS, read_scores
+from probunet.scores import BINS, of_classes, read_scores
 from probunet.store import Samples, open_samples
 
 CURVES = ("loss", "kl", "validation_ged")
@@ -72,7 +72,7 @@ def _shown(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that the report shows: a study has many runs, and a run many rows."""
     model = scores[scores["predictor"] == "model"]
     greatest: pd.DataFrame = model[model["n"] == model["n"].max()]
-    return greatest.drop(columns=BINS, errors="ignore")
+    return greatest.drop(columns=[*BINS, *of_classes(greatest, BINS)], errors="ignore")
 
 
 def _logs(folder: Path) -> list[Path]:

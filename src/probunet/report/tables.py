@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from probunet.files import read_file
 from probunet.memory import raise_if_memory_lacks
 from probunet.pictures.numbers import number
 from probunet.report.labels import degenerate, deterministic, predictor
-from probunet.scores import LATER
+from probunet.scores import LATER, of_classes
 from probunet.study import FREE_NAME
 
 OTHERS = {
@@ -28,6 +29,7 @@ OTHERS = {
     "ece": "ECE",
     "reconstruction_iou": "Reconstruction IoU",
 }
+BY_CLASS = {"ged": "GED", "iou": "IoU", "ece": "ECE"}
 FIRST = ("hm_iou", "diversity")  # of these, what is beside GED in the overview
 PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 
@@ -99,7 +101,7 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
             f"{path}: lacks the columns {', '.join(sorted(missing))}; run `probunet score table` "
             "again."
         )
-    for name in sorted(needed):
+    for name in sorted(needed | set(of_classes(table))):
         column, fits = table[name], True
         if name == "dataset":  # the name of a folder, too
             fits = bool(column.astype(str).str.fullmatch(FREE_NAME).all())
@@ -153,6 +155,21 @@ def others(summary: pd.DataFrame, n: int, *, folds: int) -> Table:
     names = [name for name in OTHERS if name not in FIRST]
     rows = _rows(summary[summary["n"] == n], folds, lambda of: _scores(of, names))
     return Table([OTHERS[name] for name in names], rows)
+
+
+def by_class(summary: pd.DataFrame, n: int, *, folds: int) -> Table | None:
+    """Return one row per class and predictor: at n, the class's scores; None without classes."""
+    at = summary[summary["n"] == n]
+    own = [name for name in of_classes(at, ["iou"]) if at[name].notna().any()]  # not of others
+    classes = [name.removeprefix("iou:") for name in own]
+    if not classes:
+        return None
+    rows = []
+    for name in classes:
+        columns = [f"{score}:{name}" for score in BY_CLASS]
+        scored = _rows(at, folds, partial(_scores, names=columns))
+        rows += [replace(row, note=", ".join(filter(None, [name, row.note]))) for row in scored]
+    return Table([BY_CLASS[score] for score in BY_CLASS], rows)
 
 
 def over_folds(summary: pd.DataFrame, *, folds: int) -> Table:

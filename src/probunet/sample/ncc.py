@@ -7,12 +7,56 @@ over pixels (Baumgartner et al. 2019, PHiSeg, section 3, and its released code).
 of an image is the mean over its graders.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probunet.flips import IGNORE
+
 _EPSILON = 1e-8  # of the released code
+
+
+class Moments(NamedTuple):
+    """What the correlation of a map with those of graders depends on, of B images."""
+
+    pixels: Tensor  # (B, 1)
+    mean: Tensor  # (B, 1)
+    mean_of: Tensor  # (B, G), of the graders' maps
+    length: Tensor  # (B, 1), root of the summed squares of what differs from the mean
+    length_of: Tensor  # (B, G)
+    together: Tensor  # (B, G), sum of the products
+
+    @property
+    def correlation(self) -> Tensor:
+        """The correlation (B, G); 0 / 0, of a constant map, is NaN."""
+        return self.together / (self.length * self.length_of)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the moments of one image, of which all images of these are parts (Chan 1979)."""
+        pixels, mean, mean_of, length, length_of, together = map(
+            torch.cat, zip(*parts, strict=True)
+        )
+        seen = pixels[:, 0] > 0
+        whole = pixels.sum(dim=0, keepdim=True)
+
+        def total(values: Tensor) -> Tensor:
+            return values[seen].sum(dim=0, keepdim=True)
+
+        middle, middle_of = (total(pixels * one) / whole for one in (mean, mean_of))
+        off, off_of = mean - middle, mean_of - middle_of
+        return cls(
+            whole,
+            middle,
+            middle_of,
+            total(length**2 + pixels * off**2).sqrt(),
+            total(length_of**2 + pixels * off_of**2).sqrt(),
+            total(together + pixels * off * off_of),
+        )
 
 
 class SoftmaxNcc:
@@ -24,15 +68,17 @@ class SoftmaxNcc:
     Parameters
     ----------
     masks : (B, G, H, W) int64
-        Class ids, of all graders.
+        Class ids, of all graders; a pixel that any of them ignores has no part.
     """
 
     def __init__(self, masks: Tensor) -> None:
-        self.masks = masks
+        ignored = (masks == IGNORE).any(dim=1)  # (B, H, W)
+        self.scored = ~ignored if bool(ignored.any()) else None
+        self.masks = masks.masked_fill(masks == IGNORE, 0)  # any class: not compared
         self.places: Tensor | None = None  # of the masks' classes in a flat (B, classes, H, W)
         self.softmax: Tensor | float = 0.0  # sum over the samples, (B, classes, H, W) float64
         self.logarithm: Tensor | float = 0.0  # sum over the samples, (B, classes, H, W) float64
-        self.values: list[Tensor] = []  # (B, G) for each n
+        self.moments: list[Moments] = []  # for each n
 
     def see(self, logits: Tensor) -> None:
         """Add a sample's logits (B, classes, H, W)."""
@@ -44,14 +90,23 @@ class SoftmaxNcc:
         if self.places is None:
             self.places = _places(self.masks, logits.shape[1])
         met = self.logarithm.flatten().index_select(0, self.places)  # 20 times faster than gather
-        self.values.append(_correlation(expected, met.view(self.masks.shape)))
+        self.moments.append(_moments(expected, met.view(self.masks.shape), self.scored))
 
     def result(self) -> NDArray[np.float64] | None:
         """Return the NCC (B, n, G), NaN where a map is constant; None if no logits were seen."""
-        if not self.values:
-            return None
-        values: NDArray[np.float64] = torch.stack(self.values, dim=1).cpu().numpy()
-        return values
+        return _stacked(self.moments)
+
+
+def joined_ncc(parts: Sequence[Sequence[Moments]]) -> NDArray[np.float64] | None:
+    """Return the NCC (1, n, G) of one image, whose parts were seen as images of their own."""
+    return _stacked([Moments.joined(of_n) for of_n in zip(*parts, strict=True)])
+
+
+def _stacked(moments: Sequence[Moments]) -> NDArray[np.float64] | None:
+    if not moments:
+        return None
+    values: NDArray[np.float64] = torch.stack([one.correlation for one in moments], 1).cpu().numpy()
+    return values
 
 
 def _places(masks: Tensor, classes: int) -> Tensor:
@@ -61,10 +116,19 @@ def _places(masks: Tensor, classes: int) -> Tensor:
     return places.view(batch, classes, height, width).gather(1, masks).flatten()
 
 
-def _correlation(some: Tensor, others: Tensor) -> Tensor:
-    """Return the correlation over the pixels of maps (B, 1 or G, H, W): (B, G)."""
+def _moments(some: Tensor, others: Tensor, scored: Tensor | None = None) -> Moments:
+    """Return the moments over the pixels of maps (B, 1, H, W) and (B, G, H, W).
+
+    Only the `scored` ones (B, H, W) count; None stands for all.
+    """
+    if scored is not None:  # images differ in their number of pixels
+        parts = zip(some, others, scored, strict=True)
+        by_image = [_moments(a[None, :, of, None], b[None, :, of, None]) for a, b, of in parts]
+        return Moments._make(torch.cat(values) for values in zip(*by_image, strict=True))
     some, others = (one.flatten(2) for one in (some, others))
-    some, others = (one - one.mean(dim=2, keepdim=True) for one in (some, others))
-    together: Tensor = (others @ some.mT).squeeze(2)
-    lengths: Tensor = some.norm(dim=2) * others.norm(dim=2)
-    return together / lengths  # 0 / 0, of a constant map, is NaN
+    mean, mean_of = (one.mean(dim=2, keepdim=True) for one in (some, others))
+    pixels = torch.full_like(mean[..., 0], some.shape[2])
+    some, others = some - mean, others - mean_of
+    together = (others @ some.mT).squeeze(2)
+    length, length_of = some.norm(dim=2), others.norm(dim=2)
+    return Moments(pixels, mean.squeeze(2), mean_of.squeeze(2), length, length_of, together)

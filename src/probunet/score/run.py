@@ -32,9 +32,9 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     `subject` is the resampling unit of the bootstrap: the patient, or the image of Cityscapes. The
     columns `bin_...` contain the sums behind an image's `ece`, see `metrics.calibration`.
     `reconstruction_iou` exists only for the predictor `model`, and does not depend on n;
-    `ncc_softmax`, too, exists only for it. Scores
-    that do not exist are NaN, for example all scores of an image without Cityscapes' five classes
-    with two names.
+    `ncc_softmax`, too, exists only for it. Scores that do not exist are NaN, for example all scores
+    of an image without Cityscapes' five classes with two names. With several classes, `ged:NAME`,
+    `iou:NAME`, `ece:NAME` and `bin_...:NAME` are those of a single one.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
             samples,
         )
     table = pd.concat(list(data.score(drawn, run.seed, sorted(set(n)))), ignore_index=True)
-    _check_scored(table, samples)
+    _check_scored(table, samples, data)
     order = table["predictor"].map({"model": 0, "deterministic": 1, "empty": 2, "graders": 3})
     table = table.assign(order=order).sort_values(["order", "n", "row"]).drop(columns="order")
     for position, name in enumerate(("dataset", "model", "beta", "fold", "seed")):
@@ -96,19 +96,20 @@ def _check(drawn: Samples, data: Data, n: tuple[int, ...]) -> None:
         )
 
 
-def _check_scored(table: pd.DataFrame, samples: Path) -> None:
+def _check_scored(table: pd.DataFrame, samples: Path, data: Data) -> None:
     """Log the number of images without scores; raise an error if no image has a score."""
     images = table["row"].nunique()
     without = table.loc[table["ged"].isna(), "row"].nunique()
     if without == images:
         raise ProbunetError(
-            f"{samples}: none of the {images} test images contains a class with two names, so "
-            "there is nothing to score; choose other test images."
+            f"{samples}: none of the {images} test images {data.scored_if}, so there is nothing "
+            "to score; choose other test images."
         )
     if without:
         logger.info(
-            "%s: %d of %d images have no score, because they contain no class with two names",
+            "%s: %d of %d images have no score: none of these %s",
             samples,
             without,
             images,
+            data.scored_if,
         )

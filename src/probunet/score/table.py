@@ -13,7 +13,7 @@ from probunet.run import format_beta
 from probunet.score.bootstrap import interval, resampled
 from probunet.score.compare import compare
 from probunet.score.order import ordered
-from probunet.scores import ABOUT, BINS, LATER, RUN, read_scores
+from probunet.scores import ABOUT, BINS, LATER, RUN, of_classes, read_scores
 
 SCORES = ["ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"]
 FURTHER = [
@@ -23,9 +23,8 @@ FURTHER = [
     "ged_limit",
     "ncc_softmax",
 ]  # the last columns of a table
+BY_CLASS = ["ged", "iou", "ece"]  # of single classes: `ged:cup`; the last columns of a table
 NUMBERS = ["images", "subjects"]
-# how many images have each score
-COUNTS = [f"images with {name}" for name in (*SCORES, *FURTHER)]
 GROUP = ["dataset", "model", "beta", "n"]
 PLAIN = "probabilistic_unet"  # the predictor `deterministic` without a model's name is its own
 EQUAL = 1e-9  # largest difference of scores that count as equal
@@ -82,7 +81,8 @@ def per_run(runs: pd.DataFrame) -> pd.DataFrame:
         The sums of each run, as `_totals` returns them.
     """
     means = _means(runs, [*RUN, "n"])
-    return ordered(means[[*SCORES, *NUMBERS, *FURTHER]].reset_index())
+    further = [*FURTHER, *of_classes(means, BY_CLASS)]
+    return ordered(means[[*SCORES, *NUMBERS, *further]].reset_index())
 
 
 def summarise(
@@ -117,29 +117,55 @@ def summarise(
                 # all runs of a fold have the same images
                 "images": by_fold["images"].max().sum(),
                 "subjects": by_fold["subjects"].max().sum(),
-                **{name: folds[name].mean() for name in FURTHER},
+                **{name: folds[name].mean() for name in [*FURTHER, *of_classes(folds, BY_CLASS)]},
             }
         )
     return ordered(pd.DataFrame(rows))
 
 
 def _means(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the mean scores of each group, beside its sums; `ece` is that of all its pixels."""
-    sums = _sums(totals, by)
-    names = [*SCORES, *FURTHER]
-    means = sums.drop(columns=names).join(sums[names].div(sums[COUNTS].to_numpy()))
-    bins = Reliability(*(np.stack(sums[name].tolist()) for name in BINS))
-    return means.assign(ece=expected_calibration_error(bins))
+    """Return the mean scores of each group, beside its sums; `ece` is that of all its pixels.
+
+    A group has no mean of a class that its data set does not have.
+    """
+    sums, names = _sums(totals, by), _scores(totals)
+    counts = sums[[_count(name) for name in names]].to_numpy()
+    means = sums.drop(columns=names).join(sums[names].div(counts))
+    for first, *rest in _bins(totals):
+        known = sums.dropna(subset=first)
+        bins = Reliability(*(np.stack(known[name].tolist()) for name in (first, *rest)))
+        ece = pd.Series(expected_calibration_error(bins), index=known.index)
+        means["ece" + first.removeprefix(BINS[0])] = ece
+    return means
 
 
 def _sums(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the sums of each group's scores, bins, and numbers of images and subjects."""
-    keys = [totals[column] for column in by]
-    sums = totals.groupby(by, dropna=False)[[*NUMBERS, *SCORES, *FURTHER, *COUNTS]].sum()
-    for name in BINS:
-        bins = pd.DataFrame(np.stack(totals[name].tolist()), index=totals.index)
-        sums[name] = [*bins.groupby(keys, dropna=False).sum().to_numpy()]
+    names = _scores(totals)
+    sums = totals.groupby(by, dropna=False)[[*NUMBERS, *names, *map(_count, names)]].sum()
+    for name in (name for bins in _bins(totals) for name in bins):
+        known = totals.dropna(subset=name)
+        bins = pd.DataFrame(np.stack(known[name].tolist()), index=known.index)
+        of_groups = bins.groupby([known[column] for column in by], dropna=False).sum()
+        sums[name] = pd.Series([*of_groups.to_numpy()], index=of_groups.index)
     return sums
+
+
+def _scores(table: pd.DataFrame) -> list[str]:
+    """Return the columns of scores, also of single classes."""
+    return [*SCORES, *FURTHER, *of_classes(table, BY_CLASS)]
+
+
+def _bins(table: pd.DataFrame) -> list[list[str]]:
+    """Return the columns of bins, the three of each class together."""
+    known = [name for name in of_classes(table, BINS[:1]) if table[name].notna().any()]
+    ends = [name.removeprefix(BINS[0]) for name in known]  # without those of other data sets
+    return [[name + end for name in BINS] for end in ["", *ends]]
+
+
+def _count(score: str) -> str:
+    """Return the column of the number of images that have a score."""
+    return f"images with {score}"
 
 
 def _totals(scores: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -194,8 +220,8 @@ def _totals(scores: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
 
 def _single(images: pd.DataFrame) -> pd.DataFrame:
     """Return the totals of single images: a score that an image does not have counts as none."""
-    scores = images[[*SCORES, *FURTHER]]
-    counts = dict(zip(COUNTS, scores.notna().to_numpy().T, strict=True))
+    scores = images[_scores(images)]
+    counts = {_count(str(name)): has.astype(int) for name, has in scores.notna().items()}
     subjects = ~images.duplicated([*RUN, "n", "subject"])  # the first image of each counts as one
     return images.assign(images=1, subjects=subjects, **counts, **scores.fillna(0))
 
@@ -229,10 +255,13 @@ def _about(images: pd.DataFrame) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     """Return the columns that the tables need, with lists of one length in those of bins."""
     columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *ABOUT, *BINS]
-    table = read_scores(path, columns, LATER)[columns]
-    numbers = table[[*SCORES, *FURTHER]].dtypes.map(pd.api.types.is_numeric_dtype).all()
-    shapes = {np.shape(table[name].iloc[0]) for name in BINS}
-    if not numbers or len(shapes) != 1 or shapes == {()} or table[BINS].isna().any(axis=None):
+    table = read_scores(path, columns, LATER)
+    table = table[[*columns, *of_classes(table)]]
+    scores = table[[*SCORES, *FURTHER, *of_classes(table, BY_CLASS)]]
+    numbers = scores.dtypes.map(pd.api.types.is_numeric_dtype).all()
+    bins = [*BINS, *of_classes(table, BINS)]
+    shapes = {np.shape(table[name].iloc[0]) for name in bins}
+    if not numbers or len(shapes) != 1 or shapes == {()} or table[bins].isna().any(axis=None):
         raise ProbunetError(
             f"{path}: not a table of scores (a column has a wrong type); remove it and run "
             "`probunet score run` again."

@@ -1,7 +1,7 @@
 """The layout of a data set's store: arrays of images, and columns with one value per image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,8 @@ class Layout(Generic[A]):
 
     kind: str
     attributes: type[A]
-    columns: type[Any]  # a dataclass; each field is an array (n,) of numbers or text
+    # a dataclass; each field is an array (n,) of numbers or text; one with a default may be absent
+    columns: type[Any]
     arrays: tuple[str, ...]  # arrays of images (n, H, W, ...)
     protocol: str | None = None  # the value of the attribute `protocol` that can be read
 
@@ -38,7 +39,8 @@ class Layout(Generic[A]):
         names = [field.name for field in fields(self.columns)]
         create_arrays(group, len(getattr(columns, names[0])))
         for name in names:
-            sealed.write_column(group, name, getattr(columns, name))
+            if (column := getattr(columns, name)) is not None:
+                sealed.write_column(group, name, column)
 
     def open(self, path: Path) -> dict[str, Any]:
         """Return path, attributes, digest, columns and arrays of a store by name.
@@ -53,7 +55,11 @@ class Layout(Generic[A]):
             path, self.kind, self.attributes, self.protocol
         )
         with sealed.reading(path):
-            columns = {f.name: sealed.read_column(group, f.name) for f in fields(self.columns)}
+            columns = {
+                f.name: sealed.read_column(group, f.name)
+                for f in fields(self.columns)
+                if f.default is MISSING or f.name in group
+            }
             arrays = {name: sealed.array_of(group, name) for name in self.arrays}
         shape = arrays[self.arrays[0]].shape[:3]  # images, height, width
         for name, array in arrays.items():

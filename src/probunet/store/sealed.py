@@ -212,17 +212,28 @@ def write_column(group: zarr.Group, name: str, column: NDArray[Any]) -> None:
 
 
 def create_images(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: type, chunk: int
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: type,
+    chunk: int,
+    last: str = "channel",
+    side: int | None = None,
 ) -> None:
-    """Create an empty array of images (n, H, W, ...), which `write_shard` fills."""
+    """Create an empty array of images (n, H, W[, last]), which `write_shard` fills.
+
+    Parts of images are read from chunks of `chunk` images, and of `side` pixels, if that is given.
+    """
+    pixels = shape[1:3] if side is None else tuple(min(side, length) for length in shape[1:3])
+    whole = (-(-length // own) * own for length, own in zip(shape[1:3], pixels, strict=True))
     group.create_array(
         name,
         shape=shape,
         dtype=dtype,
-        shards=(SHARD, *shape[1:]),
-        chunks=(chunk, *shape[1:]),
+        shards=(SHARD, *whole, *shape[3:]),
+        chunks=(chunk, *pixels, *shape[3:]),
         compressors=compressor(shuffle="shuffle" if np.dtype(dtype).itemsize > 1 else "noshuffle"),
-        dimension_names=("image", "row", "column", "channel")[: len(shape)],
+        dimension_names=("image", "row", "column", last)[: len(shape)],
     )
 
 

@@ -38,13 +38,14 @@ class State:
 def digest_of(run: Run, model: str, settings: Settings, store: str, fold: Fold) -> str:
     """Return a hash of everything that the weights of a training depend on.
 
-    A checkpoint can be resumed only with the same hash. Settings of other models, and the intervals
-    of logs and checkpoints, do not change it. `model` is the registry's name of the trained model.
+    A checkpoint can be resumed only with the same hash. Settings of other models, the intervals of
+    logs and checkpoints, and where the images are, do not change it. `model` is the registry's name
+    of the trained model.
     """
     others = {name for name in get_args(ModelName) if name != model}
     chosen = settings.model_dump(mode="json", exclude={"evaluation", *others})
-    for key in ("checkpoint_every", "log_every"):
-        del chosen["training"][key]
+    for key in ("checkpoint_every", "log_every", "data"):
+        chosen["training"].pop(key, None)
     crop = settings.evaluation.crop
     facts = [SCHEMA, run.folder, chosen, crop, store, fold.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

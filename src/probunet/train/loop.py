@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from probunet.config import Settings, Size
+from probunet.config import DataPlace, Settings, Size
 from probunet.datasets import open_data
 from probunet.errors import ProbunetError, TimeLimitError
 from probunet.files import link_or_copy, locked, remove, written_whole
@@ -33,6 +33,7 @@ from probunet.train.average import Average
 from probunet.train.checkpoint import State, digest_of, load_checkpoint, save_checkpoint
 from probunet.train.compiling import compile_model, eager, own_caches, wants_compile
 from probunet.train.log import TrainingLog
+from probunet.train.place import choose_place
 from probunet.train.schedule import learning_rate
 from probunet.train.stopping import Stopper
 from probunet.train.validation import choose_subset, validate
@@ -44,8 +45,8 @@ OUTPUTS = ("weights.pt", "last.pt", "training.jsonl")
 ANYWAY = "resume-anyway"  # a file of this name lets a training go on in another arithmetic
 READ_EVERY = 20  # steps between two readings of the losses from the device, at most
 _ABOUT_IMAGES = (
-    "all images of the fold stay there during training: choose a device with more memory "
-    "(`device`), or lower training.validation_images"
+    "set training.data to host (the machine's memory) or disk, lower "
+    "training.validation_images, or choose a device with more memory (`device`)"
 )
 
 
@@ -60,6 +61,7 @@ class Task:
     device: torch.device
     arithmetic: Arithmetic
     data: Data
+    place: DataPlace  # of the training images; no result depends on it
     batches: Batches
     subset: Subset | None  # None if the fold has no validation images
     digest: str  # a checkpoint must have the same to be resumed
@@ -135,7 +137,7 @@ def train(
         ):
             if remark := model.remark(*_trained_size(task)):
                 logger.warning("%s: %s", output, remark)
-            note(**asdict(task.arithmetic))
+            note(**asdict(task.arithmetic), data=task.place)
             model.to(where)
             optimiser = _adam(model, training.weight_decay)
             average = Average(model, training.ema)
@@ -325,6 +327,7 @@ def _prepare(
             folds,
             run.fold,
         )
+    place = choose_place(settings.training, data.bytes_of(train_rows), where, store)
     checkpoint.mkdir(parents=True, exist_ok=True)
     return Task(
         run=run,
@@ -334,7 +337,8 @@ def _prepare(
         device=where,
         arithmetic=Arithmetic.of(where, settings.training.precision),
         data=data,
-        batches=data.batches(train_rows, settings, where),
+        place=place,
+        batches=data.batches(train_rows, settings, where, place),
         subset=subset,
         digest=digest_of(run, model, settings, data.digest, all_folds.folds[run.fold]),
         subjects=all_folds.folds[run.fold].digest,
@@ -387,7 +391,10 @@ def _about_batches(task: Task) -> str:
     side = f"datasets.{name}.size"
     if task.data.crop(task.settings) is not None:
         side = f"training.crop ({training.crop})"
-    return f"lower training.batch ({training.batch}) or {side}, or choose a larger device"
+    elsewhere = ", set training.data to host or disk" if task.place == "device" else ""
+    return (
+        f"lower training.batch ({training.batch}) or {side}{elsewhere}, or choose a larger device"
+    )
 
 
 def _make_deterministic(device: torch.device, wanted: bool) -> None:
@@ -550,6 +557,9 @@ def _info(task: Task, state: State) -> WeightsInfo:
         validation_ged=state.ged if task.subset is not None else None,
         arithmetic=state.arithmetic or None,
         ema=task.settings.training.ema or None,
+        dataset=task.data.attributes.dataset,
+        class_names=list(task.data.class_names),
+        prepared=task.data.prepared(task.settings).written(),
     )
 
 

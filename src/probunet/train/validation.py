@@ -3,15 +3,17 @@
 Only the weights change between validations, so that their scores are easier to compare.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 from probunet.config import Settings
 from probunet.models import Model
 from probunet.models.device import autocast, memory_for
+from probunet.models.tiles import Tile, seen_in, through_tiles
 from probunet.seeding import numpy_generator, seed_of
 from probunet.truth.base import Data, Subset
 
@@ -48,18 +50,36 @@ def validate(
     n = settings.training.validation_samples
     device = next(model.parameters()).device
     samples = []
-    for start in range(0, len(subset.rows), _BATCH):
+    batch = _BATCH if subset.in_tiles is None else 1
+    for start in range(0, len(subset.rows), batch):
         if stop():
             return None
-        part = slice(start, start + _BATCH)
-        generators = [
-            torch.Generator().manual_seed(seed_of(seed, "validation", int(row)))
-            for row in subset.rows[part]
-        ]
-        with memory_for("validation", device, f"lower training.validation_samples ({n})"):
-            image = subset.images(part)
-            with torch.no_grad(), autocast(device, settings.training.precision):
-                drawn = model.draw(image, n, generators)
-            samples.append(subset.kept(drawn.samples))
+        part = slice(start, start + batch)
+        with (
+            memory_for("validation", device, f"lower training.validation_samples ({n})"),
+            torch.no_grad(),
+            autocast(device, settings.training.precision),
+        ):
+            samples.append(subset.kept(_draw(model, subset, part, n, seed)))
     scores = subset.scores(np.concatenate(samples))
     return float(scores.ged.mean()), float(scores.diversity.mean())
+
+
+def _draw(model: Model, subset: Subset, part: slice, n: int, seed: int) -> Tensor:
+    """Return n samples of some of the images, (n, B, h, w)."""
+    image, in_tiles = subset.images(part), subset.in_tiles
+    rows = subset.rows[part].tolist()
+    if in_tiles is None:
+        return model.draw(image, n, _generators(seed, rows)).samples
+
+    def samples(tiles: Sequence[Tile]) -> list[Tensor]:
+        generators = _generators(seed, rows * len(tiles))  # the same noise in all of them
+        return [model.draw(seen_in(image, tiles), n, generators).samples]
+
+    (row,) = rows
+    (whole,) = through_tiles(in_tiles.of(row), in_tiles.stored, samples)
+    return whole[:, None]
+
+
+def _generators(seed: int, rows: list[int]) -> list[Generator]:
+    return [torch.Generator().manual_seed(seed_of(seed, "validation", row)) for row in rows]

@@ -34,6 +34,10 @@ class Deformation(NamedTuple):
     # on the output's edges
     elastic: Tensor
 
+    def centred(self) -> "Deformation":
+        """Return the deformation without translation."""
+        return self._replace(translation=torch.full_like(self.translation, 0.5))
+
     def to(self, device: torch.device) -> "Deformation":
         """Return the deformation on a device."""
         return Deformation(*(sent(part, device) for part in self))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.config import Settings, Size, Source
+from probunet.config import DataPlace, Settings, Size, Source
 from probunet.errors import ProbunetError, few
 from probunet.folds import Fold, Folds
+from probunet.prepared import Prepared
 from probunet.store import Attributes, Samples
 
 if TYPE_CHECKING:  # the steps without torch import this module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # the steps without torch import this module
 
     from probunet.metrics.ged import EnergyDistance
     from probunet.pictures.view import Shown
+    from probunet.truth.inputs import InTiles
 
 
 class Words(NamedTuple):
@@ -48,6 +50,7 @@ class Data(ABC):
     """An open store of a data set."""
 
     words: ClassVar[Words] = Words()
+    scored_if: ClassVar[str] = "has graders"  # what an image does that has scores
 
     path: Path
     attributes: DataAttributes
@@ -80,7 +83,8 @@ class Data(ABC):
 
     def columns_of(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return row, columns and resampling unit (as `subject`) of images by name."""
-        chosen = {name: column[rows] for name, column in vars(self.columns).items()}
+        columns = {k: column for k, column in vars(self.columns).items() if column is not None}
+        chosen = {name: column[rows] for name, column in columns.items()}
         return {"row": rows, **chosen, "subject": self.units[rows]}
 
     def rows_of(self, subjects: list[str]) -> NDArray[np.int64]:
@@ -130,9 +134,22 @@ class Data(ABC):
         return int(self.image.shape[1]), int(self.image.shape[2])
 
     @property
+    def extents(self) -> NDArray[np.int64] | None:
+        """Height and width of each image (n, 2), at the upper left corner of its array.
+
+        Pixels beyond it are no part of the image. None: each image is as large as its array.
+        """
+        return None
+
+    @property
     @abstractmethod
     def classes(self) -> int:
         """Number of classes of a segmentation."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by class id."""
+        return ("background", "foreground")
 
     @abstractmethod
     def window(self, settings: Settings) -> tuple[float, float] | None:
@@ -145,6 +162,12 @@ class Data(ABC):
     def scored_size(self, settings: Settings) -> Size:
         """Return height and width of the sampled and scored centre."""
         return self.size
+
+    def prepared(self, settings: Settings) -> Prepared:
+        """Return how an image of one's own becomes one that a network of this data set sees."""
+        low, _ = self.window(settings) or (0.0, 255.0)
+        size, values = self.scored_size(settings), str(self.image.dtype)
+        return Prepared(size, "keep", values, padding=float(low))
 
     def published_split(self) -> Folds:
         """Return the publisher's split as one fold.
@@ -163,11 +186,47 @@ class Data(ABC):
         """Yield a key, the store's value and the configured value for each setting to compare."""
         yield "source", self.attributes.source, source.source
 
+    def in_tiles(self, settings: Settings) -> "InTiles | None":
+        """Return the tiles in which a network sees images of their own sizes; else None."""
+        if self.extents is None:
+            return None
+        from probunet.truth.inputs import InTiles
+
+        prepared = self.prepared(settings)
+        return InTiles(self.extents, self.size, prepared.size, prepared.beyond)
+
+    @abstractmethod
+    def arrays(self, rows: NDArray[np.int64], *part: slice) -> tuple[NDArray[Any], ...]:
+        """Return images (n, H, W, C) and their masks or labels (n, ...), which batches are of.
+
+        `part` are rows and columns, all if left out. Images of their own sizes are read one by one.
+        """
+
+    def extent(self, rows: NDArray[np.int64]) -> tuple[slice, ...]:
+        """Return rows and columns that one image has of its array; () if it has all of them."""
+        if self.extents is None:
+            return ()
+        (row,) = rows
+        height, width = self.extents[row].tolist()
+        return slice(height), slice(width)
+
+    def bytes_of(self, rows: NDArray[np.int64]) -> int:
+        """Return the memory that the arrays of these images take."""
+        first = sum(array.nbytes for array in self.arrays(rows[:1]))
+        if self.extents is None:
+            return len(rows) * first
+        pixels = self.extents[rows].prod(axis=1)
+        return first * int(pixels.sum()) // int(pixels[0])
+
     @abstractmethod
     def batches(
-        self, rows: NDArray[np.int64], settings: Settings, device: "torch.device"
+        self,
+        rows: NDArray[np.int64],
+        settings: Settings,
+        device: "torch.device",
+        place: DataPlace = "device",
     ) -> "Batches":
-        """Return these images for training."""
+        """Return these images for training, at a place; no batch depends on it."""
 
     def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows whose GED is defined."""
@@ -193,7 +252,7 @@ class Data(ABC):
 
 
 class Batches(Protocol):
-    """Images on the training device, from which batches are drawn."""
+    """Images from which batches are drawn on the training device."""
 
     @property
     def in_channels(self) -> int:
@@ -215,6 +274,10 @@ class Subset(Protocol):
     def rows(self) -> NDArray[np.int64]:
         """Rows of the store."""
 
+    @property
+    def in_tiles(self) -> "InTiles | None":
+        """The tiles in which a network sees images, one at a time; None: each image at once."""
+
     def images(self, part: slice) -> "Tensor":
         """Return some of the images (B, C, h, w) on the device."""
 
@@ -231,6 +294,10 @@ class Sampled(Protocol):
     @property
     def batch(self) -> int:
         """Number of images to sample at a time; it does not change any result."""
+
+    @property
+    def in_tiles(self) -> "InTiles | None":
+        """The tiles in which a network sees images, one at a time; None: each image at once."""
 
     @property
     def graded(self) -> bool:

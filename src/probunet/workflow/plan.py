@@ -242,6 +242,10 @@ class Plan:
         name = "weights.pt" if is_best else "last.pt"
         return [self.results(f"{part.folder}/{name}") for part in self.trainings_of(run)]
 
+    def training_data(self, wildcards: Wildcards) -> str:
+        """Return where the images of a training are, on which no result depends."""
+        return self.studies[wildcards["dataset"]].training.data
+
     # ------------------------------------------------------------------ settings of single jobs
 
     def settings(
@@ -293,7 +297,8 @@ class Plan:
         job = (dataset, model, name)
         if job not in self._sections:
             section = getattr(self.studies[dataset].of_model(model), name)
-            self._sections[job] = section.model_dump(mode="json")
+            without = {"data"} if name == "training" else None  # see `training_data`
+            self._sections[job] = section.model_dump(mode="json", exclude=without)
         return self._sections[job]
 
     def whole(self, wildcards: Wildcards) -> str:

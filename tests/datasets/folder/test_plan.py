@@ -10,18 +10,21 @@ from PIL import Image
 from probunet.config import Fetch
 from probunet.datasets import find, open_data
 from probunet.datasets.folder.config import FolderSource
-from probunet.datasets.folder.fit import fit_image, fit_masks
+from probunet.datasets.folder.fit import OWN_SIZES, fit_image, fit_masks
 from probunet.datasets.folder.listing import fetch_folder
+from probunet.datasets.folder.manifest import ClassTable
 from probunet.datasets.folder.plan import plan_images
 from probunet.datasets.folder.store import Images, open_images
 from probunet.errors import ProbunetError
 from probunet.files import sha256
+from probunet.flips import IGNORE
 from probunet.metrics.bits import unpack_graders
 from probunet.prepare import parts
 from probunet.prepare.folds import check_folds, check_origin, draw_folds
 from probunet.store import verify
 from support.folders import files_of
 from support.own_images import disc, write_folder, write_picture, write_table
+from support.own_sizes import write_sizes
 
 SIZE = (32, 48)
 
@@ -114,6 +117,57 @@ def test_sizes_that_differ_need_one_that_is_set(tmp_path):
         match=r"i/0.png has 16 x 16 pixels, and i/1.png 16 x 17 pixels; set datasets.mine.size in",
     ):
         plan_images(tmp_path / "m.json")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_images_keep_their_own_sizes(in_this_process, tmp_path, classes):
+    folder = tmp_path / "own"
+    write_sizes(folder, 2, classes)
+    table = ClassTable(names=("background", "disc", "cup"), values=(0, 1, 2))
+    fetch_folder(folder, tmp_path / "m.json", "mine", classes=table if classes > 2 else None)
+    plan = plan_images(tmp_path / "m.json", size="own", multiple=64)  # of the network, not of them
+    parts.fill_store(None, plan, tmp_path / "mine.zarr")
+    images = open_data(tmp_path / "mine.zarr")
+    assert images.size == images.image.shape[1:3] == (90, 66)
+    assert images.extents.tolist() == 2 * [[24, 40], [48, 48], [90, 66]]
+    assert (images.attributes.resampled, images.attributes.resampling) == (0, OWN_SIZES)
+    truth = np.asarray(images.labels if classes > 2 else images.masks)
+    for row, (height, width) in enumerate(images.extents.tolist()):
+        name = images.columns.name[row]
+        stored = np.asarray(images.image[row])[..., 0]
+        assert np.array_equal(stored[:height, :width], written(folder, name, 0))
+        outside = np.ones(images.size, bool)
+        outside[:height, :width] = False
+        assert not stored[outside].any()
+        assert (truth[row][outside] == (IGNORE if classes > 2 else 0)).all()
+        first = written(folder, name.replace("images", "masks").replace(".", "_0."), 0)
+        own = truth[row, :height, :width]
+        assert np.array_equal(
+            own[..., 0] if classes > 2 else own & 1, first if classes > 2 else first > 0
+        )
+
+    def check(**keys):
+        source = FolderSource(source="folder", path="here", **keys)
+        check_origin(images, source.model_copy(update={"classes": None}), "a test")
+
+    if classes == 2:
+        check(size="own")
+        with pytest.raises(ProbunetError, match=r"size: left out, but .* was made with own"):
+            check()
+        with pytest.raises(ProbunetError, match=r"size: \[90, 66\], but .* was made with own"):
+            check(size=(90, 66))
+
+
+def test_parts_of_own_sizes_make_the_same_store(in_this_process, tmp_path):
+    write_sizes(tmp_path / "own")
+    fetch_folder(tmp_path / "own", tmp_path / "m.json", "mine")
+    plan = plan_images(tmp_path / "m.json", size="own")
+    parts.fill_store(None, plan, tmp_path / "mine.zarr")
+    written = [tmp_path / f"{k}.zarr" for k in range(3)]
+    for k, path in enumerate(written):
+        parts.prepare_part(plan, path, k, 3)
+    parts.join(plan, written, tmp_path / "joined.zarr")
+    assert files_of(tmp_path / "joined.zarr") == files_of(tmp_path / "mine.zarr")
 
 
 def test_a_size_that_the_network_cannot_halve_is_an_error_that_names_others(manifest):

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,20 @@ def _nifti(folder: Path) -> list[bytes]:
 
 
 def _read_image(path: Path) -> None:
-    from probunet.datasets.folder.image_files import decode_image, decode_mask
+    from probunet.datasets.folder.classes import Classes
+    from probunet.datasets.folder.image_files import decode_image, decode_labels, decode_mask
+    from probunet.datasets.folder.manifest import ClassTable
     from probunet.datasets.raw_file import BadFileError, read_content
 
     content = read_content(path)
-    try:
-        decode_image(content)
-    except BadFileError as error:
-        error.entry()
+    values = ClassTable(names=("a", "b"), values=(0, 1))
+    colours = ClassTable(names=("a", "b"), values=("#000000", "#ffffff"))
+    labels = [partial(decode_labels, classes=Classes(table)) for table in (values, colours)]
+    for decode in (decode_image, *labels):
+        try:
+            decode(content)
+        except BadFileError as error:
+            error.entry()
     decode_mask(content, threshold=100)
 
 

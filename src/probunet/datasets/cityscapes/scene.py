@@ -49,12 +49,12 @@ def read_scene(
     BadFileError
         If a file differs from its entry in the manifest.
     """
-    picture = _fitted(_open(root, scene.picture), size, fit, Image.Resampling.BILINEAR)
-    label = _fitted(_open(root, scene.label), size, fit, Image.Resampling.NEAREST)
+    picture = fitted(_open(root, scene.picture), size, fit, Image.Resampling.BILINEAR)
+    label = fitted(_open(root, scene.label), size, fit, Image.Resampling.NEAREST)
     return np.asarray(picture), TRAIN_ID_OF[np.asarray(label)]
 
 
-def _fitted(
+def fitted(
     image: Image.Image, size: tuple[int, int], fit: Fit, method: Image.Resampling
 ) -> Image.Image:
     """Return an image at `size`, height and width; padding is 0, as a label id: unlabelled."""

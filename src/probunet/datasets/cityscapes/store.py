@@ -1,7 +1,7 @@
 """The store of Cityscapes: street scenes with one label map each; flips are not stored."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from probunet.config import Size, Source
+from probunet.config import Settings, Size, Source
 from probunet.datasets.cityscapes.config import CityscapesSource, Fit
 from probunet.datasets.cityscapes.split import published_split
 from probunet.folds import Folds
 from probunet.pictures.view import Shown
+from probunet.prepared import Prepared
 from probunet.store import Layout, create_images
 from probunet.truth.base import DataAttributes, Words
 from probunet.truth.modes import Flipped
@@ -76,6 +77,10 @@ class Scenes(Flipped):
         """The scene itself, (n,): there are too few cities to resample."""
         both = zip(self.columns.city, self.columns.frame, strict=True)
         return np.array([f"{city}_{frame}" for city, frame in both])
+
+    def prepared(self, settings: Settings) -> Prepared:
+        """Return that scenes of another size are brought to the store's, with black as padding."""
+        return replace(super().prepared(settings), resize=self.attributes.fit)
 
     def published_split(self) -> Folds:
         """Return the publisher's split as one fold."""

@@ -9,13 +9,14 @@ from probunet.datasets.folder.config import FolderSource
 
 if TYPE_CHECKING:
     from probunet.datasets.folder.plan import ImagePlan
-    from probunet.datasets.folder.store import Images
+    from probunet.datasets.folder.store import Images, LabelledImages
 
 
 class Folder(DataSet):
     """A folder of your own images, under any name."""
 
     kind = "images"
+    other_kinds = ("labelled",)
     template = "folder/report.html.j2"
 
     def fetch(
@@ -27,6 +28,7 @@ class Folder(DataSet):
         part: Part | None = None,
     ) -> None:
         """Check images and masks in place, and write their manifest."""
+        from probunet.datasets.folder.classes import class_table
         from probunet.datasets.folder.listing import fetch_folder
 
         refuse_parts(self.name, part)
@@ -37,6 +39,7 @@ class Folder(DataSet):
             source.table,
             licence=source.licence,
             threshold=source.threshold,
+            classes=class_table(source),
         )
 
     def describe_fetch(self, source: FolderSource, folder: Path, jobs: int) -> str:
@@ -51,10 +54,11 @@ class Folder(DataSet):
         """Return the images to make of a manifest."""
         from probunet.datasets.folder.plan import plan_images
 
-        return plan_images(manifest, source.size, source.window, multiple_of)
+        return plan_images(manifest, source.size, source.window, multiple_of, source.absent_classes)
 
-    def open(self, path: Path) -> "Images":
+    def open(self, path: Path) -> "Images | LabelledImages":
         """Return the store of images at `path`."""
-        from probunet.datasets.folder.store import open_images
+        from probunet.datasets.folder.store import open_images, open_labelled
+        from probunet.store import kind_of
 
-        return open_images(path)
+        return open_labelled(path) if kind_of(path)[0] in self.other_kinds else open_images(path)

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from probunet.datasets.folder.classes import Classes
 from probunet.datasets.folder.manifest import GraderCheck
 from probunet.datasets.folder.mask_values import Values, describe_values, merge_values
-from probunet.metrics.bits import intersections, pack_graders, words
+from probunet.flips import IGNORE
+from probunet.metrics.bits import intersections, mask_dtype, pack_graders, words
 
 MUCH = 0.5  # share of pixels above which a grader is suspected of marking the background
 _ROUNDING = 1e-9  # relative error of sums of shared pixels
@@ -30,6 +32,7 @@ class Marks(NamedTuple):
     overlap: float  # sum of the IoUs with them
     shared: float  # pixels marked by both, summed over them
     chance: float  # what `shared` is by chance
+    of_class: tuple[int, ...] = ()  # pixels of each class and, last, ignored ones; (): binary
 
 
 def count_marks(bits: NDArray[Any], values: dict[int, Values]) -> list[Marks]:
@@ -57,17 +60,52 @@ def count_marks(bits: NDArray[Any], values: dict[int, Values]) -> list[Marks]:
     ]
 
 
+def count_label_marks(
+    maps: NDArray[np.uint8], graders: Sequence[int], classes: Classes
+) -> list[Marks]:
+    """Return the marks of an image's graders in label maps (slices, H, W, all graders).
+
+    Overlaps are means over the scored classes, and shared pixels sums over them.
+    """
+    by_class = [count_marks(_bits(maps == k), dict.fromkeys(graders, ())) for k in classes.scored]
+    together = []
+    for g, own in zip(graders, zip(*by_class, strict=True), strict=True):
+        sums = {
+            name: sum(getattr(one, name) for one in own)
+            for name in ("marked", "others", "overlap", "shared", "chance")
+        }
+        counts = np.bincount(maps[..., g].ravel(), minlength=IGNORE + 1)
+        of_class = (*counts[: len(classes.names)].tolist(), int(counts[IGNORE]))
+        together.append(own[0]._replace(**sums, of_class=of_class))
+    return together
+
+
+def _bits(masks: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return masks (..., G) bit-packed, bit g = grader g."""
+    dtype = mask_dtype(masks.shape[-1])
+    bits = np.zeros(masks.shape[:-1], dtype)
+    for g in range(masks.shape[-1]):
+        bits |= masks[..., g].astype(dtype) << g
+    return bits
+
+
 def check_graders(
-    names: Sequence[str], marks: Iterable[Marks], left_out: Mapping[int, int]
+    names: Sequence[str],
+    marks: Iterable[Marks],
+    left_out: Mapping[int, int],
+    classes: Sequence[str] = (),
 ) -> tuple[GraderCheck, ...]:
     """Return what each grader's masks contain, with warnings.
 
-    `left_out` is the number of images that were left out because of a grader's mask, by grader.
+    `left_out` is the number of images that were left out because of a grader's mask, by grader;
+    `classes` are the names of the classes, if there are more than foreground and background.
     """
     by_grader: dict[int, list[Marks]] = {g: [] for g in range(len(names))}
     for one in marks:
         by_grader[one.grader].append(one)
-    return tuple(_check(name, by_grader[g], left_out.get(g, 0)) for g, name in enumerate(names))
+    return tuple(
+        _check(name, by_grader[g], left_out.get(g, 0), classes) for g, name in enumerate(names)
+    )
 
 
 def describe_check(check: GraderCheck) -> str:
@@ -87,7 +125,7 @@ def describe_check(check: GraderCheck) -> str:
     )
 
 
-def _check(name: str, marks: Sequence[Marks], left_out: int) -> GraderCheck:
+def _check(name: str, marks: Sequence[Marks], left_out: int, classes: Sequence[str]) -> GraderCheck:
     images = sum(one.images for one in marks)
     if not images:
         return GraderCheck(grader=name, values="no values", images=0, marked=0.0, left_out=left_out)
@@ -95,24 +133,35 @@ def _check(name: str, marks: Sequence[Marks], left_out: int) -> GraderCheck:
     others = sum(one.others for one in marks)
     shared, chance = sum(one.shared for one in marks), sum(one.chance for one in marks)
     warnings = []
-    if share > MUCH:
+    if share > MUCH and not classes:
         warnings.append(
             f"marks more than half of the pixels ({share:.1%}); if it is the background, invert "
             "the masks"
         )
     if share == 0:
-        warnings.append("marks no pixel; check the masks, and `threshold` if it is set")
+        setting = "`classes`" if classes else "`threshold` if it is set"
+        warnings.append(f"marks no pixel; check the masks, and {setting}")
     if shared < chance * (1 - _ROUNDING):
+        mistake = "have classes swapped, or are" if classes else "are inverted or"
         warnings.append(
-            "agrees with the other graders less than by chance; check whether the masks are "
-            "inverted or of other images"
+            "agrees with the other graders less than by chance; check whether the masks "
+            f"{mistake} of other images"
         )
     return GraderCheck(
         grader=name,
-        values=describe_values(merge_values([list(one.values) for one in marks])),
+        values=_describe(marks, classes),
         images=images,
         marked=share,
         overlap=sum(one.overlap for one in marks) / others if others else None,
         left_out=left_out,
         warnings=tuple(warnings),
     )
+
+
+def _describe(marks: Sequence[Marks], classes: Sequence[str]) -> str:
+    """Return the values in a grader's masks, or the share of each class, as text."""
+    if not classes:
+        return describe_values(merge_values([list(one.values) for one in marks]))
+    counts = np.sum([one.of_class for one in marks], axis=0)
+    shares = zip([*classes, "ignored"], 100 * counts / counts.sum(), strict=True)
+    return ", ".join(f"{name} {share:.1f}%" for name, share in shares if name != "ignored" or share)

@@ -6,11 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from probunet.flips import IGNORE
+
 RESAMPLING = (
     "images of another size are scaled to fit, keep their aspect ratio, and are padded equally on "
     "both sides; values: bilinear, by Pillow, whose kernel is widened by the factor of shrinking, "
     "against aliasing, padded with the window's lower end; masks: nearest, padded with background"
 )
+LABELS_RESAMPLING = RESAMPLING.replace("with background", "with pixels that are ignored")
+OWN_SIZES = "each image keeps its own size"
 Size = tuple[int, int]  # height and width, pixels
 
 
@@ -34,19 +38,37 @@ def fit_image(image: NDArray[Any], size: Size, padding: float) -> NDArray[Any]:
     return np.rint(filled).clip(bounds.min, bounds.max).astype(image.dtype)
 
 
+def place_of(original: Size, size: Size) -> tuple[slice, slice]:
+    """Return the rows and columns that an image of another size takes within `size`.
+
+    >>> place_of((100, 50), (64, 64))
+    (slice(0, 64, None), slice(16, 48, None))
+    """
+    return _place(_inner(original, size), size)
+
+
 def fit_masks(masks: NDArray[Any], size: Size) -> NDArray[Any]:
     """Return bit-packed masks (H, W) at `size`."""
     if masks.shape == size:
         return masks
-    height, width = _inner(masks.shape, size)
     parts = np.ascontiguousarray(masks).view(np.uint8).reshape(*masks.shape, -1)  # bytes
+    return _nearest(parts, size, outside=0).view(masks.dtype)[..., 0]
+
+
+def fit_labels(maps: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Return label maps (H, W, G) at `size`; pixels beyond the image have no class."""
+    return maps if maps.shape[:2] == size else _nearest(maps, size, outside=IGNORE)
+
+
+def _nearest(planes: NDArray[np.uint8], size: Size, outside: int) -> NDArray[np.uint8]:
+    """Return planes (H, W, n) at `size`; no values are mixed."""
+    height, width = _inner(planes.shape[:2], size)
     scaled = [
-        Image.fromarray(part).resize((width, height), Image.Resampling.NEAREST)
-        for part in np.moveaxis(parts, -1, 0)
+        Image.fromarray(plane).resize((width, height), Image.Resampling.NEAREST)
+        for plane in np.ascontiguousarray(np.moveaxis(planes, -1, 0))
     ]
-    together = np.stack([np.asarray(part) for part in scaled], axis=-1).view(masks.dtype)
-    filled = np.zeros(size, masks.dtype)
-    filled[_place((height, width), size)] = together[..., 0]
+    filled = np.full((*size, planes.shape[-1]), outside, np.uint8)
+    filled[_place((height, width), size)] = np.stack([np.asarray(one) for one in scaled], axis=-1)
     return filled
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from probunet.datasets.folder.classes import Classes
 from probunet.datasets.folder.manifest import ImageReason
 from probunet.datasets.folder.mask_values import ADVICE, Values, marked_pixels
 from probunet.datasets.picture import open_picture
@@ -29,13 +30,14 @@ _JPEG = b"\xff\xd8\xff"
 _PIECE = 2**20  # bytes that are unpacked at once
 _DEEP = 4  # bytes; larger values count as several
 _NIFTI_SIZES = {348, 540}  # first number of the header, its size: NIfTI-1 and NIfTI-2
-_TIFFS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}  # first bytes of TIFF and BigTIFF
+TIFFS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}  # first bytes of TIFF and BigTIFF
 _ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 274, 258, 339  # tags of TIFF; EXIF has the first
 _DESCRIPTION, _DEPTH, _SAMPLES, _PHOTOMETRIC = 270, 32997, 277, 262
 # types that Pillow returns as another one: by bits and sample format, 1 unsigned and 2 signed
 _TIFF_TYPES = {(8, 2): np.int8, (16, 2): np.int16, (32, 1): np.uint32}
 
-
+# how Pillow calls grey in a file: "L;2" is 2 bits a pixel, "1;I" is 1 bit, of which 0 is white
+_FEW_BITS = re.compile(r"[1L](?:;(?P<bits>[24])?(?P<inverted>I)?R?)?")
 _WHITE_IS_0 = "0 is white; save it with 0 as black"
 
 _Page = tuple[NDArray[Any], bool]  # the pixels (H, W, C), and whether a tag turned them upright
@@ -49,6 +51,7 @@ class Decoded:
     volume: bool
     orientation: tuple[str | None, ...] | None = None  # NIfTI: direction of the axes, "LPS"
     affine: NDArray[np.float64] | None = None  # NIfTI: (4, 4), from columns, rows, slices to mm
+    header: Any = None  # NIfTI: nibabel's
     turned: bool = False  # upright, by an orientation tag
     values: Values = ()  # of a mask, before it became bool
 
@@ -72,6 +75,22 @@ def decode_image(content: bytes) -> Decoded:
     return replace(decoded, pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
+def decode_labels(content: bytes, classes: Classes) -> Decoded:
+    """Return the class ids of a mask as (slices, H, W, 1) uint8.
+
+    Raises
+    ------
+    BadFileError
+        If it is damaged or a JPEG file, has NaN or infinite values, or values of no class.
+    """
+    if content.startswith(_JPEG):
+        raise BadFileError(ImageReason.JPEG_MASK, "save it as PNG or TIFF")
+    decoded = _decode(content, own=not classes.coloured)
+    if not is_finite(decoded.pixels):
+        raise BadFileError(ImageReason.NOT_FINITE)
+    return replace(decoded, pixels=classes.ids(decoded.pixels))
+
+
 def decode_mask(content: bytes, threshold: float | None = None) -> Decoded:
     """Return a mask as (slices, H, W, 1) bool: 0 is background, one other value is foreground.
 
@@ -92,9 +111,12 @@ def decode_mask(content: bytes, threshold: float | None = None) -> Decoded:
     return replace(decoded, pixels=marked, values=values)
 
 
-def _decode(content: bytes) -> Decoded:
-    """Return the content of a file of any format."""
-    decoded = _nifti(content) if _is_nifti(content) else _picture(content)
+def _decode(content: bytes, own: bool = False) -> Decoded:
+    """Return the content of a file of any format; of a picture its grey levels or colours.
+
+    With `own`, they are the numbers in the file: indices into a palette, grey of a few bits.
+    """
+    decoded = _nifti(content) if _is_nifti(content) else _picture(content, own)
     if decoded.pixels.size == 0:
         raise BadFileError(ImageReason.UNREADABLE, "has no pixels")
     return decoded
@@ -115,14 +137,14 @@ def common_dtype(names: set[str]) -> np.dtype[Any]:
     return together if together in KEPT else np.dtype(np.float32)
 
 
-def _picture(content: bytes) -> Decoded:
+def _picture(content: bytes, own: bool) -> Decoded:
     """Return the pixels of a picture, or of a TIFF stack."""
     try:
         try:
-            pages = _pages(content)
+            pages = _pages(content, own)
         except UnidentifiedImageError as error:
             raise_if_memory_lacks(error)
-            if content[:4] not in _TIFFS:
+            if content[:4] not in TIFFS:
                 raise BadFileError(ImageReason.UNREADABLE) from None
             pages = _pages_of_other_tiff(content)
     except BadFileError:
@@ -138,7 +160,7 @@ def _picture(content: bytes) -> Decoded:
     return Decoded(stack, volume=len(pages) > 1, turned=any(turned for _, turned in pages))
 
 
-def _pages(content: bytes) -> list[_Page]:
+def _pages(content: bytes, own: bool) -> list[_Page]:
     """Return the pictures in a file that Pillow knows."""
     image = open_picture(content, FORMATS)
     # of a camera's JPEG file with several pictures, the first is the photograph
@@ -148,7 +170,7 @@ def _pages(content: bytes) -> list[_Page]:
         if image.format != "TIFF":
             raise BadFileError(ImageReason.FORM, f"{count} pictures in one file")
         _check_stack(content, count)
-    return [_page(image, content, page) for page in range(count)]
+    return [_page(image, content, page, own) for page in range(count)]
 
 
 def _pages_of_other_tiff(content: bytes) -> list[_Page]:
@@ -185,7 +207,7 @@ def _check_stack(content: bytes, count: int) -> None:
         )
 
 
-def _page(image: Image.Image, content: bytes, page: int) -> _Page:
+def _page(image: Image.Image, content: bytes, page: int, own: bool) -> _Page:
     """Return a picture in a file."""
     if page:
         image.seek(page)
@@ -199,17 +221,39 @@ def _page(image: Image.Image, content: bytes, page: int) -> _Page:
     if image.format == "TIFF":
         _check_channels(image)
     maximum = _pnm_maximum(image)
+    step = _step(image) if own else 1
     image.load()  # turns TIFF
     if image.format != "TIFF":
         orientation = image.getexif().get(_ORIENTATION, 1)
         ImageOps.exif_transpose(image, in_place=True)
-    pixels = np.asarray(_grey_or_rgb(image))
+    has_indices = own and image.mode == "P"
+    pixels = np.asarray(image if has_indices else _grey_or_rgb(image))
+    if step > 1:
+        pixels = pixels // step
     kind = _TIFF_TYPES.get((_first(tags, _BITS_PER_SAMPLE), _first(tags, _SAMPLE_FORMAT)))
     if kind is not None and image.mode in ("L", "I"):
         pixels = pixels.astype(kind)  # wraps around
     if maximum is not None:
         pixels = _unscaled(pixels, maximum)
     return pixels.reshape(*image.size[::-1], -1), orientation in range(2, 9)
+
+
+def _step(image: Image.Image) -> int:
+    """Return the step between grey levels of few bits, which Pillow spreads over 0 to 255.
+
+    Raises
+    ------
+    BadFileError
+        If Pillow inverts them, because 0 is white.
+    """
+    arguments = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
+    stored = arguments if isinstance(arguments, str) else str(arguments[0])
+    if (found := _FEW_BITS.fullmatch(stored)) is None:
+        return 1
+    if found["inverted"]:
+        raise BadFileError(ImageReason.FORM, _WHITE_IS_0)
+    bits = 1 if stored.startswith("1") else int(found["bits"] or 8)
+    return 255 // ((1 << bits) - 1)
 
 
 def _check_channels(image: Image.Image) -> None:
@@ -388,4 +432,4 @@ def _nifti(content: bytes) -> Decoded:
     if values.ndim not in (2, 3):
         raise BadFileError(ImageReason.FORM, f"{' x '.join(map(str, shape))} values")
     slices = values.T if values.ndim == 3 else values.T[None]
-    return Decoded(slices[..., None], values.ndim == 3, axes, affine)
+    return Decoded(slices[..., None], values.ndim == 3, axes, affine, image.header)

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probunet.datasets.folder.agreement import check_graders, describe_check
+from probunet.datasets.folder.classes import Classes
 from probunet.datasets.folder.image_files import common_dtype
 from probunet.datasets.folder.manifest import (
+    ClassTable,
     FolderImage,
     GraderCheck,
     ImageLeftOut,
     ImageManifest,
     ImageReason,
 )
+from probunet.datasets.folder.mask_kinds import BinaryMasks, LabelMaps
 from probunet.datasets.folder.row import SWAPPED, Checked, check_row
 from probunet.datasets.folder.space import compare_planes
 from probunet.datasets.folder.table import Row, mark_shared, read_table
@@ -26,6 +29,7 @@ from probunet.errors import ProbunetError
 from probunet.files import locked
 from probunet.folds import describe_alike
 from probunet.manifest import count_reasons
+from probunet.truth.labels import BACKGROUND
 from probunet.workers import in_processes
 
 LICENCE = "unknown: your own images"
@@ -44,11 +48,13 @@ def fetch_folder(
     *,
     licence: str | None = None,
     threshold: float | None = None,
+    classes: ClassTable | None = None,
 ) -> ImageManifest:
     """Return the manifest of the images and masks in a folder's table, see `table.py`.
 
     `workers` processes read files; by default one per processor. `licence` is the images', and
-    `threshold` the least grey level that is foreground in a mask.
+    `threshold` the least grey level that is foreground in a mask; `classes` are those of masks that
+    have more than two.
 
     Raises
     ------
@@ -65,6 +71,7 @@ def fetch_folder(
             rows,
             licence=licence or LICENCE,
             threshold=threshold,
+            classes=classes,
             workers=workers,
         )
         listed.model_copy(update={"table": RawFile.of(table, content)}).write(manifest)
@@ -80,6 +87,7 @@ def list_images(
     source: str = "folder",
     licence: str = LICENCE,
     threshold: float | None = None,
+    classes: ClassTable | None = None,
     workers: int | None = None,
 ) -> ImageManifest:
     """Return the manifest of images and masks, after reading and hashing each file.
@@ -99,6 +107,8 @@ def list_images(
     threshold
         Least grey level that is foreground in a mask; None: 0 is background, and a mask has one
         other value at most.
+    classes
+        The classes of masks that have more than two; None: masks are binary.
     workers
         Processes that read files; by default one per processor.
 
@@ -106,10 +116,11 @@ def list_images(
     ------
     ProbunetError
         If images differ in their channels, volumes in the direction of their slices, a mask of
-        several images marks anything, or no image can be used.
+        several images marks anything, a mask has a value of no class, or no image can be used.
     """
     root = folder.resolve()
-    check = partial(check_row, root, threshold)
+    kind = BinaryMasks(threshold) if classes is None else LabelMaps(Classes(classes))
+    check = partial(check_row, root, kind)
     checked = in_processes(
         check, mark_shared(rows), workers, "checking images", _IMAGES_PER_PROCESS
     )
@@ -117,10 +128,12 @@ def list_images(
     images = [one.image for one in checked if one.image is not None]
     log_left_out(folder, left_out)
     _refuse_shared(folder, left_out)
+    _refuse_values(folder, dataset, left_out)
     usable = sum(1 if image.slices is None else len(image.slices) for image in images)
     subjects = {image.subject for image in images}
     _log.info("%s: %d images of %d subjects", folder, usable, len(subjects))
-    checks = _check_graders(graders, rows, checked)
+    names = classes.names if classes else ()
+    checks = _check_graders(graders, rows, checked, names)
     for grader in checks:
         _log.info("%s: %s", folder, describe_check(grader))
     if not images:
@@ -133,6 +146,7 @@ def list_images(
     volumes = [(one.image.image.path, one.axes) for one in checked if one.image and one.axes]
     warnings = [*compare_planes(volumes), *_check_turned(checked), *_check_values(checked)]
     warnings += [*_check_same(checked), *filter(None, [describe_alike(subjects)])]
+    warnings += _check_classes(names, checked)
     warned = [f"{one.grader} {warning}" for one in checks for warning in one.warnings]
     for warning in [*warned, *warnings]:
         _log.warning("%s: warning: %s", folder, warning)
@@ -152,6 +166,7 @@ def list_images(
         threshold=threshold,
         checks=checks,
         warnings=tuple(warnings),
+        classes=classes,
     )
 
 
@@ -189,8 +204,34 @@ def _refuse_shared(folder: Path, left_out: Sequence[ImageLeftOut]) -> None:
             )
 
 
+def _refuse_values(folder: Path, dataset: str, left_out: Sequence[ImageLeftOut]) -> None:
+    """Raise ProbunetError if masks have values of no class."""
+    wrong = [item for item in left_out if item.reason is ImageReason.NO_CLASS]
+    if wrong:
+        count = f"{len(wrong)} masks have" if len(wrong) > 1 else "a mask has"
+        raise ProbunetError(
+            f"{folder}: {count} values that no class has; the first: {wrong[0].place}: "
+            f"{wrong[0].detail}; name them under datasets.{dataset}.classes, set "
+            f"datasets.{dataset}.ignore to a value that has no part, or correct the mask."
+        )
+
+
+def _check_classes(names: Sequence[str], checked: Sequence[Checked]) -> Iterator[str]:
+    """Yield a warning if masks never have a class; log if all classes are scored."""
+    if not names:
+        return
+    if BACKGROUND not in names:
+        _log.info("no class is called %s, so all classes are scored", BACKGROUND)
+    counts = np.sum([mark.of_class for one in checked for mark in one.marks], axis=0)
+    if never := [name for name, count in zip(names, counts, strict=False) if not count]:
+        yield f"no mask has the class{'es' if len(never) > 1 else ''} {', '.join(never)}"
+
+
 def _check_graders(
-    graders: Sequence[str], rows: Sequence[Row], checked: Sequence[Checked]
+    graders: Sequence[str],
+    rows: Sequence[Row],
+    checked: Sequence[Checked],
+    classes: Sequence[str],
 ) -> tuple[GraderCheck, ...]:
     """Return what each grader's masks contain."""
     left_out = Counter(
@@ -199,7 +240,8 @@ def _check_graders(
         for item in one.left_out
         if item.path is not None and item.path in row.masks
     )
-    return check_graders(graders, [mark for one in checked for mark in one.marks], left_out)
+    marks = [mark for one in checked for mark in one.marks]
+    return check_graders(graders, marks, left_out, classes)
 
 
 def _check_turned(checked: Sequence[Checked]) -> Iterator[str]:

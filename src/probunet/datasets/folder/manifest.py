@@ -1,8 +1,9 @@
 """The raw manifest of your own images, which `fetch` writes for `prepare`: an entry per image."""
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from probunet.datasets.raw_file import RawFile
 from probunet.limits import Many
@@ -20,6 +21,7 @@ class ImageReason(StrEnum):
     ORIENTATION = "mask and image differ in orientation"
     PLACE = "mask and image differ in origin or voxel size"
     VALUES = "mask with other values than 0 and one more"
+    NO_CLASS = "mask with values that no class has"
     JPEG_MASK = "mask compressed as JPEG, which blurs its edges"
     SHARED = "mask that is named more than once and marks something"
     NOT_FINITE = "NaN or infinite values"
@@ -65,6 +67,14 @@ class ImageLeftOut(Unusable):
         return where if self.slice is None else f"{where}, slice {self.slice}"
 
 
+class ClassTable(Entry):
+    """The classes of the masks, in the order of their ids."""
+
+    names: tuple[str, ...]
+    values: tuple[int, ...] | tuple[str, ...]  # of pixels: numbers, or colours "#rrggbb"
+    ignore: int | str | None = None  # of pixels without a class
+
+
 class GraderCheck(Entry):
     """What the masks of a grader contain."""
 
@@ -90,3 +100,10 @@ class ImageManifest(RawManifest):
     threshold: float | None = None  # least grey level that is foreground in a mask; None: not 0
     checks: Many[GraderCheck] = ()  # by grader
     warnings: Many[str] = ()  # about the images
+    classes: ClassTable | None = None  # None: the masks are binary
+
+    @model_serializer(mode="wrap")
+    def _without_classes(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the fields; of binary masks without `classes`, as older versions wrote them."""
+        fields: dict[str, Any] = write(self)
+        return {k: v for k, v in fields.items() if k != "classes" or v is not None}

@@ -1,21 +1,27 @@
-"""Plan the store of your own images and masks, all of one size."""
+"""Plan the store of your own images and masks, all of one size or each of its own."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import zarr
 
-from probunet.datasets.folder.fit import RESAMPLING
+from probunet.config import Absent
+from probunet.datasets.folder.classes import Classes
+from probunet.datasets.folder.fit import LABELS_RESAMPLING, OWN_SIZES, RESAMPLING
 from probunet.datasets.folder.image import Form, PlannedImage, read_images
 from probunet.datasets.folder.image_files import common_dtype
 from probunet.datasets.folder.manifest import ImageLeftOut, ImageManifest, ImageReason
+from probunet.datasets.folder.mask_kinds import BinaryMasks, LabelMaps
 from probunet.datasets.folder.store import (
     ImageAttributes,
     ImageColumns,
+    LabelAttributes,
     create_image_arrays,
     create_images,
 )
@@ -34,6 +40,7 @@ class ImagePlan(Plan[PlannedImage]):
     form: Form
     window: tuple[float, float]
     window_from: str
+    absent: Absent
 
     noun = "image"
     unusable = ImageLeftOut
@@ -48,15 +55,21 @@ class ImagePlan(Plan[PlannedImage]):
     def attributes(self) -> ImageAttributes:
         """Return the attributes of the store."""
         counts = Counter(sum(map(bool, item.image.masks)) for item in self.items)
-        return ImageAttributes(
+        resampling = LABELS_RESAMPLING if self.source.classes else RESAMPLING
+        cls: Callable[..., ImageAttributes] = ImageAttributes
+        if (classes := self.source.classes) is not None:
+            cls = partial(LabelAttributes, absent=self.absent, classes=classes)
+        return cls(
             size=self.form.size,
             channels=self.form.channels,
             values=self.form.dtype,
             graders=self.source.graders,
             window=self.window,
             window_from=self.window_from,
-            resampling=RESAMPLING,
-            resampled=sum(item.image.size != self.form.size for item in self.items),
+            resampling=OWN_SIZES if self.form.own else resampling,
+            resampled=sum(
+                item.image.size != self.form.size for item in self.items if not self.form.own
+            ),
             annotations={str(count): counts[count] for count in sorted(counts)},
             left_out_subjects=tuple(self.lost),
             unmarked=self.source.unmarked,
@@ -74,31 +87,38 @@ class ImagePlan(Plan[PlannedImage]):
             self.form.size,
             self.form.channels,
             self.form.dtype,
-            len(self.source.graders),
+            self.form.graders,
+            self.form.masks.array,
+            self.form.own,
         )
 
     def create(self, store: Path) -> None:
         """Create the unsealed store of all images, with empty pixels."""
+        sizes = np.array([item.image.size for item in self.items], "i4").reshape(-1, 2)
         columns = ImageColumns(
             subject=np.array([item.subject for item in self.items]),
             name=np.array([item.image.image.path for item in self.items]),
             slice=np.array([-1 if item.slice is None else item.slice for item in self.items], "i4"),
-            given=np.array([_graders(item) for item in self.items], self.form.mask_dtype),
+            given=np.array([_graders(item) for item in self.items], mask_dtype(self.form.graders)),
+            height=sizes[:, 0] if self.form.own else None,
+            width=sizes[:, 1] if self.form.own else None,
         )
         create_images(store, columns, self.attributes())
 
 
 def plan_images(
     manifest: Path,
-    size: Size | None = None,
+    size: Size | Literal["own"] | None = None,
     window: tuple[float, float] | None = None,
     multiple: int = 1,
+    absent: Absent = "equal",
 ) -> ImagePlan:
     """Return the images to make from a manifest.
 
     `size` is height and width, which must be multiples of `multiple`; None keeps the images' size,
-    which must then be the same for all. `window` are the values that become 0 and 1; those of the
-    manifest if None.
+    which must then be the same for all; "own" keeps the size of each. `window` are the values that
+    become 0 and 1; those of the manifest if None. `absent` is what a class counts that neither of
+    two label maps has.
 
     Raises
     ------
@@ -107,8 +127,8 @@ def plan_images(
     """
     source = ImageManifest.read(manifest)
     where = f"datasets.{source.dataset}.size"
-    chosen = size or _common_size(source, where)
-    if any(length % multiple for length in chosen):
+    chosen = _largest_size(source) if size == "own" else size or _common_size(source, where)
+    if size != "own" and any(length % multiple for length in chosen):
         raise ProbunetError(
             f"{manifest}: images of {_pixels(chosen)}, and the network needs multiples of "
             f"{multiple}; set {where} in the configuration to {near_sizes(chosen, multiple)}, or "
@@ -125,8 +145,11 @@ def plan_images(
         source.images[0].channels,
         dtype.name,
         padding=(window or source.window)[0],
-        mask_dtype=mask_dtype(len(source.graders)).name,
-        threshold=source.threshold,
+        graders=len(source.graders),
+        masks=LabelMaps(Classes(source.classes))
+        if source.classes
+        else BinaryMasks(source.threshold),
+        own=size == "own",
     )
     return ImagePlan(
         manifest,
@@ -136,6 +159,7 @@ def plan_images(
         form,
         window=window or source.window,
         window_from="set in the configuration" if window else source.window_from,
+        absent=absent,
     )
 
 
@@ -159,8 +183,15 @@ def _common_size(source: ImageManifest, key: str) -> Size:
     raise ProbunetError(
         f"{source.root}: {first.image.path} has {_pixels(first.size)}, and {other.image.path} "
         f"{_pixels(other.size)}; set {key} in the configuration to the height and width that all "
-        "images should have, for example those of most images."
+        "images should have, for example those of most images, or to `own`, to train on patches "
+        "of them."
     )
+
+
+def _largest_size(source: ImageManifest) -> Size:
+    """Return the largest height and the largest width of the images."""
+    heights, widths = zip(*(image.size for image in source.images), strict=True)
+    return max(heights), max(widths)
 
 
 def _pixels(size: Size) -> str:

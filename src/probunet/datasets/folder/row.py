@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.datasets.folder.agreement import Marks, count_marks
-from probunet.datasets.folder.image_files import Decoded, decode_image, decode_mask, is_finite
+from probunet.datasets.folder.agreement import Marks
+from probunet.datasets.folder.image_files import Decoded, decode_image, is_finite
 from probunet.datasets.folder.manifest import FolderImage, ImageLeftOut, ImageReason
+from probunet.datasets.folder.mask_kinds import MaskKind
 from probunet.datasets.folder.mask_values import ADVICE, Values
 from probunet.datasets.folder.space import Axes, compare_places
 from probunet.datasets.folder.table import Row
@@ -23,7 +24,6 @@ from probunet.datasets.raw_file import (
     read_content,
     reading,
 )
-from probunet.metrics.bits import mask_dtype
 
 SWAPPED = "are the columns image and mask swapped?"
 _SAMPLED = 1009  # values per image for the percentiles; prime, so that all columns occur
@@ -52,19 +52,19 @@ class _Files:
     image: Decoded
     entry: RawFile
     masks: list[RawFile | None]  # entries, by grader
-    bits: NDArray[Any]  # (slices, H, W), bit g = grader g
+    gathered: NDArray[Any]  # the masks of all graders, see `MaskKind`
     values: dict[int, Values]  # those in the masks' files, by grader
     turned: set[bool]  # of the image and of each mask: whether an orientation tag turned it
 
 
-def check_row(root: Path, threshold: float | None, row: Row) -> Checked:
+def check_row(root: Path, kind: MaskKind, row: Row) -> Checked:
     """Return the manifest's entry of an image, after reading all of its files."""
     left_out = partial(ImageLeftOut, owner=row.subject, image=row.image)
     try:
-        files = _read_files(root, threshold, row)
+        files = _read_files(root, kind, row)
     except BadFileError as error:
         return Checked(left_out=[left_out(**error.entry())])
-    image, marked = files.image, files.bits.any(axis=(1, 2))
+    image, marked = files.image, kind.marked(files.gathered)
     wanted = np.flatnonzero(marked) if image.volume else np.array([0])
     finite = np.array([is_finite(image.pixels[k]) for k in wanted], bool)
     bad = [
@@ -88,7 +88,7 @@ def check_row(root: Path, threshold: float | None, row: Row) -> Checked:
         bad,
         unmarked=int((~marked).sum()) if image.volume else 0,
         values=_some_values(image.pixels[used]),
-        marks=count_marks(files.bits[used], files.values),
+        marks=kind.count(files.gathered[used], files.values),
         axes=Axes.of(image),
         picture=_digest(image.pixels),
         two_values=_has_two_values(image.pixels[used]),
@@ -97,7 +97,7 @@ def check_row(root: Path, threshold: float | None, row: Row) -> Checked:
     )
 
 
-def _read_files(root: Path, threshold: float | None, row: Row) -> _Files:
+def _read_files(root: Path, kind: MaskKind, row: Row) -> _Files:
     """Return an image and its masks."""
     if not any(row.masks):
         raise BadFileError(ImageReason.NO_MASK)
@@ -106,7 +106,7 @@ def _read_files(root: Path, threshold: float | None, row: Row) -> _Files:
         image,
         entry,
         masks=[],
-        bits=np.zeros(image.pixels.shape[:3], mask_dtype(len(row.masks))),
+        gathered=kind.empty(*image.pixels.shape[:3], graders=len(row.masks)),
         values={},
         turned={image.turned},
     )
@@ -114,26 +114,24 @@ def _read_files(root: Path, threshold: float | None, row: Row) -> _Files:
         if path is None:
             files.masks.append(None)
             continue
-        mask, mask_entry = _read_mask(root, path, threshold, image)
-        if path in row.shared and mask.pixels.any():
+        mask, mask_entry = _read_mask(root, path, kind, image)
+        if path in row.shared and kind.marks(mask.pixels):
             raise BadFileError(ImageReason.SHARED, f"line {row.line}" if row.line else "", path)
         with reading(path):
             _compare(image, mask)
         files.masks.append(mask_entry)
-        files.bits[:] |= mask.pixels[..., 0].astype(files.bits.dtype) << g
+        kind.add(files.gathered, g, mask.pixels)
         files.values[g] = mask.values
         files.turned.add(mask.turned)
-    if image.volume and not files.bits.any():
+    if image.volume and not kind.marked(files.gathered).any():
         raise BadFileError(ImageReason.UNMARKED, f"{len(image.pixels)} slices", row.image)
     return files
 
 
-def _read_mask(
-    root: Path, path: str, threshold: float | None, image: Decoded
-) -> tuple[Decoded, RawFile]:
+def _read_mask(root: Path, path: str, kind: MaskKind, image: Decoded) -> tuple[Decoded, RawFile]:
     """Return the mask of an image and its entry."""
     try:
-        return _read(root, path, partial(decode_mask, threshold=threshold))
+        return _read(root, path, kind.decode)
     except BadFileError as error:
         is_image = error.reason in (ImageReason.VALUES, ImageReason.JPEG_MASK)
         if is_image and _has_two_values(image.pixels):

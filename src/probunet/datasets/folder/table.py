@@ -66,7 +66,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
             f"{path}: line {number}: contains the character NUL, which no file's name can have; "
             "save the table as CSV in UTF-8."
         )
-    lines = _lines(path, content)
+    lines = csv_lines(path, content)
     header = [name.strip() for name in next(lines, [])]
     graders = _graders(path, header)
     rows: list[Row] = []
@@ -83,7 +83,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row], bytes]:
     return graders, rows, content
 
 
-def _lines(path: Path, content: bytes) -> Iterator[list[str]]:
+def csv_lines(path: Path, content: bytes) -> Iterator[list[str]]:
     """Yield the cells of each line; raise ProbunetError at a line that is not CSV in UTF-8."""
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
     lines = csv.reader(text, strict=True)
@@ -155,11 +155,11 @@ def _row(where: str, header: list[str], graders: tuple[str, ...], cells: list[st
     for name in ("image", "subject"):
         if not values[name]:
             raise ProbunetError(f"{where}: {name} is blank.")
-    masks = tuple(_inside(where, values[name]) if values[name] else None for name in graders)
-    return Row(_inside(where, values["image"]), values["subject"], masks)
+    masks = tuple(inside(where, values[name]) if values[name] else None for name in graders)
+    return Row(inside(where, values["image"]), values["subject"], masks)
 
 
-def _inside(where: str, path: str) -> str:
+def inside(where: str, path: str) -> str:
     """Return a normalised path; raise ProbunetError if it is outside of the table's folder."""
     short = posixpath.normpath(path)
     if posixpath.isabs(short) or short.split("/")[0] in ("..", "."):

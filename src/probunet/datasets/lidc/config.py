@@ -70,6 +70,7 @@ class LidcSource(Source):
 
     downloads: ClassVar = frozenset({"idc", "hpunet"})
     has_crops: ClassVar = True
+    largest_crop: ClassVar = 180
     without_path: ClassVar = (
         "the folder of your LIDC-IDRI tree; without one, `source: idc` downloads the slices and "
         "`source: phantom` renders synthetic scans"

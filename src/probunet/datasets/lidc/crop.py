@@ -33,9 +33,14 @@ class Grid:
         annotations, including those that the rule for more than four leaves out.
         """
         x0, x1, y0, y1 = lesion.box
+        return cls.at((x0 + x1) / 2, (y0 + y1) / 2, spacing)
+
+    @classmethod
+    def at(cls, x: float, y: float, spacing: float) -> Self:
+        """Return the grid of a crop around a column and row of a slice; `spacing` of it in mm."""
         step = SPACING / spacing
         half = step * (SIZE - 1) / 2
-        return cls((x0 + x1) / 2 - half, (y0 + y1) / 2 - half, step)
+        return cls(x - half, y - half, step)
 
     def rows_of(self, height: int) -> tuple[int, int]:
         """Return first and last + 1 of the rows that it covers of a slice of that height."""

@@ -138,7 +138,27 @@ def open_slice(path: Path, series: str | None = None) -> Slice:
         If the slice cannot be used.
     """
     dataset = _read(path, stop_before_pixels=False)
-    header = _checked_header(dataset, series)
+    return _opened(path, dataset, _checked_header(dataset, series))
+
+
+def read_plane(path: Path) -> tuple[pydicom.FileDataset, NDArray[np.int16]]:
+    """Return the header and the Hounsfield units (rows, columns) of a CT slice of any geometry.
+
+    Raises
+    ------
+    BadFileError
+        If it has no pixels that can be decoded, or does not say how they are stored.
+    """
+    dataset = _read(path, stop_before_pixels=False)
+    try:
+        shape = (int(dataset.Rows), int(dataset.Columns))
+    except Exception as error:  # the conversion of garbage raises anything
+        raise_if_memory_lacks(error)
+        raise BadFileError(Reason.PIXEL_FORMAT, str(error)) from None
+    return dataset, _opened(path, dataset, Header("", 0.0, 1.0, shape, "")).hounsfield()
+
+
+def _opened(path: Path, dataset: pydicom.FileDataset, header: Header) -> Slice:
     slope, intercept = _rescale(dataset)
     try:
         stored = _pixels(path, dataset, header)

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from probunet.config import Settings, Size, Source
 from probunet.datasets.lidc.config import PATIENTS
+from probunet.errors import ProbunetError
 from probunet.metrics.bits import GRADERS
 from probunet.pictures.view import Shown
+from probunet.prepared import Prepared
 from probunet.store import Layout, create_images
 from probunet.truth.base import Data, DataAttributes, Words
 from probunet.truth.graders import Graded
@@ -67,6 +69,7 @@ class LidcCrops(Graded):
     """An open store of crops of LIDC-IDRI, of any protocol."""
 
     words = Words("patient", "patients", "crop", "crops")
+    class_names = ("background", "lesion")
 
     attributes: "CropAttributes | ReleasedAttributes"
     columns: "Columns | ReleasedColumns"
@@ -126,11 +129,22 @@ class LidcCrops(Graded):
 
     def crop(self, settings: Settings) -> int:
         """Return the side of the random training crops, pixels."""
-        return settings.training.crop
+        return self._fitting("training.crop", settings.training.crop)
 
     def scored_size(self, settings: Settings) -> Size:
         """Return height and width of the sampled and scored centre."""
-        return settings.evaluation.crop, settings.evaluation.crop
+        side = self._fitting("evaluation.crop", settings.evaluation.crop)
+        return side, side
+
+    def _fitting(self, key: str, side: int) -> int:
+        """Return the side of a crop; raise ProbunetError if it is larger than the images."""
+        largest = self.size[0]
+        if side > largest:
+            raise ProbunetError(
+                f"{key}: {side} is more than the {largest} pixels of the crops in {self.path}; "
+                f"choose at most {largest}."
+            )
+        return side
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,11 @@ class Crops(LidcCrops):
     def window(self, settings: Settings) -> tuple[float, float]:
         """Return the HU that are scaled to 0 and 1."""
         return settings.intensity.window
+
+    def prepared(self, settings: Settings) -> Prepared:
+        """Return that crops of CT slices are made, of the store's pixels."""
+        padding, spacing = float(self.attributes.padding), self.attributes.spacing
+        return replace(super().prepared(settings), padding=padding, spacing=spacing)
 
     def made_from(self, source: Source) -> Iterator[tuple[str, object, object]]:
         """Yield a key, the store's value and the configured value for each setting to compare."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.config import Settings
+from probunet.config import DataPlace, Settings
 from probunet.store import SHARD, Samples
 from probunet.truth.base import Batches, Data, Sampled, Subset
 
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     import zarr
 
 
-class Graded(Data):
-    """An open store of images with the masks of several graders."""
-
-    masks: "zarr.Array[Any]"  # (n, H, W), bit g = grader g; see `bits.mask_dtype`
-    classes = 2
+class ByGraders(Data):
+    """An open store of images that several graders segmented."""
 
     @property
     @abstractmethod
@@ -33,22 +30,39 @@ class Graded(Data):
     def graders(self) -> tuple[str, ...]:
         """Names of the graders, in the order of the bits."""
 
+    @abstractmethod
+    def window(self, settings: Settings) -> tuple[float, float]:
+        """Return the values that are scaled to 0 and 1."""
+
+
+class Graded(ByGraders):
+    """An open store of images with the masks of several graders."""
+
+    masks: "zarr.Array[Any]"  # (n, H, W), bit g = grader g; see `bits.mask_dtype`
+    classes = 2
+
     def unmarked(self) -> int:
         """Return the number of images in which no grader marks a pixel; reads all masks."""
         shards = (np.asarray(self.masks[i : i + SHARD]) for i in range(0, len(self), SHARD))
         return sum(int((~shard.reshape(len(shard), -1).any(axis=1)).sum()) for shard in shards)
 
-    @abstractmethod
-    def window(self, settings: Settings) -> tuple[float, float]:
-        """Return the values that are scaled to 0 and 1."""
+    def arrays(self, rows: NDArray[np.int64], *part: slice) -> tuple[NDArray[Any], ...]:
+        """Return the images and their masks, as batches have them."""
+        from probunet.truth.graders.training import read_masks
+
+        return read_masks(self, rows, *part)
 
     def batches(
-        self, rows: NDArray[np.int64], settings: Settings, device: "torch.device"
+        self,
+        rows: NDArray[np.int64],
+        settings: Settings,
+        device: "torch.device",
+        place: DataPlace = "device",
     ) -> Batches:
         """Return these images for training."""
         from probunet.truth.graders.training import load_masks
 
-        return load_masks(self, rows, settings, device)
+        return load_masks(self, rows, settings, device, place)
 
     def subset(self, rows: NDArray[np.int64], settings: Settings, device: "torch.device") -> Subset:
         """Return these images for validation."""

@@ -1,6 +1,7 @@
 """Scores of packed masks against the masks of several graders."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ from probunet.metrics.reconstruction import reconstruction_iou
 from probunet.metrics.votes import votes
 from probunet.store import SHARD, Samples
 from probunet.truth.graders import Graded
-from probunet.truth.rows import read_rows
+from probunet.truth.predictors import predictor_tables
+from probunet.truth.rows import centre, read_rows
+
+_BYTES = 2**26  # of stored samples that are in memory at a time
 
 
 def score_masks(drawn: Samples, data: Graded, n: list[int]) -> Iterator[pd.DataFrame]:
@@ -26,11 +30,17 @@ def score_masks(drawn: Samples, data: Graded, n: list[int]) -> Iterator[pd.DataF
     Masks are cropped to the sampled centre. The graders of an image have equal weights; images with
     the same graders are scored together.
     """
-    for start in range(0, len(drawn.rows), SHARD):
-        given = data.given[drawn.rows[start : start + SHARD]]
+    block = block_of(drawn, SHARD)
+    for start in range(0, len(drawn.rows), block):
+        given = data.given[drawn.rows[start : start + block]]
         for bits in np.unique(given).tolist():
             positions = start + np.flatnonzero(given == bits)
             yield from _score_positions(drawn, data, positions, bits_of(bits), n)
+
+
+def block_of(drawn: Samples, most: int) -> int:
+    """Return of how many images, at most, the samples are in memory at a time."""
+    return max(1, min(most, _BYTES // math.prod(drawn.samples.shape[1:])))
 
 
 def _score_positions(
@@ -38,9 +48,7 @@ def _score_positions(
 ) -> Iterator[pd.DataFrame]:
     """Yield the scores of test images that have the same graders."""
     rows, size = drawn.rows[positions], drawn.attributes.size
-    top, left = ((a - b) // 2 for a, b in zip(data.masks.shape[1:], size, strict=True))
-    centre = slice(top, top + size[0]), slice(left, left + size[1])
-    truth = pack_graders(read_rows(data.masks, rows, *centre), graders)
+    truth = pack_graders(read_rows(data.masks, rows, *centre(data.size, size)), graders)
     deterministic = read_rows(drawn.deterministic, positions)[:, None]
     predictors = {
         "model": read_rows(drawn.samples, positions, slice(max(n))),
@@ -48,36 +56,51 @@ def _score_positions(
         "empty": np.zeros_like(deterministic),
         "graders": truth,
     }
-    images = pd.DataFrame(data.columns_of(rows))
-    ncc_softmax = np.full((len(rows), max(n)), np.nan)
-    if drawn.ncc is not None:
-        ncc_softmax = drawn.ncc[positions][..., graders].mean(axis=2)
     reconstruction = np.full(len(rows), np.nan)
     if drawn.reconstruction is not None:
         rebuilt = read_rows(drawn.reconstruction, positions)[:, graders]
         reconstruction = reconstruction_iou(rebuilt, truth)
-    for predictor, masks in predictors.items():
-        # n copies of a mask have the scores of one
-        used = {k: k if predictor == "model" else masks.shape[1] for k in n}
-        population = drawn.attributes.population if predictor == "model" else masks.shape[1]
-        pairs, pixels = distances(masks, truth), size[0] * size[1]
-        scores = {
-            k: _scores(masks, truth, pairs, k, pixels, population) for k in set(used.values())
-        }
-        for k in n:
-            named = images.assign(predictor=predictor, n=k)
-            table = pd.concat((named, scores[used[k]]), axis=1)
-            if k == 1:
-                table["ged_unbiased"] = np.nan
-            elif used[k] == 1:  # copies have a diversity of 0
-                table["ged_unbiased"] = table["ged"]
-            table["reconstruction_iou"] = reconstruction if predictor == "model" else np.nan
-            table["ncc_softmax"] = ncc_softmax[:, k - 1] if predictor == "model" else np.nan
-            yield table
+
+    pixels = size[0] * size[1] if data.extents is None else data.extents[rows].prod(axis=1)
+
+    def score(masks: Packed, population: int | None) -> Callable[[int], pd.DataFrame]:
+        pairs = distances(masks, truth)
+        return lambda k: _scores(masks, truth, pairs, k, pixels, population)
+
+    yield from predictor_tables(
+        pd.DataFrame(data.columns_of(rows)),
+        predictors,
+        drawn.attributes.population,
+        n,
+        score,
+        of_model(drawn, positions, graders, max(n), reconstruction),
+    )
+
+
+def of_model(
+    drawn: Samples,
+    positions: NDArray[np.int64],
+    graders: list[int],
+    n: int,
+    reconstruction: NDArray[np.float64],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores (images, n) that only a model has; `reconstruction` is (images,)."""
+    ncc_softmax = np.full((len(positions), n), np.nan)
+    if drawn.ncc is not None:
+        ncc_softmax = drawn.ncc[positions, :n][..., graders].mean(axis=2)
+    return {
+        "reconstruction_iou": np.broadcast_to(reconstruction[:, None], ncc_softmax.shape),
+        "ncc_softmax": ncc_softmax,
+    }
 
 
 def _scores(
-    masks: Packed, graders: Packed, pairs: Distances, n: int, pixels: int, population: int | None
+    masks: Packed,
+    graders: Packed,
+    pairs: Distances,
+    n: int,
+    pixels: int | NDArray[np.int64],
+    population: int | None,
 ) -> pd.DataFrame:
     """Return the scores of the first n masks, one row per image."""
     energy = energy_distance(pairs, n, population=population or None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probunet.config import Settings
+from probunet.config import DataPlace, Settings
 from probunet.flips import CLASSES
 from probunet.store import Samples
 from probunet.truth.base import Batches, Data, Sampled, Subset
@@ -22,17 +22,29 @@ class Flipped(Data):
 
     label: "zarr.Array[Any]"  # (n, H, W) uint8, train ids 0 to 18; 255: not scored
     classes = len(CLASSES)
+    class_names = CLASSES
+    scored_if = "contains a class with two names"
 
     def window(self, settings: Settings) -> None:
         """Return None: the images are 8-bit colours."""
 
+    def arrays(self, rows: NDArray[np.int64], *part: slice) -> tuple[NDArray[Any], ...]:
+        """Return the images and their labels, as batches have them."""
+        from probunet.truth.modes.training import read_scenes
+
+        return read_scenes(self, rows, *part)
+
     def batches(
-        self, rows: NDArray[np.int64], settings: Settings, device: "torch.device"
+        self,
+        rows: NDArray[np.int64],
+        settings: Settings,
+        device: "torch.device",
+        place: DataPlace = "device",
     ) -> Batches:
         """Return these images for training."""
         from probunet.truth.modes.training import load_scenes
 
-        return load_scenes(self, rows, settings, device)
+        return load_scenes(self, rows, settings, device, place)
 
     def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows whose labels contain one of the five classes with two names."""

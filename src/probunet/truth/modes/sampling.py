@@ -14,6 +14,7 @@ class SceneImages:
     """Test images for sampling; see `truth.base.Sampled`. `seed` is the run's."""
 
     graded = False
+    in_tiles = None
     batch = 1  # also the number of images per chunk of the store of samples
 
     def __init__(self, scenes: Flipped, seed: int) -> None:

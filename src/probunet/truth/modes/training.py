@@ -1,30 +1,33 @@
 """Training on labels with random flips; validation GED against all 32 modes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from probunet.config import Settings
+from probunet.config import DataPlace, Settings, Size
 from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, PROBABILITIES, SECOND
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.metrics.modes import mode_distances
 from probunet.models.device import sent
-from probunet.seeding import seed_of
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.inputs import scaled
 from probunet.truth.modes import Flipped
-from probunet.truth.rows import read_rows
+from probunet.truth.places import Images, draw_images, place_images
+from probunet.truth.rows import each_row, read_rows
 
 
 @dataclass(frozen=True)
 class SceneBatches:
-    """Whole scenes on the training device; see `truth.base.Batches`."""
+    """Whole scenes; see `truth.base.Batches`."""
 
-    image: Tensor  # (scenes, H, W, 3) uint8
-    label: Tensor  # (scenes, H, W) uint8, train ids
+    images: Images  # images (B, H, W, 3) uint8, and labels (B, H, W) uint8, train ids
+    count: int  # of all scenes
+    size: Size  # H, W
+    device: torch.device
     settings: Settings
     in_channels: int = 3
 
@@ -37,15 +40,12 @@ class SceneBatches:
         """
         training, augmentation = self.settings.training, self.settings.augmentation
         batch, each = training.batch, training.graders_per_image
-        height, width = self.label.shape[-2:]
-        size, device = (height, width), self.label.device
-        generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
-        chosen = sent(torch.randint(len(self.label), (batch,), generator=generator), device)
-        names = sent(draw_names(batch * each, generator), device)
-        deformation = draw_deformation(augmentation, batch, size, generator).to(device)
-        field = sampling_field(deformation, size, size)
-        image, label = scaled(self.image[chosen]), self.label[chosen].to(torch.float32)
-        image, label = deform(image, label, field, outside=IGNORE)
+        image, label = self.images.take(seed, step)
+        generator, _ = draw_images(seed, step, self.count, batch)
+        names = sent(draw_names(batch * each, generator), self.device)
+        deformation = draw_deformation(augmentation, batch, self.size, generator).to(self.device)
+        field = sampling_field(deformation, self.size, self.size)
+        image, label = deform(scaled(image), label.to(torch.float32), field, outside=IGNORE)
         label = label.repeat_interleave(each, dim=0)
         label = names.gather(1, label.flatten(1)).view_as(label)
         return change_gamma(augmentation, image, generator), label
@@ -65,12 +65,15 @@ class SceneSubset:
     """Scenes for validation; see `truth.base.Subset`."""
 
     rows: NDArray[np.int64]
-    image: Tensor  # (images, H, W, 3) uint8, on the device
+    image: Tensor  # (images, H, W, 3) uint8, in the machine's memory
+    device: torch.device
     label: NDArray[np.uint8]  # (images, H, W), train ids
+
+    in_tiles = None
 
     def images(self, part: slice) -> Tensor:
         """Return some of the images, (B, 3, H, W)."""
-        return scaled(self.image[part])
+        return scaled(self.image[part].to(self.device))
 
     def kept(self, samples: Tensor) -> NDArray[np.uint8]:
         """Return samples (n, B, H, W) as (B, n, H, W)."""
@@ -82,25 +85,33 @@ class SceneSubset:
         return energy_distance(pairs, samples.shape[1], weights=MODE_PROBABILITIES)
 
 
+def read_scenes(
+    scenes: Flipped, rows: NDArray[np.int64], *part: slice
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return images (n, H, W, 3) and labels (n, H, W), both uint8, of rows."""
+    return read_rows(scenes.image, rows, *part), read_rows(scenes.label, rows, *part)
+
+
 def load_scenes(
-    scenes: Flipped, rows: NDArray[np.int64], settings: Settings, device: torch.device
+    scenes: Flipped,
+    rows: NDArray[np.int64],
+    settings: Settings,
+    device: torch.device,
+    place: DataPlace = "device",
 ) -> SceneBatches:
-    """Return these rows of the store on the device."""
-    image, label = read_rows(scenes.image, rows), read_rows(scenes.label, rows)
-    return SceneBatches(
-        torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), settings
-    )
+    """Return these rows of the store for training."""
+    images = place_images(scenes.arrays, rows, settings.training.batch, device, place)
+    return SceneBatches(images, len(rows), scenes.size, device, settings)
 
 
 def load_scene_subset(
     scenes: Flipped, rows: NDArray[np.int64], device: torch.device
 ) -> SceneSubset:
-    """Return these rows of the store; the images are on the device."""
-    image, label = read_rows(scenes.image, rows), read_rows(scenes.label, rows)
-    return SceneSubset(rows, torch.from_numpy(image).to(device), label)
+    """Return these rows of the store."""
+    image, label = read_scenes(scenes, rows)
+    return SceneSubset(rows, torch.from_numpy(image), device, label)
 
 
 def scored_rows(scenes: Flipped, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows whose labels contain one of the five classes with two names."""
-    labels = read_rows(scenes.label, rows)
-    return rows[[bool(np.isin(label, FIRST).any()) for label in labels]]
+    return rows[[bool(np.isin(label, FIRST).any()) for label in each_row(scenes.label, rows)]]

@@ -10,11 +10,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from probunet.config import Settings, Size, Source
+from probunet.config import Settings, Source
 from probunet.datasets.lidc.released.sets import SETS, ReleasedSet
 from probunet.datasets.lidc.released.split import published_split, series_split
 from probunet.datasets.lidc.store import CHUNK, LidcCrops
-from probunet.errors import ProbunetError
 from probunet.folds import Folds
 from probunet.pictures.view import Shown
 from probunet.store import Layout, create_images
@@ -72,15 +71,6 @@ class ReleasedCrops(LidcCrops):
         """Return the values that are scaled to 0 and 1; `intensity` is not about these images."""
         return self.attributes.window
 
-    def crop(self, settings: Settings) -> int:
-        """Return the side of the random training crops, pixels."""
-        return self._fitting("training.crop", super().crop(settings))
-
-    def scored_size(self, settings: Settings) -> Size:
-        """Return height and width of the sampled and scored centre."""
-        side = self._fitting("evaluation.crop", settings.evaluation.crop)
-        return side, side
-
     def published_split(self) -> Folds:
         """Return the published split as one fold; MoSE's by series if the set has no other."""
         parts = self.columns.part.tolist()
@@ -100,15 +90,6 @@ class ReleasedCrops(LidcCrops):
         from probunet.datasets.lidc.released.report import ShownReleased
 
         return ShownReleased(self)
-
-    def _fitting(self, key: str, side: int) -> int:
-        """Return the side of a crop; raise ProbunetError if it is larger than the images."""
-        if side > self.attributes.side:
-            raise ProbunetError(
-                f"{key}: {side} is more than the {self.attributes.side} pixels of the crops in "
-                f"{self.path}; choose at most {self.attributes.side}."
-            )
-        return side
 
 
 def create_released(path: Path, columns: ReleasedColumns, attributes: ReleasedAttributes) -> None:

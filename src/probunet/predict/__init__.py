@@ -1,0 +1,1 @@
+"""Samples of images of one's own, from trained weights."""
