@@ -11,7 +11,13 @@ import numpy as np
 from common import parser, write
 from ged import GRADERS, SIZE, blobs
 from probunet.config import Settings
-from probunet.datasets.lidc.store import Columns, CropAttributes, create_crops, open_crops
+from probunet.datasets.lidc.store import (
+    PROTOCOL_VERSION,
+    Columns,
+    CropAttributes,
+    create_crops,
+    open_crops,
+)
 from probunet.metrics.bits import pack, unpack
 from probunet.models import build
 from probunet.models.device import choose_device
@@ -86,6 +92,7 @@ def write_crops(path: Path, images: int) -> Path:
         source="phantom",
         synthetic=True,
         protocol="kohl2018",
+        protocol_version=PROTOCOL_VERSION,
         spacing=0.5,
         outlines="",
         more_than_four="",
