@@ -1,6 +1,8 @@
 """The explorer of label maps: each class has its colour, each grader its line."""
 
+import json
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,18 @@ def test_each_grader_s_classes_are_outlined_in_their_colours(explorer: Explorer)
         for box in boxes:
             box.check()
         explorer.wait_drawn()
+
+
+def test_an_inner_object_is_drawn_after_the_one_around_it(explorer: Explorer) -> None:
+    source = (files("probunet.report") / "explorer-layers.js").read_text(encoding="utf-8")
+    labels = json.dumps(explorer.data["labels"])
+    script = (
+        f"values => {{ const state = {{data: {{labels: {labels}}}}}; {source}; "
+        "return partsOf({values, width: 3, height: 3}).map(({name}) => name); }"
+    )
+    disc_around_cup, cup_around_disc = [1, 1, 1, 1, 2, 1, 1, 1, 1], [2, 2, 2, 2, 1, 2, 2, 2, 2]
+    assert explorer.page.evaluate(script, disc_around_cup) == ["disc", "cup"]
+    assert explorer.page.evaluate(script, cup_around_disc) == ["cup", "disc"]
 
 
 def test_samples_and_maps_show_the_classes(explorer: Explorer) -> None:

@@ -78,6 +78,8 @@ function mapsOfSamples(kind, data, { samples, deterministic }) {
 
 /**
  * Return a label map's classes that are drawn, each as a plane of 0 and 1 with its colour.
+ *
+ * One that is within another comes after it: its outline covers the other's, where they share it.
  * @param {Plane} map - kept with it, because outlines are traced once
  */
 function partsOf(map) {
@@ -87,9 +89,14 @@ function partsOf(map) {
     .map(({ name, colour, kind }) => {
       const values = map.values.map((value) => (value === kind ? 1 : 0));
       return { name, colour, values, width: map.width, height: map.height };
-    });
+    })
+    .sort((one, other) => rowsOf(other) - rowsOf(one));
   return map.parts;
 }
+
+/** Return how many rows lie between the first and the last marked pixel of a plane. */
+const rowsOf = ({ values, width }) =>
+  Math.floor(values.lastIndexOf(1) / width) - Math.floor(values.indexOf(1) / width);
 
 /** Return the number of pixels of a mask, or of the drawn classes of a label map. */
 const sizeOfPlane = (plane) => plane.values.reduce((sum, value) => sum + value, 0);
