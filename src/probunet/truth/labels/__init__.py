@@ -66,9 +66,10 @@ class Labelled(ByGraders):
         place: DataPlace = "device",
     ) -> Batches:
         """Return these images for training."""
-        from probunet.truth.labels.training import load_labels
+        from probunet.truth.graders.training import load_batches
+        from probunet.truth.labels.training import LabelBatches
 
-        return load_labels(self, rows, settings, device, place)
+        return load_batches(LabelBatches, self, rows, settings, device, place)
 
     def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of images with a pixel that no grader ignores."""

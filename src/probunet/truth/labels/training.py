@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probunet.config import Absent, DataPlace, Settings
+from probunet.config import Absent, Settings
 from probunet.flips import IGNORE
 from probunet.metrics.bits import bits_of
 from probunet.metrics.classes import (
@@ -20,7 +20,7 @@ from probunet.metrics.classes import (
 )
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.models.intensity import windowed
-from probunet.truth.graders.training import MaskBatches, load_batches
+from probunet.truth.graders.training import MaskBatches
 from probunet.truth.inputs import InTiles, central, read_seen, read_values, stacked
 from probunet.truth.labels import Labelled
 from probunet.truth.rows import read_rows
@@ -81,17 +81,6 @@ def read_maps(
     part = part or data.extent(rows)
     labels = read_rows(data.labels, rows, *part)
     return read_values(data.image, rows, *part), np.moveaxis(labels, -1, 1)
-
-
-def load_labels(
-    data: Labelled,
-    rows: NDArray[np.int64],
-    settings: Settings,
-    device: torch.device,
-    place: DataPlace = "device",
-) -> LabelBatches:
-    """Return these rows of the store for training."""
-    return load_batches(LabelBatches, data, rows, settings, device, place)
 
 
 def load_label_subset(
