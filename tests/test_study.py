@@ -122,6 +122,10 @@ def test_the_demo_is_the_same_with_config_yaml_below_it_or_without():
             {"models": ["hierarchical_probabilistic_unet"], "training": {"crop": 64}},
             "training.crop: 64 is not a multiple of 128, as 8 scales require",
         ),
+        (
+            {"models": ["ccdm"], "evaluation": {"sampling_steps": 251}},
+            "evaluation.sampling_steps: 251 is more than the 250 of ccdm.diffusion_steps",
+        ),
         ({"dropout_unet": {"probability": 1.0}}, "dropout_unet.probability: Input should be less"),
         (
             {"overrides": {"lidc": {"training": {"step": 3}}}},

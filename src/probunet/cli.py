@@ -291,15 +291,33 @@ def score_run(
     store: StorePath,
     output: Annotated[Path, typer.Option(help="The table of scores to write, Parquet.")],
     settings: SettingsText = None,
+    samples_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder, or a CSV table of files, of samples that another code drew; --samples "
+            "is written from them first."
+        ),
+    ] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="With --samples-from: the file of folds.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Compute GED and all other scores for every test image of one run."""
+    from probunet.run import Run
+    from probunet.score.elsewhere import import_samples
     from probunet.score.run import score_run as score_samples
     from probunet.study import read_study
     from probunet.workers import use_processors
 
     use_processors(threads)
-    score_samples(samples, store, output, read_study(settings, dataset).evaluation.n)
+    study = read_study(settings, dataset)
+    if (samples_from is None) != (folds is None):
+        raise ProbunetError("--samples-from and --folds belong together; add or remove one.")
+    if samples_from is not None and folds is not None:
+        run = Run.of_dataset(samples.resolve().parent, dataset)
+        import_samples(samples_from, store, folds, run, study, samples)
+    score_samples(samples, store, output, study.evaluation.n)
 
 
 @score.command("table")
@@ -418,6 +436,14 @@ def predict(
         bool,
         typer.Option("--dicom-seg", help="Write label maps of a DICOM series as DICOM SEG, too."),
     ] = False,
+    sampling_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes of the network for a sample of a model that draws in steps (ccdm), at "
+            "most its diffusion steps, which are the default.",
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -435,6 +461,7 @@ def predict(
         tiles=tiles,
         at=at,
         seg=dicom_seg,
+        sampling_steps=sampling_steps,
         device=device,
         threads=threads,
     )

@@ -83,6 +83,9 @@ class Job:
     precision: str | None = None
     device: str | None = None
     capability: str | None = None
+    # of sampling, of one sample: how long it took, and 1e9 multiply-accumulates
+    sample_seconds: float | None = None
+    sample_gmac: float | None = None
     data: str | None = None  # where the images of a training were, see `truth.places`
     versions: dict[str, str] = field(default_factory=dict)
 

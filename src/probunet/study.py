@@ -93,8 +93,8 @@ class Study(Settings):
     beta: tuple[Beta, ...] = Field(
         (1.0, 10.0),
         min_length=1,
-        description="Weights of the KL term, one training each. Models without a KL term are "
-        "trained once, with the first beta.",
+        description="Weights of the KL term, one training each; of `mose`, of the KL of its gate, "
+        "1 in its paper. Models without a KL term are trained once, with the first beta.",
     )
     models: tuple[ModelName, ...] = Field(
         ("probabilistic_unet",), min_length=1, description="Models to train."
@@ -289,6 +289,12 @@ def _check_lists(study: Study, where: str) -> None:
         raise ValueError(
             f"{where}evaluation.n: {max(study.evaluation.n)} is more than the "
             f"{study.evaluation.samples} of evaluation.samples"
+        )
+    steps, most = study.evaluation.sampling_steps or 1, study.ccdm.diffusion_steps
+    if "ccdm" in study.models and steps > most:
+        raise ValueError(
+            f"{where}evaluation.sampling_steps: {steps} is more than the {most} of "
+            "ccdm.diffusion_steps"
         )
 
 

@@ -46,4 +46,6 @@ def test_the_page_s_score_is_in_every_table(tmp_path: Path) -> None:
     run = table.query("model == 'probabilistic_unet' and beta == 1 and fold == 0 and n == 16")
     assert run["emptiness"].item() == pytest.approx(at_16, abs=1e-6)
     assert summary["emptiness"].notna().all()
-    assert "Emptiness" in (results / "report.html").read_text()
+    page = (results / "report.html").read_text()
+    assert "Emptiness" in page
+    assert "difference of the shares of samples and graders that mark nothing" in page

@@ -10,7 +10,7 @@ from probunet.datasets.folder.store import ImageAttributes, ImageColumns
 from probunet.datasets.lidc.released.store import ReleasedAttributes, ReleasedColumns
 from probunet.datasets.lidc.store import Columns, CropAttributes
 from probunet.score.compare import COLUMNS
-from probunet.score.table import BINS, FURTHER, SCORES
+from probunet.score.table import BINS, FURTHER, OVER_IMAGES, PRESENCE_BINS, SCORES
 from probunet.scores import ABOUT, RUN
 from probunet.store import Latent, SampleAttributes, Samples
 from probunet.truth.base import DataAttributes
@@ -49,5 +49,6 @@ def test_samples_are_named() -> None:
 
 def test_columns_of_tables_are_named() -> None:
     summary = {"folds", "ged_sd", "ged_low", "ged_high", "images", "subjects"}
-    columns = {*RUN, *SCORES, *FURTHER, *BINS, *ABOUT, *COLUMNS, *summary}
+    columns = {*RUN, *SCORES, *FURTHER, *OVER_IMAGES, *BINS, *PRESENCE_BINS, *ABOUT, *COLUMNS}
+    columns |= summary
     assert columns - named("Tables") == set()

@@ -15,12 +15,15 @@ def test_votes_are_those_counted_pixel_by_pixel(masks):
     found = votes(pack(samples), pack(graders), height * width)
     pixels = np.zeros((images, n + 1), int)
     marked = np.zeros((images, n + 1, graders.shape[1]), int)
+    agreed = np.zeros((images, n + 1, graders.shape[1] + 1), int)
     for image, row, column in np.ndindex(images, height, width):
         k = samples[image, :, row, column].sum()
         pixels[image, k] += 1
         marked[image, k] += graders[image, :, row, column]
+        agreed[image, k, graders[image, :, row, column].sum()] += 1
     np.testing.assert_array_equal(found.pixels, pixels)
     np.testing.assert_array_equal(found.marked, marked)
+    np.testing.assert_array_equal(found.agreed, agreed)
     np.testing.assert_allclose(found.share, np.arange(n + 1) / n)
 
 

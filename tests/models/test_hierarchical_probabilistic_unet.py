@@ -79,7 +79,7 @@ def test_by_default_the_network_is_the_release_s() -> None:
     net = outline("hierarchical_probabilistic_unet", architecture, **ANY)
     assert isinstance(net, HierarchicalProbabilisticUNet)
     shapes = [
-        noise.shape[1:] for noise in net._noise(1, torch.empty(1, 1, 128, 128), torch.Generator())
+        noise.shape[1:] for noise in net.noise(1, torch.empty(1, 1, 128, 128), torch.Generator())
     ]
     assert shapes == [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 8, 8)]
     for part in (net.prior, net.posterior):

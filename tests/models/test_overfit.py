@@ -13,7 +13,8 @@ import torch
 
 from probunet.config import Settings, check
 from probunet.metrics.bits import pack
-from probunet.metrics.ged import ged
+from probunet.metrics.distances import distances
+from probunet.metrics.ged import energy_distance
 from probunet.models import build
 from probunet.seeding import seed_of
 
@@ -21,6 +22,12 @@ SIDE, CROPS = 32, 8
 ARCHITECTURE = {"channels": [16, 24, 32], "convolutions": 2, "initialisation": "he"}
 DEEPER = {"architecture": ARCHITECTURE | {"channels": [16, 24, 32, 32]}}
 TO_ONE_PIXEL = {"channels": [16, 24, 32, 32, 32, 32], "blocks": 1}
+DIFFUSION = {"channels": None, "blocks": 1, "diffusion_steps": 50}
+FEW_MAPS = {
+    "channels": [16, 24, 32, 32, 32, 32],
+    "latent_scales": 2,
+    "latent_channels": 4,
+}
 SHALLOW = {"hierarchical_probabilistic_unet": {"channels": None, "blocks": 1}}
 
 
@@ -50,6 +57,8 @@ def ged_after_training(name: str, steps: int, disagree: bool, **own: object) -> 
     for step in range(steps):
         generator = torch.Generator().manual_seed(step)
         mask = graders[torch.arange(CROPS), torch.randint(4, (CROPS,), generator=generator)]
+        if model.all_masks:
+            mask = graders.flatten(0, 1)
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 if step < 0.7 * steps else 2e-4
         loss = model.loss(image, mask, beta=1.0, generator=generator)
@@ -57,8 +66,11 @@ def ged_after_training(name: str, steps: int, disagree: bool, **own: object) -> 
         loss.total.backward()
         optimiser.step()
     generators = [torch.Generator().manual_seed(seed_of(0, "sample", i)) for i in range(CROPS)]
-    drawn = model.draw(image, 16, generators).samples.movedim(0, 1).numpy().astype(bool)
-    return float(ged(pack(drawn), pack(graders.numpy().astype(bool))).mean())
+    drawn = model.eval().draw(image, 16, generators)
+    samples = drawn.samples.movedim(0, 1).numpy().astype(bool)
+    weights = None if drawn.sample_weights is None else drawn.sample_weights.detach().numpy()
+    pairs = distances(pack(samples), pack(graders.numpy().astype(bool)))
+    return float(energy_distance(pairs, 16, sample_weights=weights).ged.mean())
 
 
 @pytest.mark.slow
@@ -72,6 +84,9 @@ def ged_after_training(name: str, steps: int, disagree: bool, **own: object) -> 
         ("image2image_vae", 1200, DEEPER),
         ("stochastic_segmentation_network", 400, {}),
         ("hierarchical_probabilistic_unet", 200, SHALLOW),
+        ("phiseg", 400, {"phiseg": {"channels": None, "latent_scales": 2}}),
+        ("mose", 400, {"mose": {"channels": None}}),
+        ("ccdm", 400, {"ccdm": DIFFUSION}),
     ],
 )
 def test_graders_that_agree(name: str, steps: int, own: dict[str, object]) -> None:
@@ -86,7 +101,10 @@ def test_graders_that_agree(name: str, steps: int, own: dict[str, object]) -> No
         ("m_heads", 400, {"heads": 2}),
         ("stochastic_segmentation_network", 400, {}),
         ("hierarchical_probabilistic_unet", 400, TO_ONE_PIXEL),
+        ("mose", 400, {"channels": None}),
+        ("ccdm", 1000, DIFFUSION),
         ("hierarchical_probabilistic_unet", 1200, TO_ONE_PIXEL | {"objective": "elbo"}),
+        ("phiseg", 2000, FEW_MAPS),
     ],
 )
 def test_two_graders_of_four_see_nothing(name: str, steps: int, own: dict[str, object]) -> None:

@@ -168,6 +168,43 @@ def test_nifti_keeps_its_space(tmp_path: Path, weights: Path, shape, kind) -> No
     assert line["mm3_per_voxel"] == pytest.approx(abs(np.linalg.det(AFFINE[:3, :3])))
 
 
+def test_samples_with_weights_count_by_them(tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "w.pt", "mose", ("background", "disc", "cup"))
+    Image.fromarray(grey(*SIZE)).save(tmp_path / "a.png")
+    (line,) = run(tmp_path / "out", weights, tmp_path / "a.png", n=6)
+    drawn = load(weights, device="cpu").sample(np.asarray(Image.open(tmp_path / "a.png")), 6)
+    np.testing.assert_allclose(line["weights"], drawn.weights / 6, rtol=1e-6)
+    assert sum(line["weights"]) == pytest.approx(1)
+    for k, name in ((1, "disc"), (2, "cup")):
+        area = line["area"][name]
+        counts = (drawn.samples == k).sum(axis=(1, 2))
+        assert area["samples"] == counts.tolist()
+        assert area["mean"] == pytest.approx(counts @ drawn.weights / 6)
+        assert area["absent"] == pytest.approx((counts == 0) @ drawn.weights / 6)
+        assert set(area["interval"]) <= {*counts.tolist()}
+    empty = (drawn.samples == 0).all(axis=(1, 2))
+    assert line["empty"] == pytest.approx(empty @ drawn.weights / 6)
+
+
+def test_a_number_that_parts_a_round_of_samples_is_told(tmp_path: Path, caplog) -> None:
+    weights = write_weights(tmp_path / "w.pt", "mose")
+    Image.fromarray(grey(*SIZE)).save(tmp_path / "a.png")
+    for n in (1, 4, 5):
+        assert "complement each other" not in caplog.text
+        run(tmp_path / f"out{n}", weights, tmp_path / "a.png", n=n)
+    assert "--samples: 5: samples of mose complement each other in rounds of 2" in caplog.text
+
+
+def test_a_volume_s_weights_are_the_mean_over_its_slices(tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "w.pt", "mose")
+    volume = grey(48, 32, 3)
+    write_nifti(tmp_path / "a.nii.gz", volume)
+    (line,) = run(tmp_path / "out", weights, tmp_path / "a.nii.gz", n=4)
+    drawn = load(weights, device="cpu").sample(volume.T, 4)
+    assert drawn.weights.shape == (4, 3)
+    np.testing.assert_allclose(line["weights"], drawn.weights.mean(axis=1) / 4, rtol=1e-5)
+
+
 def test_big_endian_nifti_is_read(tmp_path: Path, weights: Path) -> None:
     header = nibabel.Nifti1Header(endianness=">")
     header.set_data_dtype(np.int16)

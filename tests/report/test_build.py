@@ -185,7 +185,7 @@ def test_a_run_without_scores_is_told_beside_the_means(study: Any) -> None:
     own = [
         f"{name}, β{NBSP}={NBSP}1" for name in ("Probabilistic U-Net", "Deterministic (prior mean)")
     ]
-    assert noted == own * 2  # in the table of the other scores, too
+    assert noted == own * 7  # in the tables of the other scores, too
     for end in ("csv", "tex"):
         told = (study.folder / f"figures/lidc/overview.{end}").read_text()
         assert told.count("(1 of 2 folds)") == 2

@@ -1,6 +1,7 @@
 """Charts hold the tables' values exactly, and can be drawn."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -99,6 +100,14 @@ def test_long_logs_are_averaged_and_members_told_apart() -> None:
     rows = layers(chart)["loss-lines"]
     assert len(rows) == 300
     assert {row["run"] for row in rows} == {f"fold 0, seed 0, member {k}" for k in range(3)}
+
+
+def test_one_curve_alone_is_drawn() -> None:
+    run = folder()
+    loss = [{"loss": log["loss"]} for log in run.training]
+    chart = training_chart([replace(run, training=loss)])
+    assert chart is not None
+    drawn(chart)
 
 
 def test_nothing_logged_is_no_chart() -> None:

@@ -180,6 +180,27 @@ def test_cost_is_that_of_all_tries(study: Any) -> None:
     assert "left no record of how long they took" in text
 
 
+def test_what_a_sample_cost_is_the_median_over_runs_of_a_model_and_device(study: Any) -> None:
+    logs = study.folder.parent / "logs"
+    all_logs(logs, RUNS)
+    assert "What one sample cost" not in report(study, made=read(study))
+    cpu = {"device": "cpu", "threads": 2, "sample_gmac": 1685.0}
+    for run, seconds in zip(RUNS, (1.0, 3.0, 2.5, None), strict=True):
+        one = cpu if seconds is None else cpu | {"sample_seconds": seconds}
+        tries(logs / f"sample/{run}.log", {"exit_code": 1, "sample_seconds": 99.0}, one)
+    tries(logs / f"sample/{RUNS[1]}.log", cpu | {"gpu": "A GPU", "sample_seconds": 0.25})
+    found = cost(read(study))
+    assert found is not None
+    assert found.samples.heads == ["GMAC", "seconds", "on"]
+    rows = [(row.label, *(cell.text for cell in row.cells)) for row in found.samples.rows]
+    model = "Probabilistic U-Net, LIDC-IDRI"
+    assert rows == [
+        (model, "1,685", "0.25", "A GPU"),
+        (model, "1,685", "1.75", "cpu, threads: 2"),
+    ]
+    assert "What one sample cost" in report(study, made=read(study))
+
+
 def test_without_any_record_there_is_no_cost(study: Any) -> None:
     assert cost(read(study)) is None
     assert "Unknown: no log of any job was found." in report(study, made=read(study))

@@ -1,6 +1,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from probunet.metrics.reported import PRESENCE_BINS
 from probunet.report.runs import read_run
 from probunet.run import Run
 from probunet.scores import BINS, read_scores, write_scores
@@ -57,7 +60,19 @@ def test_only_the_scores_that_are_shown_are_kept_of_a_run(study: Any) -> None:
     assert set(found["predictor"]) == {"model"}
     assert set(found["n"]) == {whole["n"].max()}
     assert found["row"].tolist() == whole["row"].unique().tolist()
-    assert set(whole) - set(found) == {*BINS}
+    assert set(whole) - set(found) == {*BINS, *PRESENCE_BINS}
+    graders = whole[(whole["predictor"] == "graders") & (whole["n"] == whole["n"].max())]
+    assert found["grader_diversity"].tolist() == graders["diversity"].tolist()
+
+
+def test_bins_of_all_images_are_kept_as_their_sums(study: Any) -> None:
+    whole = read_scores(study.runs[0] / "scores.parquet")
+    model = whole[(whole["predictor"] == "model") & (whole["n"] == whole["n"].max())]
+    found = read_run(study.runs[0])
+    for bins, names in ((found.pixels, BINS), (found.presence, PRESENCE_BINS)):
+        assert bins is not None
+        for name, of in zip(names, (bins.pixels, bins.predicted, bins.marked), strict=True):
+            np.testing.assert_allclose(of, np.sum(model[name].tolist(), axis=0))
 
 
 def test_scores_without_the_model_s_are_told(study: Any) -> None:

@@ -122,7 +122,8 @@ def test_frequencies_are_shown_for_each_model(streets: Path) -> None:
     text = report(streets)
     modes = section(text, "calibration")
     for label in (f"Probabilistic U-Net, β{NBSP}={NBSP}1", "U-Net ensemble"):
-        assert modes.count(f'<th scope="row">{label}</th>') == 2
+        # of modes and of switches, and of the diversity
+        assert modes.count(f'<th scope="row">{label}</th>') == 3
     scores = pd.read_parquet(folders(streets)[0] / "scores.parquet")
     model = scores[(scores["predictor"] == "model") & (scores["n"] == max(N))]
     complete = int(model["present"].map(all).sum())

@@ -5,10 +5,14 @@ import pandas as pd
 import pytest
 
 from probunet.errors import ProbunetError
+from probunet.metrics.reported import COLUMNS
 from probunet.report.tables import (
     OTHERS,
     PAIR,
     by_ged,
+    by_grader,
+    by_topic,
+    further,
     others,
     over_folds,
     overview,
@@ -120,6 +124,29 @@ def test_each_score_stands_once() -> None:
     heads = overview(summary, 16, folds=2, clear=False).heads + others(summary, 16, folds=2).heads
     assert heads[0] == "GED, n = 16"
     assert sorted(heads[1:]) == sorted(OTHERS.values())
+
+
+def test_each_score_of_the_registry_stands_once_and_by_topic_if_a_row_has_it() -> None:
+    summary = table([("m_heads", 1.0, 16, 0.1), ("empty", np.nan, 16, 0.8)])
+    summary = summary.assign(**{column.name: 0.5 for column in COLUMNS})
+    heads = [column.head for column in COLUMNS]
+    assert further(summary, 16, folds=2).heads == heads
+    topics = by_topic(summary, 16, folds=2)
+    assert sorted(head for topic in topics for head in topic.table.heads) == sorted(heads)
+    assert [len(topic.table.rows) for topic in topics] == [2] * len(topics)
+    blank = summary.assign(**{column.name: np.nan for column in COLUMNS if column.name != "nll"})
+    [topic] = by_topic(blank, 16, folds=2)
+    assert (topic.title, topic.table.heads) == ("Calibration", ["NLL"])
+
+
+def test_a_table_of_graders_needs_several() -> None:
+    summary = table([("m_heads", 1.0, 16, 0.1)])
+    one = summary.assign(**{"grader_dice:left": 0.25})
+    assert by_grader(one, 16, folds=2) is None
+    found = by_grader(one.assign(**{"grader_dice:right": 0.5}), 16, folds=2)
+    assert found is not None
+    assert found.heads == ["left", "right"]
+    assert [cell.text for cell in found.rows[0].cells] == ["0.250", "0.500"]
 
 
 def test_only_the_first_model_s_ged_can_be_bold() -> None:

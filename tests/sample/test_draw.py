@@ -13,13 +13,43 @@ from probunet.errors import OutOfMemoryError, ProbunetError
 from probunet.files import sha256
 from probunet.folds import Folds
 from probunet.metrics.bits import unpack
+from probunet.models.attention_unet import AttentionUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights, save_whole
+from probunet.run import Run
+from probunet.sample.entropy import SoftmaxEntropy
 from probunet.sample.ncc import SoftmaxNcc
 from probunet.seeding import seed_of
 from support.crops import write_discs
 from support.folds import write_folds
 from support.weights import write_untrained
+
+
+def test_weights_of_samples_are_stored(draw, tmp_path, store, folds, settings):
+    run = Run("discs", "mose", 1.0, 0, 0)
+    weights = write_untrained(tmp_path / "w.pt", run, store, settings)
+    stored = draw([weights], store, folds, run, settings)
+    assert stored.sample_weights.shape == (6, 4)
+    np.testing.assert_allclose(stored.sample_weights.mean(axis=1), 1, rtol=1e-6)
+    model, _ = load_weights(weights)
+    row = int(stored.rows[3])
+    hu = np.asarray(open_crops(store).image[row])[74:106, 74:106].astype(np.float32)
+    image = torch.from_numpy((hu.clip(-1000, 400) + 1000) / 1400)[None, None]
+    generator = torch.Generator().manual_seed(seed_of(run.seed, "sample", row))
+    drawn = model.eval().draw(image, 4, [generator])
+    np.testing.assert_allclose(stored.sample_weights[3], drawn.sample_weights[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "told"), [((1, 2, 4), False), ((1, 3, 4), True)])
+def test_numbers_that_part_a_round_of_samples_are_told(
+    draw, tmp_path, store, folds, settings, caplog, n, told
+):
+    run = Run("discs", "mose", 1.0, 0, 0)
+    weights = write_untrained(tmp_path / "w.pt", run, store, settings)
+    evaluation = settings.evaluation.model_copy(update={"n": n})
+    draw([weights], store, folds, run, settings.model_copy(update={"evaluation": evaluation}))
+    said = "evaluation.n: 3: samples of mose complement each other in rounds of 2"
+    assert (said in caplog.text) == told
 
 
 def test_what_is_stored(draw, weights, store, folds, run, settings):
@@ -50,7 +80,7 @@ def test_what_is_stored(draw, weights, store, folds, run, settings):
     np.testing.assert_allclose(stored.prior_mean[3], drawn.prior_mean[0], atol=1e-5)
     np.testing.assert_allclose(stored.prior_log_sigma[3], drawn.prior_log_sigma[0], atol=1e-5)
 
-    # NCC of the first n samples with each grader
+    # NCC of the first n samples with each grader, and their entropies
     assert stored.ncc is not None
     masks = (np.asarray(crops.masks[row])[74:106, 74:106] >> np.arange(4)[:, None, None]) & 1
     ncc = SoftmaxNcc(torch.from_numpy(masks.astype(np.int64))[None])
@@ -58,6 +88,14 @@ def test_what_is_stored(draw, weights, store, folds, run, settings):
         ncc.see(logits)
     assert stored.ncc.shape == (6, 4, 4)
     np.testing.assert_allclose(stored.ncc[3], ncc.result()[0], atol=1e-4)
+    entropy = SoftmaxEntropy(torch.from_numpy(masks.astype(np.int64))[None])
+    for logits in seen:
+        entropy.see(logits)
+    for found, expected in zip(
+        (stored.softmax_entropy, stored.expected_entropy), entropy.result(), strict=True
+    ):
+        np.testing.assert_allclose(found[3], expected[0], atol=1e-5)
+    assert (stored.softmax_entropy[:, 1:] > stored.expected_entropy[:, 1:]).all()
 
     # each grader's mask, one at a time
     assert stored.reconstruction is not None
@@ -112,6 +150,48 @@ def test_samples_say_how_many_different_ones_there_can_be(
     weights = write_untrained(tmp_path / "weights.pt", chosen, store, settings)
     stored = draw([weights], store, folds, chosen, settings)
     assert stored.attributes.population == population
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(None, 20), (3, 3)])
+def test_a_model_that_draws_in_steps_takes_as_many_as_are_asked_for(
+    tmp_path, draw, store, folds, run, settings, asked, steps, monkeypatch
+):
+    chosen, passes = replace(run, model="ccdm"), []
+    evaluation = settings.evaluation.model_copy(update={"sampling_steps": asked})
+    wanted = settings.model_copy(update={"evaluation": evaluation})
+    weights = write_untrained(tmp_path / "weights.pt", chosen, store, settings)
+    usual = AttentionUNet.forward
+    monkeypatch.setattr(
+        AttentionUNet, "forward", lambda net, x, t: passes.append(float(t)) or usual(net, x, t)
+    )
+    draw([weights], store, folds, chosen, wanted)
+    assert len(passes) == steps
+    assert (passes[0], passes[-1]) == (20, 1)
+
+
+def test_more_sampling_steps_than_there_are_leave_nothing(
+    tmp_path, draw, store, folds, run, settings
+):
+    chosen = replace(run, model="ccdm")
+    evaluation = settings.evaluation.model_copy(update={"sampling_steps": 21})
+    weights = write_untrained(tmp_path / "weights.pt", chosen, store, settings)
+    with pytest.raises(ProbunetError, match="sampling_steps: 21 is more than the 20 diffusion"):
+        draw(
+            [weights], store, folds, chosen, settings.model_copy(update={"evaluation": evaluation})
+        )
+    assert not (tmp_path / "samples.zarr").exists()
+
+
+def test_the_log_says_what_a_sample_cost(draw, weights, store, folds, run, settings, caplog):
+    caplog.set_level(logging.INFO, "probunet")
+    noted = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("probunet.sample.draw.note", lambda **values: noted.update(values))
+        draw([weights], store, folds, run, settings)
+    assert noted["sample_seconds"] > 0
+    assert noted["sample_gmac"] > 0
+    cost = f"took {noted['sample_seconds']:.3g} s and {noted['sample_gmac']:.3g} GMAC"
+    assert cost in caplog.messages[-1]
 
 
 def test_the_log_begins_with_the_device(draw, weights, store, folds, run, settings, caplog):

@@ -105,7 +105,7 @@ def test_one_dimension_has_no_plane(store):
     assert explore_latent(model, images, np.arange(4)) is None
 
 
-@pytest.mark.parametrize("model", ["image2image_vae", "hierarchical_probabilistic_unet"])
+@pytest.mark.parametrize("model", ["image2image_vae", "hierarchical_probabilistic_unet", "phiseg"])
 def test_other_models_have_none(tmp_path, draw, store, folds, settings, model):
     run, settings = Run("discs", model, 1.0, 0, 0), with_one_latent_scale(settings)
     weights = write_untrained(tmp_path / "weights.pt", run, store, settings)

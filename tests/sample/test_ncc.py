@@ -108,14 +108,16 @@ def test_pixels_that_a_grader_ignores_have_no_part():
 @given(
     cuts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
     shift=st.sampled_from([0.0, 5.0]),
+    weighted=st.booleans(),
     seed=st.integers(0, 2**20),
 )
-def test_ncc_of_parts_of_an_image_is_that_of_the_image(cuts, shift, seed):
+def test_ncc_of_parts_of_an_image_is_that_of_the_image(cuts, shift, weighted, seed):
     random = np.random.default_rng(seed)
     logits = torch.from_numpy(random.normal(0, 2, (3, 1, 3, 12, 6)))
     logits[:, :, 0, 4:] += shift
     masks = torch.from_numpy(random.integers(3, size=(1, 2, 12, 6)))
     masks[0, 0, 2:4, 1:3] = IGNORE
+    weights = torch.from_numpy(random.random((3, 1))) + 0.1
     edges = [0, *sorted(cuts), 12]
     whole, parts = SoftmaxNcc(masks), []
     for start, end in pairwise(edges):
@@ -124,11 +126,13 @@ def test_ncc_of_parts_of_an_image_is_that_of_the_image(cuts, shift, seed):
         if end == start:
             some = torch.full_like(some, IGNORE)
         part = SoftmaxNcc(torch.cat([some, torch.full_like(some, IGNORE)]))
-        for one in logits:
-            part.see(one[:, :, start : max(end, start + 1)].expand(2, -1, -1, -1))
+        scale = 1 + random.random()  # only the proportions of weights count
+        for one, weight in zip(logits, weights, strict=True):
+            seen = one[:, :, start : max(end, start + 1)].expand(2, -1, -1, -1)
+            part.see(seen, scale * weight.expand(2) if weighted else None)
         parts.append(part.moments)
-    for one in logits:
-        whole.see(one)
+    for one, weight in zip(logits, weights, strict=True):
+        whole.see(one, weight if weighted else None)
     found = joined_ncc(parts)
     assert found is not None
     assert found.shape == (1, 3, 2)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from probunet.errors import ProbunetError
+from probunet.metrics.reported import COLUMNS, OF_IMAGES, PRESENCE_BINS
+from probunet.metrics.risk_coverage import aurc, excess_aurc
 from probunet.score import table as module
-from probunet.score.table import BINS, FURTHER, SCORES, write_tables
+from probunet.score.table import BINS, FURTHER, OVER_IMAGES, SCORES, write_tables
 from probunet.scores import ABOUT, LATER
 from probunet.seeding import numpy_generator
 
@@ -30,12 +32,13 @@ def run_scores(
             table = pd.DataFrame(random.random((6, len(columns))), columns=columns)
             if n == 1:
                 table[["ged_unbiased", "ncc"]] = np.nan
-            pixels = random.integers(1, 100, (6, 10))
-            predicted = (pixels * (np.arange(10) + random.random((6, 10))) / 10).round(6)
-            for name, bins in zip(
-                BINS, (pixels, predicted, random.integers(0, pixels + 1)), strict=True
-            ):
-                table[name] = list(bins)
+            for names in (BINS, PRESENCE_BINS):
+                pixels = random.integers(1, 100, (6, 10))
+                predicted = (pixels * (np.arange(10) + random.random((6, 10))) / 10).round(6)
+                for name, bins in zip(
+                    names, (pixels, predicted, random.integers(0, pixels + 1)), strict=True
+                ):
+                    table[name] = list(bins)
             patient = [f"P{fold}{i}" for i in (0, 0, 0, 1, 2, 2)]
             tables.append(table.assign(row=rows, subject=patient, n=n, predictor=predictor))
     about = {"protocol": "kohl2018", "split": "patients"}
@@ -73,10 +76,11 @@ def tables(runs, tmp_path):
 def test_every_run_and_n_has_a_row(tables):
     scores, summary = tables
     columns = ["dataset", "model", "beta", "fold", "seed", "n"]
-    assert list(scores) == [*columns, *SCORES, "images", "subjects", *FURTHER, *ABOUT]
+    last = [*FURTHER, *OVER_IMAGES, *ABOUT]
+    assert list(scores) == [*columns, *SCORES, "images", "subjects", *last]
     assert list(summary) == [
         *["dataset", "model", "beta", "n", "folds", "ged", "ged_sd", "ged_low", "ged_high"],
-        *[*SCORES[1:], "images", "subjects", *FURTHER, *ABOUT],
+        *[*SCORES[1:], "images", "subjects", *last],
     ]
     counts = scores["model"].value_counts().to_dict()
     assert counts == {"probabilistic_unet": 16, "deterministic": 16, "empty": 4, "graders": 4}
@@ -111,13 +115,14 @@ def test_a_row_is_the_mean_over_images(tables, runs):
 
 
 def test_scores_of_older_versions_have_blanks_in_later_columns(tables, runs, tmp_path):
-    old = [run.drop(columns=LATER) for run in runs]
+    later = [*LATER, *(column.name for column in COLUMNS)]
+    old = [run.drop(columns=[*LATER, *OF_IMAGES, *PRESENCE_BINS]) for run in runs]
     (tmp_path / "old").mkdir()
     scores, summary, _ = write_all(write(old, tmp_path / "old"), tmp_path / "old")
     for found, path in zip(tables, (scores, summary), strict=True):
         again = pd.read_csv(path)
-        assert again[LATER].isna().all(axis=None)
-        pd.testing.assert_frame_equal(again.drop(columns=LATER), found.drop(columns=LATER))
+        assert again[later].isna().all(axis=None)
+        pd.testing.assert_frame_equal(again.drop(columns=later), found.drop(columns=later))
 
 
 @pytest.mark.parametrize("name", ["protocol", "split"])
@@ -168,6 +173,48 @@ def test_ece_of_the_summary_pools_the_pixels_of_a_fold(tables, runs):
         (summary["model"] == "probabilistic_unet") & (summary["beta"] == 1) & (summary["n"] == 4)
     ]
     assert row["ece"].tolist() == [pytest.approx(np.mean(by_fold), abs=1e-6)]
+
+
+def test_ece_of_presence_pools_the_images_of_a_run(tables, runs):
+    scores, _ = tables
+    images = runs[0][(runs[0]["predictor"] == "model") & (runs[0]["n"] == 4)]
+    graders, predicted, marked = (np.stack(images[name].tolist()) for name in PRESENCE_BINS)
+    gap = np.abs(predicted.sum(axis=0) - marked.sum(axis=0)).sum()
+    row = scores.query("model == 'probabilistic_unet' and beta == 1 and fold == 0 and n == 4")
+    expected = pytest.approx(gap / graders.sum(), abs=1e-6)
+    assert row[row["seed"] == 0]["presence_ece"].item() == expected
+
+
+@pytest.mark.parametrize("of", ["entropy", "mutual_information"])
+def test_areas_under_curves_are_of_all_images_of_a_run(tables, runs, of):
+    scores, summary = tables
+    by_fold: dict[int, list[float]] = {0: [], 1: []}
+    for run in runs:
+        images = run[(run["predictor"] == "model") & (run["n"] == 4)]
+        beta, fold, seed = (run[name].iloc[0] for name in ("beta", "fold", "seed"))
+        row = scores[(scores["model"] == "probabilistic_unet") & (scores["n"] == 4)]
+        row = row[(row["beta"] == beta) & (row["fold"] == fold) & (row["seed"] == seed)]
+        risk, uncertainty = 1 - images["mean_dice"].to_numpy(), images[of].to_numpy()
+        for name, area in (("aurc", aurc), ("e_aurc", excess_aurc)):
+            expected = area(risk, uncertainty)
+            assert row[f"{name}_{of}"].item() == pytest.approx(expected, abs=1e-6)
+        if beta == 1:
+            by_fold[fold].append(aurc(risk, uncertainty))
+    means = summary.query("model == 'probabilistic_unet' and beta == 1 and n == 4")
+    expected = np.mean([np.mean(values) for values in by_fold.values()])
+    assert means[f"aurc_{of}"].item() == pytest.approx(expected, abs=1e-6)
+    shared = scores[(scores["model"] == "empty") & (scores["n"] == 4)]
+    assert shared[f"aurc_{of}"].notna().all()
+
+
+def test_runs_without_an_uncertainty_have_no_area_and_leave_that_of_others(runs, tmp_path):
+    runs[0]["mutual_information"] = np.nan
+    scores, summary, _ = write_all(write(runs[:2], tmp_path), tmp_path)  # two seeds of a fold
+    table = pd.read_csv(scores).query("model == 'probabilistic_unet' and n == 4")
+    assert table["aurc_mutual_information"].isna().tolist() == [True, False]
+    found = pd.read_csv(summary).query("model == 'probabilistic_unet' and n == 4")
+    expected = table["aurc_mutual_information"].iloc[1]
+    assert found["aurc_mutual_information"].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_interval_is_that_of_a_bootstrap_written_out(tables, runs):

@@ -20,7 +20,10 @@ def tiny_settings(**training: Any) -> Settings:
     }
     keys = {
         "architecture": {"channels": [4, 8], "convolutions": 1, "latent_dim": 2},
+        "phiseg": {"channels": None},
         "hierarchical_probabilistic_unet": {"channels": None, "blocks": 1},
+        "mose": {"channels": None, "experts": 2, "loss_samples": 2},
+        "ccdm": {"channels": None, "blocks": 1, "diffusion_steps": 20, "validation_steps": 4},
         "training": usual | training,
         "evaluation": {"crop": 32, "samples": 4, "n": [1, 4]},
     }

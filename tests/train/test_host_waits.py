@@ -5,6 +5,7 @@ an error, and how a tensor gets there is seen.
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,12 +31,15 @@ SETTINGS = check(
         "architecture": {"channels": [4, 4], "convolutions": 1, "initialisation": "he"},
         "training": {"batch": 2, "crop": 16, "graders_per_image": 1},
         "augmentation": {"mirror": 0.5, "gamma_probability": 0.5},
+        "phiseg": {"channels": None, "latent_scales": 2},
         "hierarchical_probabilistic_unet": {
             "channels": None,
             "latent_scales": 2,
             "blocks": 1,
             "objective": "geco",
         },
+        "ccdm": {"channels": None, "blocks": 1},
+        "mose": {"channels": None, "experts": 3, "loss_samples": 2},
     },
     "test",
 )
@@ -100,6 +104,10 @@ def masks(place):
     return by_graders(MaskBatches, images(place, (24, 24), 24, 24, 1))
 
 
+def all_masks(place):
+    return replace(masks(place), most=4)
+
+
 def labels(place):
     return by_graders(LabelBatches, images(place, (8, 24, 24), 24, 24, 1))
 
@@ -109,7 +117,7 @@ def scenes(place):
 
 
 @pytest.mark.parametrize("place", ["device", "host", "disk"])
-@pytest.mark.parametrize("batches", [masks, labels, scenes])
+@pytest.mark.parametrize("batches", [masks, all_masks, labels, scenes])
 def test_a_batch_is_drawn_without_waiting(batches, place):
     drawn = batches(place)
     with Waiting() as waiting:
@@ -123,7 +131,7 @@ def test_a_batch_is_drawn_without_waiting(batches, place):
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dropout_unet"])
 def test_a_step_does_not_wait(name, monkeypatch):
     # torch has no generator of the device "meta", and no autocast
-    for module in ("stochastic_segmentation_network", "geco"):
+    for module in ("stochastic_segmentation_network", "geco", "ccdm"):
         monkeypatch.setattr(f"probunet.models.{module}.on_device", lambda *_: None)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     model = build(name, SETTINGS.architecture_of(name)).to(META)

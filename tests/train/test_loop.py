@@ -27,6 +27,7 @@ from probunet.files import locked
 from probunet.folds import Fold, Folds
 from probunet.models import MODELS, Architecture, Loss, Model
 from probunet.models.device import Arithmetic
+from probunet.models.phiseg import PHiSeg
 from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.weights import load_plain, load_weights, save_whole
@@ -87,17 +88,19 @@ class _Killed(BaseException):
     pass
 
 
-def _die_at(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Make the at-th gradient step from now on die ahead of its loss."""
+def _die_at(
+    monkeypatch: pytest.MonkeyPatch, at: int, model: type[Model] = ProbabilisticUNet
+) -> None:
+    """Make the at-th gradient step of a model from now on die ahead of its loss."""
     calls = iter(range(1, 1_000))
-    loss = ProbabilisticUNet.loss
+    loss = model.loss
 
-    def dying(self: ProbabilisticUNet, *args: object, **kwargs: object) -> Loss:
+    def dying(self: Model, *args: object, **kwargs: object) -> Loss:
         if next(calls) == at:
             raise _Killed
         return loss(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ProbabilisticUNet, "loss", dying)
+    monkeypatch.setattr(model, "loss", dying)
 
 
 def test_what_it_leaves(trainer: Trainer, tmp_path: Path, run: Run) -> None:
@@ -187,6 +190,22 @@ def test_killed_at_a_step_and_resumed(
         with pytest.raises(_Killed):
             trainer("killed")
     _assert_same(trainer("killed"), whole)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_statistics_of_batch_normalisation_are_resumed(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, run: Run, settings: Settings, ema: float
+) -> None:
+    own = {"run": replace(run, model="phiseg"), "settings": _change(settings, ema=ema)}
+    whole = trainer("whole", **own)
+    with monkeypatch.context() as patch:
+        _die_at(patch, 4, PHiSeg)
+        with pytest.raises(_Killed):
+            trainer("killed", **own)
+    _assert_same(trainer("killed", **own), whole)
+    state = load_plain(whole / "last.pt")["state"]
+    statistic = state["likelihood.first.0.1.running_var"]
+    assert not torch.equal(statistic, torch.ones_like(statistic))
 
 
 def test_time_limit_saves_and_goes_on(trainer: Trainer, tmp_path: Path) -> None:
@@ -429,9 +448,31 @@ def test_a_damaged_average_of_a_checkpoint_is_named(
         save_whole(latest, content | {"average": average})
         with pytest.raises(ProbunetError, match=r"latest\.pt: not a checkpoint of this training"):
             trainer("a", settings=averaged)
+    del content["average"]
+    save_whole(latest, content)
+    with pytest.raises(ProbunetError, match=r"latest\.pt: .*no moving average of the weights"):
+        trainer("a", settings=averaged)
 
 
-@pytest.mark.parametrize("model", list(MODELS))
+@pytest.mark.parametrize(
+    ("asked", "own", "expected"), [(0.0, 0.9, 0.9), (0.7, 0.9, 0.7), (0.0, 0.0, None)]
+)
+def test_a_model_s_own_average_is_taken_unless_all_models_have_one(
+    trainer: Trainer,
+    settings: Settings,
+    run: Run,
+    asked: float,
+    own: float,
+    expected: float | None,
+) -> None:
+    chosen = _change(settings, ema=asked, steps=2)
+    chosen = chosen.model_copy(update={"ccdm": chosen.ccdm.model_copy(update={"ema": own})})
+    output = trainer("a", settings=chosen, run=replace(run, model="ccdm"))
+    assert load_weights(output / "weights.pt")[1].ema == expected
+    assert load_weights(trainer("b", settings=chosen) / "weights.pt")[1].ema == (asked or None)
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if not MODELS[name].all_masks])
 def test_a_model_that_cannot_use_several_masks_says_so_and_uses_one(
     trainer: Trainer,
     settings: Settings,
@@ -445,6 +486,28 @@ def test_a_model_that_cannot_use_several_masks_says_so_and_uses_one(
     assert (told in caplog.text) != several
     if not several:
         _assert_same(four, trainer("one", run=chosen))
+
+
+def test_a_model_that_sees_all_graders_says_that_a_number_has_no_effect(
+    trainer: Trainer, settings: Settings, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = replace(run, model="mose")
+    told = "graders_per_image: 2 has no effect on mose, which sees all graders of an image, up to 4"
+    whole = trainer("usual", run=chosen)
+    assert "mose" not in caplog.text
+    two = trainer("two", run=chosen, settings=_change(settings, graders_per_image=2))
+    assert told in caplog.text
+    _assert_same(two, whole)
+
+
+@pytest.mark.parametrize("model", ["mose", "phiseg"])
+def test_one_image_of_one_pixel_at_the_coarsest_scale_cannot_be_normalised(
+    trainer: Trainer, settings: Settings, run: Run, model: str
+) -> None:
+    chosen = _change(settings, batch=1, crop=2)
+    with pytest.raises(ProbunetError, match=f"training.batch: 1: {model} normalises the features"):
+        trainer("a", settings=chosen, run=replace(run, model=model))
+    trainer("b", settings=_change(settings, batch=1, crop=4), run=replace(run, model=model))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(

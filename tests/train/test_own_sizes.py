@@ -11,6 +11,7 @@ from probunet.errors import ProbunetError
 from probunet.models.weights import load_plain, load_weights
 from probunet.run import Run
 from probunet.sample.draw import sample_run
+from probunet.seeding import seed_of
 from probunet.store import open_samples
 from probunet.train.loop import train
 from probunet.train.validation import choose_subset, validate
@@ -76,6 +77,29 @@ def test_what_is_sampled_of_images_in_tiles(images, folds, tmp_path):
     assert drawn.ncc.shape == (2, 4, 3)
     assert np.isfinite(drawn.ncc[1]).all()
     assert drawn.reconstruction.shape[:2] == (2, 3)
+    assert np.isfinite(drawn.softmax_entropy).all()
+    assert (drawn.softmax_entropy >= drawn.expected_entropy - 1e-6).all()
+
+
+def test_samples_with_weights_have_the_mean_of_those_of_the_tiles(images, folds, tmp_path):
+    run = replace(RUN, model="mose")
+    weights, output = write_lively(tmp_path / "w.pt", images, run), tmp_path / "samples.zarr"
+    sample_run([weights], images.path, folds, run, tiny_settings(), output, "cpu", 1)
+    drawn = open_samples(output)
+    model, settings = load_weights(weights)[0].eval(), tiny_settings()
+    subset = choose_subset(images, drawn.rows, settings, 0, CPU)
+    for i, row in enumerate(drawn.rows.tolist()):
+        image, tiles = subset.images(slice(i, i + 1)), subset.in_tiles.of(row)
+        own, pixels = [], []
+        for tile in tiles:
+            generator = torch.Generator().manual_seed(seed_of(0, "sample", row))
+            seen = image[(..., *tile.place)]
+            own.append(model.draw(seen, 4, [generator]).sample_weights[0].numpy())
+            rows, columns = tile.part
+            pixels.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        expected = np.average(own, axis=0, weights=pixels)
+        np.testing.assert_allclose(drawn.sample_weights[i], expected, rtol=1e-4)
+    assert validate(model, subset, settings, 0, lambda: False) is not None
 
 
 def test_members_of_an_ensemble_see_tiles_of_one_size(images, folds, tmp_path):

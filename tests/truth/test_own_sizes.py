@@ -60,8 +60,6 @@ def test_scores_are_those_of_the_images_alone(tmp_path_factory, own, labelled, n
         drawn = write(folder / f"{row}-samples.zarr", single, cut)
         expected = pd.concat(list(single.score(drawn, 0, sorted({1, n}))), ignore_index=True)
         found = together[together["row"] == row].reset_index(drop=True)
-        assert_frame_equal(
-            found.drop(columns=["row", "height", "width"]),
-            expected.drop(columns="row"),
-            check_exact=True,
-        )
+        found = found.drop(columns=["row", "height", "width"])
+        assert set(expected) - {"row"} <= set(found)  # others, of graders of other images, are NaN
+        assert_frame_equal(found, expected.reindex(columns=found.columns), check_exact=True)

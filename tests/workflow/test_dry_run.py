@@ -31,7 +31,7 @@ def test_every_step_of_every_model_and_data_set_is_a_job(tmp_path: Path) -> None
         "overrides": {"cityscapes": streets | {"seeds": [1, 2]}},
     }
     jobs = dry_run(tmp_path, config)
-    runs = 2 * (5 + 3 * 2) + 2 * 2  # five models have no KL term; the published split is one fold
+    runs = 2 * (6 + 5 * 2) + 2 * 2  # six models have no KL term; the published split is one fold
     each = dict.fromkeys(["sample", "score_run"], runs)
     each |= {"train": runs - 2 - 2, "train_member": 2 * 16 + 2 * 3}
     each |= dict.fromkeys(["fetch", "prepare", "folds"], 2)
@@ -70,7 +70,7 @@ def test_a_training_is_given_its_own_model_s_section_alone(tmp_path: Path) -> No
     output = printed(tmp_path, config, "-p")
     for verb in ("train", "sample"):
         commands = re.findall(rf"probunet {verb} --.*", output)
-        assert len(commands) == 2 * (5 + 3 * 2 + (15 if verb == "train" else 0))
+        assert len(commands) == 2 * (6 + 5 * 2 + (15 if verb == "train" else 0))
         for command in commands:
             model = re.search(r"results/lidc/(\w+)/", command)
             assert model is not None

@@ -219,9 +219,10 @@ def test_sides_are_halved_as_often_as_the_data_set_s_networks_have_scales() -> N
 def test_the_report_has_figures_of_each_data_set_and_more_of_some() -> None:
     plan = plan_of(PHANTOM | STREETS)
     shown = {(figure.dataset, figure.name) for figure in plan.figures("svg")}
+    of_all = ("ged", "training", "reliability", "diversity")
     assert shown == {
-        *(("lidc", name) for name in ("ged", "training")),
-        *(("cityscapes", name) for name in ("ged", "training", "modes", "switches")),
+        *(("lidc", name) for name in of_all),
+        *(("cityscapes", name) for name in (*of_all, "modes", "switches")),
     }
     assert "results/figures/lidc/overview.tex" in plan.figure_files("pdf", "tex")
 

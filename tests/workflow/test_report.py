@@ -17,12 +17,14 @@ from support.studies import snakemake
 @pytest.mark.slow
 def test_snakemake_s_report_holds_the_page_and_explains_each_figure(copied: Path) -> None:
     results = copied / "results"
-    charts, tables = ["ged", "training"], ["overview", "others", "ged", "paired"]
+    charts = ["ged", "training", "reliability", "diversity"]
+    tables = ["overview", "others", "further", "by_grader", "ged", "paired", "diversity"]
     shown = {f"{name}.svg" for name in charts} | {f"{name}.csv" for name in tables}
     paper = {f"{name}.pdf" for name in charts} | {f"{name}.tex" for name in tables}
     assert {path.name for path in (results / "figures/lidc").iterdir()} == shown | paper
+    always = shown - {"by_grader.csv"}  # not of modes, which have no graders
     more = {f"{name}.{end}" for name in ("modes", "switches") for end in ("svg", "csv")}
-    assert {path.name for path in (results / "figures/cityscapes").iterdir()} >= shown | more
+    assert {path.name for path in (results / "figures/cityscapes").iterdir()} >= always | more
 
     written = copied / "report.zip"
     done = snakemake(
@@ -31,7 +33,7 @@ def test_snakemake_s_report_holds_the_page_and_explains_each_figure(copied: Path
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(written) as archive:
         held = {name.rpartition("/")[2]: name for name in archive.namelist() if "/raw/" in name}
-        assert set(held) >= shown | more | {"report.html", "scores.csv"}
+        assert set(held) >= always | more | {"report.html", "scores.csv"}
         page = archive.read(held["report.html"])
         index = archive.read("report/report.html").decode()
     assert page == (results / "report.html").read_bytes()

@@ -31,6 +31,7 @@ rule sample:
             "training.precision",
             "evaluation.crop",
             "evaluation.samples",
+            "evaluation.sampling_steps",
         ),
     message:
         "Sample {wildcards.model} on {wildcards.dataset}, beta {wildcards.beta},"

@@ -15,7 +15,7 @@ from probunet.config.base import (
     check_endpoint,
 )
 from probunet.config.evaluation import Evaluation
-from probunet.config.models import WITHOUT_KL, Architecture, ModelName
+from probunet.config.models import WITHOUT_KL, Architecture, ModelName, drawn_elsewhere
 from probunet.config.reading import Places, read_json, read_yaml, where_set
 from probunet.config.settings import Settings
 from probunet.config.site import ContainerBuild, DeviceName, Fetch, Paths, Prepare, Report
@@ -53,6 +53,7 @@ __all__ = [
     "advice",
     "check",
     "check_endpoint",
+    "drawn_elsewhere",
     "read_json",
     "read_yaml",
     "where_set",

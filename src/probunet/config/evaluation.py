@@ -16,6 +16,14 @@ class Evaluation(Section):
         min_length=1,
         description="Numbers of samples n; scores use the first n samples.",
     )
+    # left out, it changes no step's settings
+    sampling_steps: Positive | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Passes of the network for each sample of a model that draws in steps "
+        "(`ccdm`), at most `ccdm.diffusion_steps`; `null`: as many. Fewer are faster. No training "
+        "depends on it.",
+    )
     crop: Positive = Field(
         128,
         le=180,

@@ -7,11 +7,14 @@ from pydantic import Field
 from probunet.config.base import Section
 from probunet.config.evaluation import Evaluation
 from probunet.config.models import (
+    CCDM,
     Architecture,
     DropoutUNet,
     HierarchicalProbabilisticUNet,
     Image2ImageVAE,
     MHeads,
+    MoSE,
+    PHiSeg,
     StochasticSegmentationNetwork,
     UNetEnsemble,
 )
@@ -31,10 +34,13 @@ class Settings(Section):
         StochasticSegmentationNetwork(),
         description="Stochastic Segmentation Network only.",
     )
+    phiseg: PHiSeg = Field(PHiSeg(), description="PHiSeg only.")
     hierarchical_probabilistic_unet: HierarchicalProbabilisticUNet = Field(
         HierarchicalProbabilisticUNet(),
         description="Hierarchical Probabilistic U-Net only.",
     )
+    mose: MoSE = Field(MoSE(), description="MoSE only.")
+    ccdm: CCDM = Field(CCDM(), description="CCDM only.")
     augmentation: Augmentation = Field(Augmentation(), description="Random deformation.")
     training: Training = Field(Training(), description="The optimisation.")
     evaluation: Evaluation = Field(Evaluation(), description="Samples and scores.")
@@ -52,12 +58,17 @@ class Settings(Section):
     def of_model(self, model: str) -> Self:
         """Return the settings of a model's trainings: `training.steps` are those of the model.
 
+        So is `training.ema` where it is 0, if the model has its own.
+
         >>> training = Training(steps=9, model_steps={"unet": 4})
         >>> settings = Settings(training=training)
         >>> [settings.of_model(model).training.steps for model in ("unet", "m_heads")]
         [4, 9]
+        >>> [settings.of_model(model).training.ema for model in ("unet", "ccdm")]
+        [0.0, 0.99995]
         """
         own = self.training.model_steps
         steps = {"steps": own[model]} if model in own else {}
-        training = self.training.model_copy(update={"model_steps": {}} | steps)
+        ema = self.training.ema or getattr(dict(self).get(model), "ema", 0.0)
+        training = self.training.model_copy(update={"model_steps": {}, "ema": ema} | steps)
         return self.model_copy(update={"training": training})

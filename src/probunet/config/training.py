@@ -97,7 +97,7 @@ class Training(Section):
         exclude_if=lambda value: value == 0,
         description="Decay of an exponential moving average of the weights over steps, which is "
         "validated, saved and sampled instead of the weights, for example 0.99; 0: no average "
-        "(paper).",
+        "(paper), but for a model with its own `ema`.",
     )
     graders_per_image: Positive = Field(
         1,
@@ -105,7 +105,7 @@ class Training(Section):
         exclude_if=lambda value: value == 1,
         description="Masks of an image per step, of different graders as far as there are so many "
         "(Cityscapes: as many draws of the flips). The U-Net runs once for all of them. A model "
-        "whose U-Net depends on the mask uses one. 1 in the paper.",
+        "whose U-Net depends on the mask uses one, and `mose` all. 1 in the paper.",
     )
     weight_decay: float = Field(
         1e-5,

@@ -7,6 +7,7 @@ each pixel counts once. Bins have equal width and contain sums, so that the bins
 can be added.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,15 @@ class Reliability:
 def reliability(votes: Votes) -> Reliability:
     """Return the bins of each image, (images, bins)."""
     graders = votes.marked.shape[2]
-    member = vote_bins(votes.pixels.shape[1] - 1)
     pixels = votes.pixels * graders
+    if votes.weighted is not None:
+        each = (votes.share * BINS).astype(np.int64).clip(max=BINS - 1)[..., None] == np.arange(
+            BINS
+        )
+        marked = votes.marked.sum(axis=2)
+        sums = (pixels, pixels * votes.share, marked.astype(np.float64))
+        return Reliability(*(np.einsum("iv,ivb->ib", one, each) for one in sums))
+    member = vote_bins(votes.pixels.shape[1] - 1)
     return Reliability(
         pixels=pixels @ member,
         predicted=(pixels * votes.share) @ member,
@@ -57,11 +65,18 @@ def expected_calibration_error(bins: Reliability) -> NDArray[np.float64]:
     return error
 
 
-def calibration_columns(bins: Reliability) -> dict[str, object]:
+def total(bins: Sequence[Reliability]) -> Reliability:
+    """Return the bins of all classes together."""
+    names = ("pixels", "predicted", "marked")
+    return Reliability(*(np.sum([getattr(one, name) for one in bins], axis=0) for name in names))
+
+
+def calibration_columns(
+    bins: Reliability,
+    ece: str = "ece",
+    names: Sequence[str] = ("bin_pixels", "bin_predicted", "bin_marked"),
+) -> dict[str, object]:
     """Return the ECE and the bins of each image as columns of a table."""
-    return {
-        "ece": expected_calibration_error(bins),
-        "bin_pixels": list(bins.pixels),
-        "bin_predicted": list(bins.predicted),
-        "bin_marked": list(bins.marked),
-    }
+    lists = (bins.pixels, bins.predicted, bins.marked)
+    columns: dict[str, object] = {ece: expected_calibration_error(bins)}
+    return columns | {name: list(of) for name, of in zip(names, lists, strict=True)}

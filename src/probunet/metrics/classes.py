@@ -71,21 +71,18 @@ def _counts(
     return counts
 
 
-def class_max_dice(
+def class_dice(
     by_class: Sequence[Distances],
     samples: Sequence[Packed],
     graders: Sequence[Packed],
-    n: int,
     absent: Absent,
 ) -> NDArray[np.float64]:
-    """Return the mean Dice of each grader and the best of the first n samples, (images,).
+    """Return the Dice (images, n, G) of each sample and grader.
 
     The Dice of two maps is the mean over the classes, by the same rule as their distance.
     """
     apart = [replace(one, between=1 - dice(one.between)) for one in by_class]
-    mean = 1 - mean_distances(apart, samples, graders, absent).between[:, :n]
-    best: NDArray[np.float64] = mean.max(axis=1).mean(axis=1)
-    return best
+    return 1 - mean_distances(apart, samples, graders, absent).between
 
 
 def class_reconstruction_iou(

@@ -3,9 +3,10 @@
 Both sets are repeated to the least common multiple of their sizes and matched with the smallest
 total 1 - IoU; the score is the mean IoU of the matched pairs, 1 at best. This is the optimal
 transport of weights 1/n of the samples to weights 1/G of the graders. For other weights, such as
-the probabilities of modes, the transport is computed by linear programming:
+the probabilities of modes, or those that a model gives its samples, the transport is computed by
+linear programming:
 
-    min over T >= 0 of sum T_ij d_ij,   sum over j of T_ij = 1/n,   sum over i of T_ij = w_j
+    min over T >= 0 of sum T_ij d_ij,   sum over j of T_ij = v_i,   sum over i of T_ij = w_j
 
 (Kantorovich's problem; Peyre and Cuturi 2019, section 2.3).
 """
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, linprog
 
 from probunet.metrics.distances import Distances
+from probunet.metrics.sample_weights import Weights, normalised
 
 # pairs that are matched one to one; with more, linear programming gives the same in less time:
 # for 31 graders and 100 samples, 15 ms per image instead of 4 s
@@ -24,11 +26,15 @@ LARGEST = 512
 
 
 def matched_iou(
-    pairs: Distances, n: int, weights: NDArray[np.float64] | None = None
+    pairs: Distances,
+    n: int,
+    weights: NDArray[np.float64] | None = None,
+    sample_weights: Weights | None = None,
 ) -> NDArray[np.float64]:
     """Return the HM-IoU (images,) of the first `n` samples; NaN where distances are NaN.
 
-    `weights` (images, G) or (G,) of graders or modes are normalised here; None means equal weights.
+    `weights` (images, G) or (G,) of graders or modes, and `sample_weights` (images, samples), are
+    normalised here; None means equal weights.
     """
     between = pairs.between[:, :n]
     weights = np.broadcast_to(1.0 if weights is None else weights, between[:, 0].shape)
@@ -37,10 +43,14 @@ def matched_iou(
         raise ValueError("weights must not be negative, nor all be zero")
     iou = np.full(len(between), np.nan)
     scored = ~np.isnan(between).any(axis=(1, 2))
-    if (weights == weights[:, :1]).all() and math.lcm(n, weights.shape[1]) <= LARGEST:
+    if sample_weights is not None:
+        of_samples = normalised(sample_weights, n)[scored]
+        iou[scored] = _transported(between[scored], (weights / total)[scored], of_samples)
+    elif (weights == weights[:, :1]).all() and math.lcm(n, weights.shape[1]) <= LARGEST:
         iou[scored] = _assigned(between[scored])
     else:
-        iou[scored] = _transported(between[scored], (weights / total)[scored])
+        of_samples = np.full((int(scored.sum()), n), 1 / n)
+        iou[scored] = _transported(between[scored], (weights / total)[scored], of_samples)
     return iou
 
 
@@ -55,10 +65,13 @@ def _assigned(between: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(iou)
 
 
-def _transported(between: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean IoU (images,) of the optimal transport; weights (images, G) sum to 1.
+def _transported(
+    between: NDArray[np.float64], weights: NDArray[np.float64], of_samples: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean IoU (images,) of the optimal transport.
 
-    The last grader's constraint is redundant and left out: rounding could make it infeasible.
+    The weights of graders (images, G) and of samples (images, n) add up to 1 for each image. The
+    last grader's constraint is redundant and left out: rounding could make it infeasible.
     """
     _, n, graders = between.shape
     if n == 1:  # only one transport exists
@@ -68,8 +81,8 @@ def _transported(between: NDArray[np.float64], weights: NDArray[np.float64]) -> 
     to_graders = np.kron(np.ones(n), np.eye(graders))[:-1]  # (G - 1, n * G)
     constraints = np.concatenate((from_samples, to_graders))
     iou = []
-    for cost, weight in zip(between, weights, strict=True):
-        amounts = np.concatenate((np.full(n, 1 / n), weight[:-1]))
+    for cost, weight, own in zip(between, weights, of_samples, strict=True):
+        amounts = np.concatenate((own, weight[:-1]))
         solution = linprog(cost.ravel(), A_eq=constraints, b_eq=amounts, method="highs")
         if solution.fun is None:
             raise RuntimeError(f"no transport was found: {solution.message}")

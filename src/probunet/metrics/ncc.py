@@ -23,17 +23,20 @@ def ncc(votes: Votes) -> NDArray[np.float64]:
 
     NaN where the entropy is the same at every pixel, as for one sample or for equal samples.
     """
-    n = votes.pixels.shape[1] - 1
+    n = votes.weighted or votes.pixels.shape[1] - 1
     p = np.clip(votes.share, 0.5 / n, 1 - 0.5 / n)
-    marks, leaves = -np.log(p), -np.log(p[::-1])  # (n + 1,), by k; p reversed is 1 - p
-    entropy = p * marks + p[::-1] * leaves
-    entropy = np.minimum(entropy, entropy[::-1])  # exactly equal for p and 1 - p
+    exact = votes.weighted is None  # p reversed is 1 - p, to the last digit
+    left_p = p[::-1] if exact else 1 - p
+    marks, leaves = -np.log(p), -np.log(left_p)  # (n + 1,), by k, or (images, shares)
+    entropy = p * marks + left_p * leaves
+    # equal for p and 1 - p
+    entropy = np.minimum(entropy, entropy[::-1]) if exact else entropy.round(12)
 
-    # by image, k and grader: (images, n + 1, 1 or G)
+    # by image, share and grader: (images, n + 1, 1 or G)
     pixels, marked = votes.pixels[..., None], votes.marked
     left = pixels - marked
     total = pixels.sum(axis=1, keepdims=True)
-    entropy, marks, leaves = entropy[:, None], marks[:, None], leaves[:, None]
+    entropy, marks, leaves = entropy[..., None], marks[..., None], leaves[..., None]
     centred = entropy - (pixels * entropy).sum(axis=1, keepdims=True) / total
     mean = (marked * marks + left * leaves).sum(axis=1, keepdims=True) / total
     covariance = (centred * (marked * (marks - mean) + left * (leaves - mean))).sum(axis=1)
@@ -41,14 +44,17 @@ def ncc(votes: Votes) -> NDArray[np.float64]:
     other = (marked * (marks - mean) ** 2 + left * (leaves - mean) ** 2).sum(axis=1)
 
     by_grader = np.full_like(covariance, np.nan)
-    varies = _varies(votes.pixels, entropy[:, 0])[:, None]
+    varies = _varies(votes.pixels, entropy[..., 0])[:, None]
     np.divide(covariance, np.sqrt(variance * other), out=by_grader, where=varies)
     mean_ncc: NDArray[np.float64] = by_grader.mean(axis=1)
     return mean_ncc
 
 
 def _varies(pixels: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether the pixels (images, n + 1) of an image have several values (n + 1,)."""
+    """Return whether the pixels (images, n + 1) of an image have several values.
+
+    The values are (n + 1,), or those of each image.
+    """
     exists = pixels > 0
     largest = np.where(exists, value, -np.inf).max(axis=1)
     smallest = np.where(exists, value, np.inf).min(axis=1)

@@ -16,10 +16,13 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from probunet.errors import ProbunetError
 from probunet.models.base import Architecture, Hypotheses, Loss, Model
+from probunet.models.ccdm import CCDM
 from probunet.models.dropout_unet import DropoutUNet
 from probunet.models.hierarchical_probabilistic_unet import HierarchicalProbabilisticUNet
 from probunet.models.image2image_vae import Image2ImageVAE
 from probunet.models.m_heads import MHeads
+from probunet.models.mose import MoSE
+from probunet.models.phiseg import PHiSeg
 from probunet.models.plain_unet import PlainUNet
 from probunet.models.probabilistic_unet import ProbabilisticUNet
 from probunet.models.stochastic_segmentation_network import StochasticSegmentationNetwork
@@ -43,7 +46,10 @@ MODELS: Mapping[str, type[Model]] = {
     "m_heads": MHeads,
     "image2image_vae": Image2ImageVAE,
     "stochastic_segmentation_network": StochasticSegmentationNetwork,
+    "phiseg": PHiSeg,
     "hierarchical_probabilistic_unet": HierarchicalProbabilisticUNet,
+    "mose": MoSE,
+    "ccdm": CCDM,
 }
 
 

@@ -1,12 +1,13 @@
 """What all models share: an architecture, a loss to train with, and hypotheses to draw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Generator, Tensor, nn
 
-See = Callable[[Tensor], None]  # is shown the logits of a sample, (B, classes, H, W)
+# is shown the logits of a sample, (B, classes, H, W), and its weights (B,) if there are any
+See = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,12 @@ class Loss(NamedTuple):
     """The loss of a batch and its two parts; float32 scalars."""
 
     total: Tensor
-    reconstruction: Tensor  # cross-entropy, summed over pixels, mean over the batch
-    kl: Tensor  # KL(posterior || prior), summed over latent dimensions, mean over the batch; or 0
+    # cross-entropy, summed over pixels, mean over the batch; of `phiseg` that of all its levels, of
+    # `mose` the cost of the transport
+    reconstruction: Tensor
+    # KL(posterior || prior), summed over latent dimensions, mean over the batch, with PHiSeg's
+    # weights of its levels; of `mose` that of its gate; or 0
+    kl: Tensor
 
     @classmethod
     def without_kl(cls, reconstruction: Tensor) -> Self:
@@ -57,6 +62,8 @@ class Hypotheses(NamedTuple):
     # only of models with one latent vector per image
     prior_mean: Tensor | None = None  # (B, latent_dim) float32
     prior_log_sigma: Tensor | None = None  # (B, latent_dim) float32
+    # how much each sample counts, (B, n) float32, on average 1 for an image; None: all the same
+    sample_weights: Tensor | None = None
 
 
 class Model(nn.Module):
@@ -64,10 +71,18 @@ class Model(nn.Module):
 
     # how many different segmentations of an image the model can draw; 0: no limit
     population: int = 0
+    # samples that complement each other: one of each expert of `mose`; 1: each stands for itself
+    round: int = 1
     several_masks: ClassVar[bool] = False  # whether `loss` takes several masks of each image
+    all_masks: ClassVar[bool] = False  # whether it needs those of all graders of an image
+    # of models that draw a sample in steps: how many at most, and in validation; 0: at once
+    most_steps: int = 0
+    validation_steps: int | None = None
+    # goes through these steps; a verb can show them as they come, or stop by an error
+    through: Callable[[Sequence[Any]], Iterable[Any]] = staticmethod(iter)
 
     def initialise(self, how: str, generator: Generator) -> None:
-        """Draw the weights and biases of all convolutions.
+        """Draw the weights and biases of all convolutions and matrices.
 
         Weights are `orthogonal` (gain 1; LIDC) or `he` (normal, fan-in; Cityscapes). Biases come
         from a normal distribution of sd 0.001, truncated at two sd (Kohl et al. 2018, appendix H).
@@ -81,7 +96,7 @@ class Model(nn.Module):
             On the CPU.
         """
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d | nn.Linear):
                 if how == "orthogonal":
                     nn.init.orthogonal_(layer.weight, generator=generator)
                 else:
@@ -100,7 +115,8 @@ class Model(nn.Module):
         mask : (B, H, W) int64
             Class ids, of one grader per image; pixels of `segmentation.IGNORE` do not count.
             With `several_masks` also (B * G, H, W), the G masks of an image one after another; the
-            loss is then the mean over all masks.
+            loss is then the mean over all masks. With `all_masks`, G is the largest number of
+            graders of an image, and the mask of a missing one is `segmentation.IGNORE` everywhere.
         beta
             Weight of the KL term; a model without one ignores it.
         generator
@@ -123,10 +139,20 @@ class Model(nn.Module):
             One per image, on the CPU: the samples of an image do not depend on the other images
             of the batch.
         see
-            Is shown the logits of each sample, one sample after the other; a model whose samples
-            are not the most likely classes of logits does not call it.
+            Is shown the logits of each sample, one sample after the other, and its weights if
+            samples have any; a model whose samples are not the most likely classes of logits does
+            not call it.
         """
         raise NotImplementedError
+
+    def sample_in(self, steps: int | None) -> None:
+        """Draw later samples in so many steps, None: in all; a model that draws at once ignores it.
+
+        Raises
+        ------
+        ProbunetError
+            If a sample has fewer steps.
+        """
 
     def remark(self, height: int, width: int) -> str | None:
         """Return what a user should know before training on images of this size; usually None."""

@@ -20,39 +20,28 @@ for it over time. The posterior sees the segmentation as one-hot - 0.5, as in th
 U-Net. `training.weight_decay` is for weights, as in all models; the release's is for biases, too.
 The logarithm of sigma is bounded. The last convolution of each residual block and the heads of the
 latent maps start with a tenth of the drawn weights: otherwise features grow from block to block,
-and with He's weights the KL is above 1e17 at the start. Samples are drawn one by one, so that the
-first ones do not depend on how many are drawn.
+and with He's weights the KL is above 1e17 at the start.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from probunet.flips import IGNORE
-from probunet.models.base import Architecture, Hypotheses, Loss, Model, See
-from probunet.models.device import sent
+from probunet.models.base import Architecture, Loss
 from probunet.models.geco import Geco
-from probunet.models.latent import Gaussian, bounded, kl_divergence
-from probunet.models.segmentation import Logits, as_input, cross_entropy_map, most_likely, sampled
+from probunet.models.latent import Gaussian, bounded
+from probunet.models.latent_maps import Choose, Decoded, LatentMapModel, MapNetwork, kl_of_maps
+from probunet.models.segmentation import Logits, cross_entropy_map
 
 SMALL = 0.1  # times the weights that `Model.initialise` draws
-Choose = Callable[[int, Gaussian], Tensor]  # the latent map of a scale, given its distribution
 
 
-class Decoded(NamedTuple):
-    """The result of a decoder."""
-
-    features: Tensor  # of the finest scale that it has
-    maps: list[Tensor]  # z_i, (B, 1, h_i, w_i), coarsest first
-    distributions: list[Gaussian]  # of the maps, each (B, 1, h_i, w_i)
-
-
-class HierarchicalProbabilisticUNet(Model):
+class HierarchicalProbabilisticUNet(LatentMapModel):
     """Prior and posterior, each a U-Net with latent maps.
 
     Parameters
@@ -113,7 +102,7 @@ class HierarchicalProbabilisticUNet(Model):
         The KL is summed over scales and over the pixels of each map. `reconstruction` is the
         cross-entropy of all pixels under both objectives.
         """
-        noise = self._noise(len(image), image, generator)
+        noise = self.noise(len(image), image, generator)
         cross_entropy, kl = self(image, mask, noise)
         reconstruction = cross_entropy.sum(dim=1).mean()
         if self.geco is None:
@@ -127,23 +116,13 @@ class HierarchicalProbabilisticUNet(Model):
         The latent maps are z_i = mean + sigma * noise_i of the posterior.
         """
         posterior, prior = self.encode_and_decode(image, mask, noise)
-        kl = torch.stack(
-            [
-                kl_divergence(_flat(q), _flat(p))
-                for q, p in zip(posterior.distributions, prior.distributions, strict=True)
-            ]
-        ).sum(dim=0)
-        return cross_entropy_map(self.logits(prior.features), mask), kl.mean()
+        kl = kl_of_maps(posterior, prior).sum(dim=0)
+        return cross_entropy_map(self.logits_of(prior, image.shape[-2:]), mask), kl.mean()
 
-    def encode_and_decode(
-        self, image: Tensor, mask: Tensor, noise: list[Tensor]
-    ) -> tuple[Decoded, Decoded]:
-        """Return the posterior, and the prior at the posterior's latent maps."""
-        seen = torch.cat([image, as_input(mask, self.classes, image.dtype)], dim=1)
-        posterior = self.posterior.decode(self.posterior.encode(seen), lambda i, q: q.at(noise[i]))
-        maps = posterior.maps
-        prior = self.prior.decode(self.prior.encode(image), lambda i, p: maps[i])
-        return posterior, prior
+    def logits_of(self, prior: Decoded, size: Sequence[int]) -> Tensor:
+        """Return the logits (B, classes, H, W) of the prior's finest features."""
+        logits: Tensor = self.logits(prior.features)
+        return logits
 
     def remark(self, height: int, width: int) -> str | None:
         """Return what is said of the coarsest latent map if it has several pixels."""
@@ -156,48 +135,8 @@ class HierarchicalProbabilisticUNet(Model):
             "(hierarchical_probabilistic_unet.channels: a scale more halves it)"
         )
 
-    @torch.no_grad()
-    def draw(
-        self, image: Tensor, n: int, generators: Sequence[Generator], see: See | None = None
-    ) -> Hypotheses:
-        """Return n samples of the prior, and the segmentation at its mean on every scale.
 
-        There is no mean vector of the prior: its maps depend on those of coarser scales.
-        """
-        features = self.prior.encode(image)
-
-        def segment(choose: Choose, see: See | None) -> Tensor:
-            return sampled(self.logits(self.prior.decode(features, choose).features), see)
-
-        def sample() -> Tensor:
-            # one after the other: the first samples do not depend on n
-            each = [self._noise(1, image, generator) for generator in generators]
-            noise = [torch.cat(maps) for maps in zip(*each, strict=True)]
-            return segment(lambda i, p: p.at(noise[i]), see)
-
-        return Hypotheses(
-            samples=torch.stack([sample() for _ in range(n)]),
-            deterministic=segment(lambda i, p: p.mean, None),
-        )
-
-    @torch.no_grad()
-    def reconstruct(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Return the segmentations at the posterior's means on every scale."""
-        zeros = [torch.zeros_like(one) for one in self._noise(len(image), image, Generator())]
-        each = [self.encode_and_decode(image, mask, zeros)[1] for mask in masks.unbind(1)]
-        return torch.stack([most_likely(self.logits(prior.features)) for prior in each], dim=1)
-
-    def _noise(self, count: int, image: Tensor, generator: Generator) -> list[Tensor]:
-        """Return standard normal noise for each latent map, (count, 1, h_i, w_i)."""
-        scales = range(self.scales - 1, self.scales - 1 - self.latent_scales, -1)
-        height, width = image.shape[-2:]
-        return [
-            sent(torch.randn(count, 1, height >> s, width >> s, generator=generator), image.device)
-            for s in scales
-        ]
-
-
-class LatentUNet(nn.Module):
+class LatentUNet(MapNetwork):
     """A U-Net with a latent map at each of its coarsest `latent_scales` scales.
 
     Its decoder ends at the scale `finest`, 0 being full resolution.
@@ -227,15 +166,6 @@ class LatentUNet(nn.Module):
         self.heads = nn.ModuleList(
             Logits(channels[scale], 2) for scale in range(last, last - latent_scales, -1)
         )
-
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Return the features of each scale s, (B, channels[s], H / 2^s, W / 2^s)."""
-        x = image.clone(memory_format=torch.channels_last)
-        features: list[Tensor] = []
-        for scale, block in enumerate(self.encoder):
-            x = block(F.avg_pool2d(x, 2) if scale > 0 else x)
-            features.append(x)
-        return features
 
     def decode(self, features: list[Tensor], choose: Choose) -> Decoded:
         """Return the result for the encoder's features, with latent maps from `choose`."""
@@ -282,8 +212,3 @@ class ResidualBlock(nn.Module):
 def _residual_blocks(before: int, after: int, convolutions: int, blocks: int) -> nn.Sequential:
     widths = [before, *[after] * (blocks - 1)]
     return nn.Sequential(*(ResidualBlock(width, after, convolutions) for width in widths))
-
-
-def _flat(gaussian: Gaussian) -> Gaussian:
-    """Return the distribution with its maps (B, 1, h, w) as vectors (B, h * w)."""
-    return Gaussian(gaussian.mean.flatten(1), gaussian.log_sigma.flatten(1))

@@ -9,13 +9,13 @@ from probunet.models.base import See
 
 
 class Logits(nn.Conv2d):
-    """The 1x1 convolution from features to logits; stays in float32 under autocast.
+    """The convolution, usually 1x1, from features to logits; stays in float32 under autocast.
 
     It is a small part of the work, but bfloat16 here would cause most of the loss's error.
     """
 
-    def __init__(self, features: int, outputs: int) -> None:
-        super().__init__(features, outputs, 1)
+    def __init__(self, features: int, outputs: int, size: int = 1) -> None:
+        super().__init__(features, outputs, size, padding=size // 2)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, outputs, H, W) float32 of features (B, features, H, W)."""
@@ -66,10 +66,13 @@ def most_likely(logits: Tensor, dim: int = 1) -> Tensor:
     return logits.argmax(dim=dim).to(torch.uint8)
 
 
-def sampled(logits: Tensor, see: See | None, dim: int = 1) -> Tensor:
-    """Return the most likely classes of a sample's logits, and show the logits to `see`."""
+def sampled(logits: Tensor, see: See | None, dim: int = 1, weights: Tensor | None = None) -> Tensor:
+    """Return the most likely classes of a sample's logits, and show the logits to `see`.
+
+    `weights` (B,) are those of the sample, see `Hypotheses`.
+    """
     if see is not None:
-        see(logits.movedim(dim, 1))
+        see(logits.movedim(dim, 1), *(() if weights is None else (weights,)))
     return most_likely(logits, dim)
 
 
@@ -78,5 +81,9 @@ def as_input(mask: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
 
     A pixel of `IGNORE` has no class: -0.5 in every channel.
     """
-    one_hot = mask[..., None] == torch.arange(classes, device=mask.device)
-    return one_hot.to(dtype).movedim(-1, 1) - 0.5
+    return one_hot(mask, classes, dtype) - 0.5
+
+
+def one_hot(ids: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """Return class ids (B, H, W) as (B, classes, H, W); of another id, 0 in every channel."""
+    return (ids[..., None] == torch.arange(classes, device=ids.device)).to(dtype).movedim(-1, 1)

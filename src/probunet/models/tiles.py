@@ -5,6 +5,7 @@ taken from the tile in whose middle it is most. An image that is smaller than a 
 left corner of its one tile.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from typing import Any, NamedTuple
@@ -99,6 +100,28 @@ def through_tiles(
             for tile, piece in zip(some, one.unbind(-3), strict=True):
                 into[(..., *tile.part)] = piece[(..., *tile.inner)]
     return whole
+
+
+class TileWeights:
+    """The weights of an image's samples: the mean of those in its tiles, by their pixels."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self.pixels: list[int] = []
+
+    def add(self, weights: Tensor | None, tiles: Sequence[Tile]) -> None:
+        """Add the weights (t, n) in t tiles; None if all samples count the same."""
+        if weights is not None:
+            self.parts.append(weights)
+            self.pixels += [math.prod(part.stop - part.start for part in one.part) for one in tiles]
+
+    def mean(self) -> Tensor | None:
+        """Return the weights (1, n); None if all samples count the same."""
+        if not self.parts:
+            return None
+        each = torch.cat(self.parts)
+        share = each.new_tensor(self.pixels) / sum(self.pixels)
+        return (share @ each)[None]
 
 
 def _pieces(length: int, tile: int) -> list[tuple[int, slice]]:

@@ -1,7 +1,7 @@
 """The U-Net: an encoder, which the prior and the posterior share in shape, and a decoder.
 
 Kohl et al. 2018, appendix H.1; resampling as in the authors' released code: 2x2 average pooling
-down, bilinear up with aligned corners. No normalisation and no dropout.
+down, bilinear up with aligned corners. No dropout, and no normalisation unless a model asks for it.
 """
 
 from itertools import pairwise
@@ -16,10 +16,10 @@ from probunet.models.base import Architecture
 class UNet(nn.Module):
     """From images to features at full resolution, without logits."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, normalise: bool = False) -> None:
         super().__init__()
-        self.encoder = Encoder(architecture)
-        self.decoder = Decoder(architecture)
+        self.encoder = Encoder(architecture, normalise=normalise)
+        self.decoder = Decoder(architecture, normalise=normalise)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return features (B, channels[0], H, W) of images (B, in_channels, H, W)."""
@@ -30,10 +30,10 @@ class UNet(nn.Module):
 class Encoder(nn.Module):
     """The contracting path: per scale `convolutions` 3x3 convolutions, pooling between scales."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, normalise: bool = False) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            _convolutions(before, after, architecture.convolutions)
+            convolutions(before, after, architecture.convolutions, normalise)
             for before, after in pairwise((architecture.in_channels, *architecture.channels))
         )
 
@@ -43,10 +43,10 @@ class Encoder(nn.Module):
         # output of the first convolution would then have the slow layout
         x = image.clone(memory_format=torch.channels_last)
         features = []
-        for scale, convolutions in enumerate(self.scales):
+        for scale, block in enumerate(self.scales):
             if scale > 0:
                 x = F.avg_pool2d(x, 2)
-            x = convolutions(x)
+            x = block(x)
             features.append(x)
         return features
 
@@ -54,10 +54,10 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The expanding path: upsample, concatenate with the encoder's features, convolve."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, normalise: bool = False) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            _convolutions(coarse + fine, fine, architecture.convolutions)
+            convolutions(coarse + fine, fine, architecture.convolutions, normalise)
             for fine, coarse in pairwise(architecture.channels)
         )
 
@@ -92,10 +92,16 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
     return result
 
 
-def _convolutions(before: int, after: int, count: int) -> nn.Sequential:
-    """Return `count` 3x3 convolutions, each followed by a ReLU."""
+def convolutions(before: int, after: int, count: int, normalise: bool) -> nn.Sequential:
+    """Return `count` 3x3 convolutions, each followed by a ReLU, after batch normalisation or not.
+
+    The normalisation's constants are those of PHiSeg's and MoSE's code.
+    """
     layers: list[nn.Module] = []
     for index in range(count):
-        layers.append(nn.Conv2d(before if index == 0 else after, after, 3, padding=1))
+        first = before if index == 0 else after
+        layers.append(nn.Conv2d(first, after, 3, padding=1, bias=not normalise))
+        if normalise:
+            layers.append(nn.BatchNorm2d(after, eps=1e-3, momentum=0.01))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

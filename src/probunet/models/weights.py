@@ -164,11 +164,14 @@ def check_state(model: Model, state: object) -> None:
 
 
 def not_finite(model: Model, state: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first parameter with NaN or infinity in a state; None without.
+    """Return the name of the first tensor with NaN or infinity in a state; None without.
 
-    Buffers are left out: GECO's average is NaN before the first step.
+    They are parameters and the statistics of batch normalisation. Other buffers are left out:
+    GECO's average is NaN before the first step.
     """
-    names = (name for name, _ in model.named_parameters())
+    statistics = ("running_mean", "running_var")
+    names = [name for name, _ in model.named_parameters()]
+    names += [name for name, _ in model.named_buffers() if name.endswith(statistics)]
     return next((name for name in names if not bool(torch.isfinite(state[name]).all())), None)
 
 

@@ -15,8 +15,9 @@ from probunet.predict.uncertainty import Uncertainty
 class Mixture(Model):
     """Trained models with equal weights.
 
-    Sample i is sample i // m of member i % m, which draws as it does alone. The single best guess
-    is the class with the largest mean probability over all samples.
+    Sample i is sample i // m of member i % m, which draws as it does alone; if a member's samples
+    have weights, these divide what the member counts. The single best guess is the class with the
+    largest mean probability over all samples.
     """
 
     def __init__(self, members: Sequence[Model], classes: int) -> None:
@@ -31,11 +32,12 @@ class Mixture(Model):
         """Return n samples of each image; see `Model.draw`."""
         total, states = Uncertainty(), [one.get_state() for one in generators]
         samples: list[Tensor | None] = [None] * n
+        weights: Tensor | None = None
 
-        def show(logits: Tensor) -> None:
-            total.see(logits)
+        def show(logits: Tensor, *of_sample: Tensor) -> None:
+            total.see(logits, *of_sample)
             if see is not None:
-                see(logits)
+                see(logits, *of_sample)
 
         for k, member in enumerate(self.members):
             places = range(k, n, len(self.members))
@@ -45,9 +47,14 @@ class Mixture(Model):
                 drawn = cast(Model, member).draw(image, len(places), generators, show)
                 for place, sample in zip(places, drawn.samples, strict=True):
                     samples[place] = sample
+                if drawn.sample_weights is not None:
+                    if weights is None:
+                        weights = image.new_ones(len(image), n, dtype=torch.float32)
+                    weights[:, k :: len(self.members)] = drawn.sample_weights
         together = torch.stack([one for one in samples if one is not None])
-        mean = total.maps(together, self.classes).mean
-        return Hypotheses(together, mean.argmax(dim=1).to(torch.uint8))
+        mean = total.maps(together, self.classes, weights).mean
+        best = mean.argmax(dim=1).to(torch.uint8)
+        return Hypotheses(together, best, sample_weights=weights)
 
 
 def combine(models: Sequence[Model], classes: int) -> Model:

@@ -66,7 +66,10 @@ def _tiles(
     yield "entropy", _grey(drawn.entropy[..., None] / most)
     yield "mutual inf.", _grey(drawn.mutual_information[..., None] / most)
     for k, sample in enumerate(drawn.samples[:_SAMPLES]):
-        yield f"sample {k}", _over(image, sample, colours, foreground)
+        caption = f"sample {k}"
+        if drawn.weights is not None:
+            caption += f", weight {drawn.weights[k] / drawn.weights.sum():.3f}"
+        yield caption, _over(image, sample, colours, foreground)
 
 
 def _over(image: Rgb, ids: NDArray[np.uint8], colours: Rgb, foreground: list[int]) -> Rgb:

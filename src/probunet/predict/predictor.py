@@ -5,7 +5,7 @@ Imports torch and NumPy only; Pillow is needed for images of another size than t
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from probunet.predict.views import look_at
 from probunet.prepared import Prepared
 from probunet.seeding import seed_of
 
+_MAPS = ("samples", "deterministic", "mean", "entropy", "mutual_information")
 _ADVICE = "cut the image into tiles (--tiles), or choose a device with more memory (--device)"
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ class Drawn:
     mean: NDArray[np.float32]  # probability of each class, over all samples
     entropy: NDArray[np.float32]  # of `mean`, nats
     mutual_information: NDArray[np.float32]  # what of it differs between samples, nats
+    # how much each sample counts, (n,) or (n, slices), on average 1; of tiles the mean over their
+    # pixels; None: all count the same
+    weights: NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -102,11 +106,15 @@ class Predictor:
         picture = Picture("the image", slices, volume)
         views = look_at(picture, self.prepared, self.multiple, row=row, tiles=tiles)
         parts = list(self.slices(picture, views, n, seed))
-        whole = [
-            np.stack([getattr(part, field.name) for part in parts], axis=-3)
-            for field in fields(Drawn)
-        ]
-        return Drawn(*(one if volume else one[..., 0, :, :] for one in whole))
+        if not volume:
+            return parts[0]
+        whole = {name: np.stack([getattr(part, name) for part in parts], axis=-3) for name in _MAPS}
+        weights = [part.weights for part in parts]
+        if all(one is None for one in weights):
+            return Drawn(**whole)
+        same = np.ones(n, np.float32)  # of a slice that no network has seen
+        each = [same if one is None else one for one in weights]
+        return Drawn(**whole, weights=np.stack(each, axis=-1))
 
     def slices(self, picture: Picture, views: Views, n: int, seed: int) -> Iterator[Drawn]:
         """Yield what is drawn of each slice, in order; pixels of no view have class 0.
@@ -123,9 +131,10 @@ class Predictor:
                 drawn = self._draw_all(seen, n, seed)
                 for of_slice in waiting:
                     whole = _empty(n, self.info.classes, picture.pixels.shape[1:3])
-                    for view in of_slice:
-                        _lay(whole, view, next(drawn))
-                    yield whole
+                    each = [next(drawn) for _ in of_slice]
+                    for view, maps in zip(of_slice, each, strict=True):
+                        _lay(whole, view, maps)
+                    yield replace(whole, weights=_mean_weights(whole, of_slice, each))
                 waiting = []
 
     def check(self, picture: Picture) -> None:
@@ -200,15 +209,24 @@ class Predictor:
             window = self.info.window or (0.0, 255.0)  # None: colours of 8 bits
             image = windowed(torch.from_numpy(values).to(self.device), (window[0], window[1]))
             hypotheses = self.model.draw(image, n, generators, seen.see)  # type: ignore[operator]
-            maps = seen.maps(hypotheses.samples, self.info.classes)
+            weights = hypotheses.sample_weights
+            maps = seen.maps(hypotheses.samples, self.info.classes, weights)
             arrays = [hypotheses.samples.movedim(0, 1), hypotheses.deterministic, *maps]
             whole = [one.cpu().numpy() for one in arrays]
+            counts = None if weights is None else weights.cpu().numpy()
         if not np.isfinite(whole[3]).all():
             raise ProbunetError(
                 f"{self.sources[0]}: its probabilities are not finite: the weights are not usable; "
                 "train the run again with lower training.learning_rates."
             )
-        return [Drawn(*(one[i] for one in whole)) for i in range(len(views))]
+        named = dict(zip(_MAPS, whole, strict=True))
+        return [
+            Drawn(
+                **{name: one[i] for name, one in named.items()},
+                weights=None if counts is None else counts[i],
+            )
+            for i in range(len(views))
+        ]
 
 
 def _names(classes: int) -> list[str]:
@@ -229,13 +247,30 @@ def _empty(n: int, classes: int, size: Sequence[int]) -> Drawn:
 
 def _lay(whole: Drawn, view: View, maps: Drawn) -> None:
     """Write the maps of a view into those of its slice."""
-    for field in fields(Drawn):
-        own, new = getattr(whole, field.name)[(..., *view.part)], getattr(maps, field.name)
+    for name in _MAPS:
+        own, new = getattr(whole, name)[(..., *view.part)], getattr(maps, name)
         back = view.back(new if new.ndim == 3 else new[None]).reshape(own.shape)
         np.copyto(own, back, where=True if view.filled is None else view.filled)
 
 
-def load(*weights: str | Path, device: str = "auto", threads: int | None = None) -> Predictor:
+def _mean_weights(
+    whole: Drawn, views: Sequence[View], each: Sequence[Drawn]
+) -> NDArray[np.float32] | None:
+    """Return the weights of a slice's samples: the mean over the pixels of its views, if any."""
+    weights = [maps.weights for maps in each if maps.weights is not None]
+    if not weights:
+        return None
+    sizes = [whole.entropy[view.part].size for view in views]
+    mean: NDArray[np.float32] = np.average(weights, axis=0, weights=sizes).astype(np.float32)
+    return mean
+
+
+def load(
+    *weights: str | Path,
+    device: str = "auto",
+    threads: int | None = None,
+    sampling_steps: int | None = None,
+) -> Predictor:
     """Return trained weights as an object that draws samples; several files are an ensemble.
 
     Research use, no medical device.
@@ -248,12 +283,16 @@ def load(*weights: str | Path, device: str = "auto", threads: int | None = None)
         "cpu", "cuda", "mps" ...; "auto" is the best there is.
     threads
         CPU threads; torch's own choice if None.
+    sampling_steps
+        Passes of the network for a sample of a model that draws in steps; as many as it was trained
+        with if None.
 
     Raises
     ------
     ProbunetError
         If a file is missing, damaged, of another version or contains code, if the files were
-        trained on different images or classes, or the device cannot be used.
+        trained on different images or classes, the device cannot be used, or the model has fewer
+        steps or draws at once.
     """
     if not weights:
         raise ProbunetError("no weights: name at least one file.")
@@ -269,9 +308,17 @@ def load(*weights: str | Path, device: str = "auto", threads: int | None = None)
                     "weights of the same images and classes."
                 )
     where = choose_device(device, threads)
-    model = combine([one.build() for one in read], first.classes)
+    models = [one.build() for one in read]
+    if sampling_steps is not None and not any(model.most_steps for model in models):
+        raise ProbunetError(
+            f"sampling_steps: {paths[0]} has weights of {first.model}, which draws at once; leave "
+            "it out."
+        )
+    for model in models:
+        model.sample_in(sampling_steps)
+    combined = combine(models, first.classes)
     with memory_for("the network", where, "choose another device (--device)"):
-        return Predictor(model.to(where).eval(), first, where, paths)
+        return Predictor(combined.to(where).eval(), first, where, paths)
 
 
 def _plain(value: object) -> object:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from probunet import __version__
 from probunet.errors import ProbunetError
 from probunet.files import locked, sha256, written_whole
 from probunet.job import note
+from probunet.models import Model
 from probunet.models.device import Arithmetic, describe
 from probunet.predict.base import DISCLAIMER, Picture, Place, UnusableError, Views
 from probunet.predict.files import Append, map_file
@@ -60,6 +62,7 @@ def predict(
     tiles: bool = False,
     at: str | None = None,
     seg: bool = False,
+    sampling_steps: int | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
@@ -77,6 +80,8 @@ def predict(
         Where crops are made, see `inputs.read_places`.
     seg
         Write the label maps of a DICOM series as DICOM SEG, too.
+    sampling_steps
+        See `predictor.load`.
 
     Raises
     ------
@@ -84,7 +89,10 @@ def predict(
         If weights or options are wrong, the output holds other results, or an input that was named
         cannot be used; the others are predicted before.
     """
-    predictor = load(*weights, device=device, threads=threads)
+    predictor = load(*weights, device=device, threads=threads, sampling_steps=sampling_steps)
+    for part in predictor.model.modules():
+        if isinstance(part, Model):  # of the steps of an image, if there are several
+            part.through = partial(tqdm, unit="step", leave=False, disable=None)
     request = Request(n, seed, tiles, tuple(read_places(at)) if at else (), seg)
     inputs = find_inputs(paths, output)
     _check(predictor, request, inputs)
@@ -92,6 +100,8 @@ def predict(
     logger.info("%s", DISCLAIMER)
     note(**asdict(Arithmetic.of(predictor.device, "float32")))
     about = _about(predictor, request)
+    if sampling_steps is not None:
+        about["sampling_steps"] = sampling_steps
     check_output(output, about)
     left_out: list[tuple[Input, ProbunetError]] = []
     finished, room = 0, Room(output, inputs)
@@ -162,7 +172,7 @@ def _write(
             maps = [*drawn.samples, drawn.deterministic, *numbered]
             for name, one in zip([*labels, *numbers], maps, strict=True):
                 append[name](one)
-            areas.add(drawn.samples)
+            areas.add(drawn.samples, drawn.weights)
             shown.see(k, drawn, foreground)
     k, drawn = shown.best
     window = predictor.info.window or (0.0, 255.0)
@@ -226,6 +236,15 @@ def _check(predictor: Predictor, request: Request, inputs: Sequence[Input]) -> N
     prepared, source = predictor.prepared, predictor.sources[0]
     if request.seg:
         check_installed()
+    size = getattr(predictor.model, "round", 1)
+    if request.n > size and request.n % size:
+        logger.warning(
+            "--samples: %d: samples of %s complement each other in rounds of %d; choose a multiple "
+            "of it, so that they count as the model means them",
+            request.n,
+            predictor.info.model,
+            size,
+        )
     if prepared is None:
         logger.info(
             "%s: of an older version, which does not say how images were prepared: images are not "

@@ -19,11 +19,13 @@ from probunet.pictures import numbers
 from probunet.report import labels, latent, tables
 from probunet.report.charts import Chart, ged_chart, training_chart
 from probunet.report.command import again, as_yaml
+from probunet.report.diversity import diversity
 from probunet.report.explorer import Source, explore
 from probunet.report.figures import write_figures
 from probunet.report.made import Made, by_verb, cost
 from probunet.report.modes import calibration
 from probunet.report.published import Study, published_beside
+from probunet.report.reliability import reliability_chart
 from probunet.report.runs import RunFolder, read_run
 from probunet.report.scripts import policy, script, text, vega
 from probunet.report.tables import Table
@@ -165,6 +167,9 @@ def _section(
     data_set, section = find(name), (config.get("datasets") or {}).get(name) or {}
     size = next((run.samples.attributes.size for run in runs if run.samples), None)
 
+    frequencies, reliable = calibration(runs, pairs), reliability_chart(runs, pairs)
+    diverse = diversity(runs, pairs)
+
     def label(pair: tuple[str, float]) -> str:
         return labels.predictor(*pair, name)
 
@@ -185,8 +190,12 @@ def _section(
         "pairs": pairs,  # models and betas that were run, the best one first
         "folds": folds,  # of all runs, scored or not
         "unscored": _unscored(runs, scores),
+        "weighted": _weighted(runs),
         "overview": tables.overview(summary, most, folds=folds, clear=clear),
         "others": tables.others(summary, most, folds=folds),  # the other scores
+        "further": tables.further(summary, most, folds=folds),  # those of the registry
+        "topics": tables.by_topic(summary, most, folds=folds),  # the same by topic
+        "by_grader": tables.by_grader(summary, most, folds=folds),  # None: there is one grader
         "by_class": tables.by_class(summary, most, folds=folds),  # None: there is one class only
         "undecided": [*map(label, unclear)],  # those that the best one does not clearly beat
         "published": published_beside(
@@ -205,7 +214,10 @@ def _section(
         # the best model against each other predictor
         "paired": tables.against(comparison, most, *best, [*rows]) if best else None,
         "ged_chart": ged_chart(scores, summary),
-        "calibration": calibration(runs, pairs),
+        "calibration": frequencies,
+        "reliability": reliable,
+        "diversity": diverse,
+        "calibrated": any((frequencies, reliable, diverse)),
         "training_chart": training_chart(runs),
         "trainings": trainings(
             runs,
@@ -226,6 +238,12 @@ def _tested(runs: Sequence[RunFolder], data: Data | None) -> dict[int, dict[str,
         if data is not None and samples is not None and samples.attributes.store == data.digest:
             folds[run.fold] = dict(sorted(Counter(data.subjects[samples.rows].tolist()).items()))
     return dict(sorted(folds.items()))
+
+
+def _weighted(runs: Sequence[RunFolder]) -> list[str]:
+    """Return the names of the models whose samples have weights."""
+    models = {run.run.model for run in runs if run.samples and run.samples.weighted}
+    return sorted(labels.MODELS.get(model, model) for model in models)
 
 
 def _unscored(runs: Sequence[RunFolder], scores: pd.DataFrame) -> list[str]:
@@ -257,8 +275,12 @@ def _model_steps(config: Mapping[str, Any], name: str) -> dict[str, int]:
 
 def _for_paper(one: Mapping[str, Any]) -> tuple[list[Chart], dict[str, Table]]:
     """Return a section's charts, and its tables by the names of their files."""
-    charts = [one["ged_chart"], one["training_chart"]]
-    found = {name: one[name] for name in ("overview", "others", "by_class", "ged", "paired")}
+    charts = [one["ged_chart"], one["training_chart"], one["reliability"]]
+    names = ("overview", "others", "further", "by_grader", "by_class", "ged", "paired")
+    found = {name: one[name] for name in names}
+    if one["diversity"]:
+        charts.append(one["diversity"].chart)
+        found["diversity"] = one["diversity"].table
     if of := one["calibration"]:
         charts += [of.modes_chart, of.switches_chart]
         found |= {"modes": of.modes, "switches": of.switches}

@@ -140,11 +140,10 @@ def training_chart(runs: list[RunFolder]) -> Chart | None:
     names = Names(sorted(trained), runs[0].run.dataset)
     panels = [_curves_panel(name, curves[name], names) for name in logged]
     chart = alt.concat(*panels, columns=len(panels), spacing=28)
-    first = f"{logged[0]}-lines_0"  # Altair numbers the views of panels
     return Chart(
         name="training",
         title="Training curves",
-        spec=finished(chart, names.params(first)),
+        spec=of_panels(chart, names, f"{logged[0]}-lines"),
         alt="Lines over training steps, one panel each for "
         + ", ".join(CURVES[name] for name in logged)
         + "; one line per training.",
@@ -232,6 +231,13 @@ def finished(chart: alt.TopLevelMixin, params: list[dict[str, Any]]) -> dict[str
     # Altair's check against the schema takes longer than all other work on charts; tests do it
     spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec | {"config": CONFIG, "params": params}
+
+
+def of_panels(chart: alt.ConcatChart, names: Names, view: str) -> dict[str, Any]:
+    """Return a chart of panels as Vega-Lite; `view`, in the first one, is that of the legend."""
+    spec = finished(chart, [])
+    several = len(spec["concat"]) > 1  # then, Altair numbers the views of panels
+    return spec | {"params": names.params(f"{view}_0" if several else view)}
 
 
 def layer(name: str, rows: Rows) -> alt.Chart:

@@ -19,7 +19,9 @@ function layersOf(data, { truth }, run) {
   });
   run?.samples.forEach((plane, k) => {
     const kind = data.kind === "masks" ? "mask" : data.kind;
-    layers.set(`sample-${k}`, { kind, name: `sample ${k + 1}`, ...plane });
+    const share = number(plane.weight / run.samples.length, 3);
+    const weight = plane.weight === undefined ? "" : `, weight ${share}`;
+    layers.set(`sample-${k}`, { kind, name: `sample ${k + 1}${weight}`, ...plane });
   });
   return layers;
 }

@@ -120,27 +120,28 @@ function coloured({ width, values, height }, labels, times) {
 }
 
 /**
- * Return how often each value occurs at each pixel.
+ * Return how often each value occurs at each pixel; planes with weights count by these.
  * @param {Plane[]} planes
  * @param {number} kinds - number of values: 0 ... kinds - 1
- * @returns {Uint8Array} (pixels, kinds)
+ * @returns {Uint8Array | Float32Array} (pixels, kinds)
  */
 function counted(planes, kinds) {
-  const counts = new Uint8Array(planes[0].values.length * kinds);
-  for (const { values } of planes) {
-    for (let k = 0; k < values.length; k++) counts[k * kinds + values[k]]++;
+  const Counts = planes.some(({ weight }) => weight !== undefined) ? Float32Array : Uint8Array;
+  const counts = new Counts(planes[0].values.length * kinds);
+  for (const { values, weight = 1 } of planes) {
+    for (let k = 0; k < values.length; k++) counts[k * kinds + values[k]] += weight;
   }
   return counts;
 }
 
 /** Return the entropy of counts (pixels, kinds) at each pixel, in bits. */
 function entropyOf(counts, kinds, total) {
-  const term = Array.from({ length: total + 1 }, (_, count) => {
-    const share = count / total;
-    return count ? -share * Math.log2(share) : 0;
-  });
+  const termOf = (count) => (count ? (-count / total) * Math.log2(count / total) : 0);
+  const terms = Array.from({ length: total + 1 }, (_, count) => termOf(count));
   const entropy = new Float32Array(counts.length / kinds);
-  for (let k = 0; k < counts.length; k++) entropy[Math.floor(k / kinds)] += term[counts[k]];
+  for (let k = 0; k < counts.length; k++) {
+    entropy[Math.floor(k / kinds)] += terms[counts[k]] ?? termOf(counts[k]);
+  }
   return entropy;
 }
 

@@ -217,6 +217,9 @@ async function loadRun(data, result) {
     read(result.samples, result.count),
     read(result.deterministic, 1),
   ]);
+  result.weights?.forEach((weight, k) => {
+    samples[k].weight = weight; // 1 on average
+  });
   return { samples, deterministic };
 }
 

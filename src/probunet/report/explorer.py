@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from probunet.config import WITHOUT_KL
 from probunet.datasets import find
+from probunet.metrics.sample_weights import normalised
 from probunet.report import labels
 from probunet.report.choice import scored, spread
 from probunet.report.runs import RunFolder
@@ -177,8 +177,8 @@ class _Study:
         return {
             "index": k,
             "model": run.model,
-            "name": labels.MODELS.get(run.model, run.model),
-            "beta": None if run.model in WITHOUT_KL else format_beta(run.beta),
+            "name": labels.model_name(run.model),
+            "beta": format_beta(run.beta) if labels.has_beta(run.model) else None,
             "fold": run.fold,
             "seed": run.seed,
             "usable": k in self.usable,
@@ -218,6 +218,7 @@ class _Study:
                 items[k]["runs"][str(index)] = {
                     **scores.get(int(rows[k]), {}),
                     "count": len(samples),
+                    **_weights(run.samples, int(rows[k]), len(samples)),
                     **shown.drawn(views[k], samples, single),
                 }
         return items
@@ -247,6 +248,14 @@ def _segmentations(
     drawn = np.asarray(samples.samples.oindex[positions, slice(SHOWN)])
     single = np.asarray(samples.deterministic.oindex[positions])
     yield from zip(places.tolist(), drawn, single, strict=True)
+
+
+def _weights(samples: Samples, row: int, count: int) -> dict[str, list[float]]:
+    """Return the weights of an image's first samples, on average 1; nothing if they have none."""
+    if samples.sample_weights is None:
+        return {}
+    first = samples.sample_weights[samples.rows == row]
+    return {"weights": (count * normalised(first, count)[0]).round(3).tolist()}
 
 
 def _rounded(value: float) -> float | None:

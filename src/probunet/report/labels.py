@@ -2,7 +2,7 @@
 
 import math
 
-from probunet.config import WITHOUT_KL
+from probunet.config import WITHOUT_KL, drawn_elsewhere
 from probunet.datasets import BUILT_IN, find
 from probunet.run import format_beta
 
@@ -15,7 +15,10 @@ MODELS = {
     "m_heads": "M-Heads",
     "image2image_vae": "Image2Image VAE",
     "stochastic_segmentation_network": "Stochastic Segmentation Network",
+    "phiseg": "PHiSeg",
     "hierarchical_probabilistic_unet": "Hierarchical Probabilistic U-Net",
+    "mose": "MoSE",
+    "ccdm": "CCDM",
     "deterministic": "Deterministic (prior mean)",
 }
 DEGENERATE = ("deterministic", "empty", "graders")
@@ -30,14 +33,28 @@ def predictor(model: str, beta: float, dataset: str) -> str:
     'Probabilistic U-Net, β = 10'
     >>> predictor("deterministic (m_heads)", 1.0, "eyes")
     'Deterministic (M-Heads)'
+    >>> predictor("theirs", 1.0, "eyes")
+    'theirs (drawn elsewhere)'
     """
     kind, _, owner = model.removesuffix(")").partition(" (")
-    name = MODELS.get(kind) or find(dataset).predictors.get(kind, kind)
+    name = MODELS.get(kind) or find(dataset).predictors.get(kind) or model_name(kind)
     if owner:
         name = f"Deterministic ({MODELS.get(owner, owner)})"
-    if math.isnan(beta) or (owner or kind) in WITHOUT_KL:
+    if math.isnan(beta) or not has_beta(owner or kind):
         return name
     return f"{name}, {beta_label(beta)}"
+
+
+def model_name(model: str) -> str:
+    """Return a model's name; one that is not of this program drew its samples elsewhere."""
+    if model in MODELS:
+        return MODELS[model]
+    return f"{model} (drawn elsewhere)" if drawn_elsewhere(model) else model
+
+
+def has_beta(model: str) -> bool:
+    """Return whether beta has an effect on a model."""
+    return model not in WITHOUT_KL and (model in MODELS or not drawn_elsewhere(model))
 
 
 def beta_label(beta: float) -> str:

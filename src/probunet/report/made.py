@@ -5,15 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pydantic import ValidationError
 
+from probunet.config import drawn_elsewhere
 from probunet.datasets import find
 from probunet.errors import ProbunetError
 from probunet.files import read_file
 from probunet.image_record import ImageRecord
 from probunet.job import Job, read_jobs
+from probunet.pictures.numbers import count
+from probunet.report.labels import model_name
 from probunet.report.tables import Cell, Row, Table
 from probunet.run import Run
 from probunet.study import Datasets
@@ -89,6 +93,7 @@ class Cost:
     """What a study cost, over all tries of its steps."""
 
     table: Table  # a row for each verb
+    samples: Table  # what one sample cost, a row for each data set, model and device
     gpus: list[str]  # what was used
     began: str  # when the first try began, UTC
     hours: float  # of all tries, in parallel or not
@@ -161,12 +166,35 @@ def cost(made: Made) -> Cost | None:
     *_, hours, gpu_hours, unknown = _numbers(before)
     return Cost(
         Table(heads, rows),
+        samples=_samples(made),
         gpus=sorted({job.gpu for job in made.tries if job.gpu}),
         began=min(job.started for job in made.tries),
         hours=hours,
         gpu_hours=gpu_hours,
         unknown=unknown,
     )
+
+
+def _samples(made: Made) -> Table:
+    """Return what one sample of each model cost: the median over its runs."""
+    found: dict[tuple[str, ...], list[Job]] = {}
+    for step in made.steps:
+        job = step.made_by
+        if job is not None and job.sample_seconds is not None:
+            run = Run.parse(step.name)
+            on = job.gpu or f"{job.device}, threads: {job.threads}"
+            found.setdefault((run.dataset, run.model, on), []).append(job)
+    rows = []
+    for (dataset, model, on), jobs in sorted(found.items()):
+        numbers = [
+            median(getattr(job, name) or 0 for job in jobs)
+            for name in ("sample_gmac", "sample_seconds")
+        ]
+        texts = [f"{one:.3g}" if one < 1000 else count(round(one)) for one in numbers]
+        cells = [Cell(text, value=one) for text, one in zip(texts, numbers, strict=True)]
+        label = f"{model_name(model)}, {find(dataset).title}"
+        rows.append(Row(label, [*cells, Cell(on)], False))
+    return Table(["GMAC", "seconds", "on"], rows)
 
 
 def _numbers(steps: Sequence[Step]) -> tuple[int, int, int, float, float, int]:
@@ -188,11 +216,13 @@ def _steps(runs: Sequence[Path], config: Mapping[str, Any]) -> list[tuple[str, s
     steps = [("fetch", dataset + end) for dataset in datasets for end in (*fetched[dataset], "")]
     for dataset in datasets:
         steps += [("prepare", dataset + end) for end in (*in_parts, "", ".folds")]
-    for run, folder in parsed:
+    own = [(run, folder) for run, folder in parsed if not drawn_elsewhere(run.model)]
+    for run, folder in own:
         members = sorted(folder.glob("member-*"), key=lambda path: (len(path.name), path.name))
         steps += [("train", f"{run.folder}/{path.name}") for path in members]
         steps += [] if members else [("train", run.folder)]
-    steps += [(verb, run.folder) for verb in ("sample", "score") for run, _ in parsed]
+    steps += [("sample", run.folder) for run, _ in own]
+    steps += [("score", run.folder) for run, _ in parsed]
     return [*steps, ("score", "table"), ("report", "report")]
 
 

@@ -201,7 +201,7 @@ def _modes_panel(one: Frequencies, names: Names, name: str) -> Any:
         marks = marks.mark_point(shape="triangle-down", color=colour, size=40, opacity=1)
         layers.append(marks.encode(x, y, tooltip=tooltip))
     title = predictor(one.model, one.beta, names.dataset)
-    return alt.layer(*layers).properties(title=_two_lines(title), width=PANEL, height=PANEL)
+    return alt.layer(*layers).properties(title=two_lines(title), width=PANEL, height=PANEL)
 
 
 def _mode(k: int) -> str:
@@ -209,7 +209,7 @@ def _mode(k: int) -> str:
     return ", ".join(np.array(list(FLIPS))[MODES[k]]) or "none"
 
 
-def _two_lines(name: str) -> list[str]:
+def two_lines(name: str) -> list[str]:
     """Return a long name in two lines: the second one is its β, or its second half."""
     if len(name) <= 26:
         return [name]

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from probunet.config import drawn_elsewhere
 from probunet.errors import ProbunetError
 from probunet.files import read_file
+from probunet.metrics.calibration import Reliability
+from probunet.metrics.reported import PRESENCE_BINS
 from probunet.run import Run, WrongPlaceError
 from probunet.scores import BINS, of_classes, read_scores
 from probunet.store import Samples, open_samples
@@ -29,14 +33,19 @@ class RunFolder:
     missing: tuple[str, ...]  # what could not be read and why
     # of each log, the step at which an unfinished training stopped; None: it is finished
     stopped: tuple[int | None, ...] = ()
+    # of the model at its greatest n, over its images: of pixels, and of whether anything is marked
+    pixels: Reliability | None = None
+    presence: Reliability | None = None
 
 
 def read_run(folder: Path) -> RunFolder:
     """Return what a run's folder holds."""
     missing: list[str] = []
-    logs = [_training(log, folder, missing) for log in _logs(folder)]
-    logs = [(curves, step) for curves, step in logs if curves]
     run = Run.parse(folder.resolve().as_posix())
+    logs = []
+    if not drawn_elsewhere(run.model) or (folder / "training.jsonl").exists():
+        logs = [_training(log, folder, missing) for log in _logs(folder)]
+    logs = [(curves, step) for curves, step in logs if curves]
     samples = scores = None
     try:
         samples = open_samples(folder / "samples.zarr")
@@ -53,8 +62,12 @@ def read_run(folder: Path) -> RunFolder:
         if scores is not None and set(scores["row"]) != {*samples.rows.tolist()}:
             scores = None
             missing.append("no scores of single images: they are of other images than the samples")
+    bins: list[Reliability | None] = [None, None]
     if scores is not None:
         scores = _shown(scores)
+        bins = [_pooled(scores, names) for names in (BINS, PRESENCE_BINS)]
+        of_bins = [*BINS, *PRESENCE_BINS, *of_classes(scores, BINS)]
+        scores = scores.drop(columns=of_bins, errors="ignore")
         if scores.empty:
             scores = None
             missing.append("no scores of single images: none is the model's")
@@ -65,14 +78,28 @@ def read_run(folder: Path) -> RunFolder:
         scores,
         tuple(missing),
         tuple(step for _, step in logs),
+        *bins,
     )
 
 
 def _shown(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the report shows: a study has many runs, and a run many rows."""
+    """Return the rows that the report shows, the model's at its greatest n.
+
+    `grader_diversity` is the diversity of the graders of the same image.
+    """
     model = scores[scores["predictor"] == "model"]
     greatest: pd.DataFrame = model[model["n"] == model["n"].max()]
-    return greatest.drop(columns=[*BINS, *of_classes(greatest, BINS)], errors="ignore")
+    graders = scores[(scores["predictor"] == "graders") & (scores["n"] == scores["n"].max())]
+    of_graders = graders.set_index("row").get("diversity", pd.Series(dtype=float))
+    return greatest.assign(grader_diversity=greatest["row"].map(of_graders))
+
+
+def _pooled(scores: pd.DataFrame, names: list[str]) -> Reliability | None:
+    """Return the sum of the bins of all images; None if a table of an older version has none."""
+    known = scores.dropna(subset=names) if set(names) <= set(scores) else scores.iloc[:0]
+    if known.empty:
+        return None
+    return Reliability(*(np.sum(known[name].tolist(), axis=0) for name in names))
 
 
 def _logs(folder: Path) -> list[Path]:

@@ -9,6 +9,9 @@ from probunet.report.labels import degenerate, deterministic
 _X = "M-1,-.55L-.55,-1L0,-.45L.55,-1L1,-.55L.45,0L1,.55L.55,1L0,.45L-.55,1L-1,.55L-.45,0Z"
 _PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
 _HEXAGON = "M0,-1L.87,-.5L.87,.5L0,1L-.87,.5L-.87,-.5Z"
+_STAR = "M0,-1L.22,-.31L.95,-.31L.36,.12L.59,.81L0,.38L-.59,.81L-.36,.12L-.95,-.31L-.22,-.31Z"
+_HOURGLASS = "M-.9,-1L.9,-1L.2,0L.9,1L-.9,1L-.2,0Z"
+_BOW = "M-1,-.9L0,-.2L1,-.9L1,.9L0,.2L-1,.9Z"
 # Okabe and Ito's colours, distinct with any colour vision; wine instead of their yellow, which is
 # hard to see on white. The marker, a symbol of Vega's or a path, is distinct too.
 MODELS = {
@@ -19,7 +22,10 @@ MODELS = {
     "m_heads": ("#009E73", "triangle-down"),
     "image2image_vae": ("#CC79A7", "cross"),
     "stochastic_segmentation_network": ("#56B4E9", _X),
+    "phiseg": ("#332288", _HOURGLASS),
     "hierarchical_probabilistic_unet": ("#882255", _PENTAGON),
+    "mose": ("#117733", _BOW),
+    "ccdm": ("#661100", _STAR),
 }
 OTHERS = (  # for models that are added
     ("#6A51A3", "triangle-left"),

@@ -14,6 +14,7 @@ from pandas.api.types import is_integer_dtype, is_numeric_dtype
 from probunet.errors import ProbunetError
 from probunet.files import read_file
 from probunet.memory import raise_if_memory_lacks
+from probunet.metrics.reported import COLUMNS, GRADER, Column
 from probunet.pictures.numbers import number
 from probunet.report.labels import degenerate, deterministic, predictor
 from probunet.scores import LATER, of_classes
@@ -31,6 +32,12 @@ OTHERS = {
 }
 BY_CLASS = {"ged": "GED", "iou": "IoU", "ece": "ECE"}
 FIRST = ("hm_iou", "diversity")  # of these, what is beside GED in the overview
+TOPICS = {  # of the registry of scores
+    "overlap": "Overlap and area",
+    "calibration": "Calibration",
+    "uncertainty": "Uncertainty",
+    "selection": "Selection by uncertainty",
+}
 PAIR = ["other_model", "other_beta", "difference", "low", "high", "better"]
 
 
@@ -63,6 +70,15 @@ class Table:
     rows: list[Row]
 
 
+@dataclass(frozen=True)
+class Topic:
+    """Scores of one topic: a table of them, and what they are."""
+
+    title: str
+    table: Table
+    columns: list[Column]
+
+
 def read_tables(scores: Path, summary: Path, comparison: Path) -> list[pd.DataFrame]:
     """Return `scores.csv`, `summary.csv` and `comparison.csv`.
 
@@ -71,7 +87,7 @@ def read_tables(scores: Path, summary: Path, comparison: Path) -> list[pd.DataFr
     ProbunetError
         If a file does not exist or is not such a table.
     """
-    of_scores = {"ged", *OTHERS}
+    of_scores = {"ged", *OTHERS, *(column.name for column in COLUMNS)}
     over_folds = {"folds", "ged_sd", "ged_low", "ged_high"}
     return [
         _read(scores, of_scores | {"fold", "seed"}),
@@ -93,7 +109,8 @@ def _read(path: Path, columns: set[str]) -> pd.DataFrame:
     except ValueError as error:
         raise_if_memory_lacks(error)
         raise ProbunetError(f"{path}: not a table of scores: {error}.") from None
-    table = table.assign(**{name: math.nan for name in LATER if name not in table})
+    later = [*LATER, *(column.name for column in COLUMNS)]
+    table = table.assign(**{name: math.nan for name in later if name not in table})
     needed = {"dataset", "model", "beta", "n"} | columns
     missing = needed - set(table)
     if missing:
@@ -155,6 +172,32 @@ def others(summary: pd.DataFrame, n: int, *, folds: int) -> Table:
     names = [name for name in OTHERS if name not in FIRST]
     rows = _rows(summary[summary["n"] == n], folds, lambda of: _scores(of, names))
     return Table([OTHERS[name] for name in names], rows)
+
+
+def further(summary: pd.DataFrame, n: int, *, folds: int) -> Table:
+    """Return one row per predictor: at n, the scores of the registry."""
+    return _registered(summary[summary["n"] == n], folds, COLUMNS)
+
+
+def by_topic(summary: pd.DataFrame, n: int, *, folds: int) -> list[Topic]:
+    """Return the scores of `further` by topic, without those that are blank in all rows."""
+    at = summary[summary["n"] == n]
+    known = [column for column in COLUMNS if at[column.name].notna().any()]
+    topics = []
+    for topic, title in TOPICS.items():
+        if columns := [column for column in known if column.topic == topic]:
+            topics.append(Topic(title, _registered(at, folds, columns), columns))
+    return topics
+
+
+def by_grader(summary: pd.DataFrame, n: int, *, folds: int) -> Table | None:
+    """Return one row per predictor: at n, the Dice of its mean with each of several graders."""
+    at = summary[summary["n"] == n]
+    names = [name for name in of_classes(at, [GRADER]) if at[name].notna().any()]
+    if len(names) < 2:
+        return None
+    heads = [name.partition(":")[2] for name in names]
+    return Table(heads, _rows(at, folds, partial(_scores, names=names)))
 
 
 def by_class(summary: pd.DataFrame, n: int, *, folds: int) -> Table | None:
@@ -271,6 +314,13 @@ def _score(value: float) -> Cell:
 
 def _scores(group: pd.DataFrame, names: Iterable[str]) -> list[Cell]:
     return [_score(group[name].iloc[0]) for name in names]
+
+
+def _registered(at: pd.DataFrame, folds: int, columns: Sequence[Column]) -> Table:
+    names = [column.name for column in columns]
+    return Table(
+        [column.head for column in columns], _rows(at, folds, partial(_scores, names=names))
+    )
 
 
 def _ged(group: pd.DataFrame) -> Cell:

@@ -4,7 +4,7 @@
 
 s is the softmax of a sample, m the mean of all, y a grader's mask, one-hot, and ncc the correlation
 over pixels (Baumgartner et al. 2019, PHiSeg, section 3, and its released code). The published score
-of an image is the mean over its graders.
+of an image is the mean over its graders. Samples with weights count by them in both means.
 """
 
 from collections.abc import Sequence
@@ -78,19 +78,28 @@ class SoftmaxNcc:
         self.places: Tensor | None = None  # of the masks' classes in a flat (B, classes, H, W)
         self.softmax: Tensor | float = 0.0  # sum over the samples, (B, classes, H, W) float64
         self.logarithm: Tensor | float = 0.0  # sum over the samples, (B, classes, H, W) float64
+        self.weight: Tensor | float = 0.0  # sum of their weights, if any, (B, 1, 1, 1)
         self.moments: list[Moments] = []  # for each n
 
-    def see(self, logits: Tensor) -> None:
-        """Add a sample's logits (B, classes, H, W)."""
+    def see(self, logits: Tensor, weights: Tensor | None = None) -> None:
+        """Add a sample's logits (B, classes, H, W), with its weights (B,) if it has any."""
         softmax = logits.double().contiguous().softmax(dim=1)
+        logarithm = (softmax + _EPSILON).log()
+        each = None if weights is None else weights.double()[:, None, None, None]
+        if each is not None:
+            softmax, logarithm = each * softmax, each * logarithm
         self.softmax = self.softmax + softmax
-        self.logarithm = self.logarithm + (softmax + _EPSILON).log()
+        self.logarithm = self.logarithm + logarithm
         # sums in place of means, and no minus signs: neither changes a correlation
         expected = (self.softmax * self.logarithm).sum(dim=1, keepdim=True)
         if self.places is None:
             self.places = _places(self.masks, logits.shape[1])
         met = self.logarithm.flatten().index_select(0, self.places)  # 20 times faster than gather
-        self.moments.append(_moments(expected, met.view(self.masks.shape), self.scored))
+        met = met.view(self.masks.shape)
+        if each is not None:  # the sums of the tiles of one image would have different scales
+            self.weight = self.weight + each
+            expected, met = expected / self.weight**2, met / self.weight
+        self.moments.append(_moments(expected, met, self.scored))
 
     def result(self) -> NDArray[np.float64] | None:
         """Return the NCC (B, n, G), NaN where a map is constant; None if no logits were seen."""

@@ -34,7 +34,9 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     `reconstruction_iou` exists only for the predictor `model`, and does not depend on n;
     `ncc_softmax`, too, exists only for it. Scores that do not exist are NaN, for example all scores
     of an image without Cityscapes' five classes with two names. With several classes, `ged:NAME`,
-    `iou:NAME`, `ece:NAME` and `bin_...:NAME` are those of a single one.
+    `iou:NAME`, `ece:NAME` and `bin_...:NAME` are those of a single one. The scores of the registry
+    (`metrics.reported`) follow, with `presence_...`, the bins of `presence_ece`, and
+    `grader_dice:NAME` of single graders.
 
     Parameters
     ----------
@@ -58,11 +60,17 @@ def score_run(samples: Path, store: Path, output: Path, n: tuple[int, ...]) -> N
     run = Run.parse(drawn.attributes.run)
     run.check_place(samples)
     run.check_place(output)
+    absent = []
     if drawn.attributes.population is None:
+        absent = ["ged_limit", "ncc_softmax"]
+    if drawn.softmax_entropy is None and (absent or drawn.ncc is not None):
+        absent += ["entropies of the softmax"]
+    if absent:
         logger.info(
-            "%s: samples of an older version: ged_limit and ncc_softmax are blank for the model; "
-            "sample again to have them",
+            "%s: samples of an older version: %s are blank for the model; sample again to have "
+            "them",
             samples,
+            ", ".join(absent),
         )
     table = pd.concat(list(data.score(drawn, run.seed, sorted(set(n)))), ignore_index=True)
     _check_scored(table, samples, data)

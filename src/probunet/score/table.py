@@ -9,6 +9,16 @@ from numpy.typing import NDArray
 from probunet.errors import ProbunetError
 from probunet.files import written_whole
 from probunet.metrics.calibration import Reliability, expected_calibration_error
+from probunet.metrics.reported import (
+    COLUMNS,
+    CURVES,
+    GRADER,
+    OF_IMAGES,
+    PRESENCE,
+    PRESENCE_BINS,
+    UNCERTAINTIES,
+    of_run,
+)
 from probunet.run import format_beta
 from probunet.score.bootstrap import interval, resampled
 from probunet.score.compare import compare
@@ -22,8 +32,11 @@ FURTHER = [
     "reconstruction_iou",
     "ged_limit",
     "ncc_softmax",
-]  # the last columns of a table
-BY_CLASS = ["ged", "iou", "ece"]  # of single classes: `ged:cup`; the last columns of a table
+    *OF_IMAGES,
+]
+OVER_IMAGES = [column.name for column in CURVES]  # the last columns of a table
+# of single classes or graders, `ged:cup`; the last columns of a table
+BY_CLASS = ["ged", "iou", "ece", GRADER]
 NUMBERS = ["images", "subjects"]
 GROUP = ["dataset", "model", "beta", "n"]
 PLAIN = "probabilistic_unet"  # the predictor `deterministic` without a model's name is its own
@@ -81,7 +94,7 @@ def per_run(runs: pd.DataFrame) -> pd.DataFrame:
         The sums of each run, as `_totals` returns them.
     """
     means = _means(runs, [*RUN, "n"])
-    further = [*FURTHER, *of_classes(means, BY_CLASS)]
+    further = [*FURTHER, *OVER_IMAGES, *of_classes(means, BY_CLASS)]
     return ordered(means[[*SCORES, *NUMBERS, *further]].reset_index())
 
 
@@ -117,25 +130,24 @@ def summarise(
                 # all runs of a fold have the same images
                 "images": by_fold["images"].max().sum(),
                 "subjects": by_fold["subjects"].max().sum(),
-                **{name: folds[name].mean() for name in [*FURTHER, *of_classes(folds, BY_CLASS)]},
+                **folds[[*FURTHER, *OVER_IMAGES, *of_classes(folds, BY_CLASS)]].mean(),
             }
         )
     return ordered(pd.DataFrame(rows))
 
 
 def _means(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the mean scores of each group, beside its sums; `ece` is that of all its pixels.
+    """Return the mean scores of each group, beside its sums; an ECE is that of all its images.
 
     A group has no mean of a class that its data set does not have.
     """
     sums, names = _sums(totals, by), _scores(totals)
     counts = sums[[_count(name) for name in names]].to_numpy()
     means = sums.drop(columns=names).join(sums[names].div(counts))
-    for first, *rest in _bins(totals):
-        known = sums.dropna(subset=first)
-        bins = Reliability(*(np.stack(known[name].tolist()) for name in (first, *rest)))
-        ece = pd.Series(expected_calibration_error(bins), index=known.index)
-        means["ece" + first.removeprefix(BINS[0])] = ece
+    for ece, names in _bins(totals).items():
+        known = sums.dropna(subset=names[0])
+        bins = Reliability(*(np.stack(known[name].tolist()) for name in names))
+        means[ece] = pd.Series(expected_calibration_error(bins), index=known.index)
     return means
 
 
@@ -143,24 +155,30 @@ def _sums(totals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the sums of each group's scores, bins, and numbers of images and subjects."""
     names = _scores(totals)
     sums = totals.groupby(by, dropna=False)[[*NUMBERS, *names, *map(_count, names)]].sum()
-    for name in (name for bins in _bins(totals) for name in bins):
+    pooled = {}
+    for name in (name for bins in _bins(totals).values() for name in bins):
         known = totals.dropna(subset=name)
         bins = pd.DataFrame(np.stack(known[name].tolist()), index=known.index)
         of_groups = bins.groupby([known[column] for column in by], dropna=False).sum()
-        sums[name] = pd.Series([*of_groups.to_numpy()], index=of_groups.index)
-    return sums
+        pooled[name] = pd.Series([*of_groups.to_numpy()], index=of_groups.index)
+    return sums.join(pd.DataFrame(pooled, index=sums.index))
 
 
 def _scores(table: pd.DataFrame) -> list[str]:
-    """Return the columns of scores, also of single classes."""
-    return [*SCORES, *FURTHER, *of_classes(table, BY_CLASS)]
+    """Return the columns of scores, also of single classes and, in sums, of whole runs."""
+    over = [name for name in OVER_IMAGES if name in table]
+    return [*SCORES, *FURTHER, *over, *of_classes(table, BY_CLASS)]
 
 
-def _bins(table: pd.DataFrame) -> list[list[str]]:
-    """Return the columns of bins, the three of each class together."""
-    known = [name for name in of_classes(table, BINS[:1]) if table[name].notna().any()]
-    ends = [name.removeprefix(BINS[0]) for name in known]  # without those of other data sets
-    return [[name + end for name in BINS] for end in ["", *ends]]
+def _bins(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the columns of the bins of each ECE; without those that no image has."""
+    classes = [name.removeprefix(BINS[0]) for name in of_classes(table, BINS[:1])]
+    found = {f"ece{of}": [f"{name}{of}" for name in BINS] for of in ["", *classes]}
+    found[PRESENCE.name] = PRESENCE_BINS
+    first = {ece: table.get(names[0]) for ece, names in found.items()}
+    return {
+        ece: found[ece] for ece, bins in first.items() if bins is not None and bins.notna().any()
+    }
 
 
 def _count(score: str) -> str:
@@ -205,7 +223,7 @@ def _totals(scores: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFram
             continue
         by_subject = images.groupby([*RUN, "n", "subject"], dropna=False)["ged"]
         subjects.append(by_subject.agg(ged="sum", images="count").reset_index())
-        runs.append(_sums(_single(images), [*RUN, "n"]).reset_index())
+        runs.append(_with_curves(_sums(_single(images), [*RUN, "n"]), images).reset_index())
     known = _about(pd.concat(about))
     if not runs:
         raise ProbunetError(
@@ -224,6 +242,16 @@ def _single(images: pd.DataFrame) -> pd.DataFrame:
     counts = {_count(str(name)): has.astype(int) for name, has in scores.notna().items()}
     subjects = ~images.duplicated([*RUN, "n", "subject"])  # the first image of each counts as one
     return images.assign(images=1, subjects=subjects, **counts, **scores.fillna(0))
+
+
+def _with_curves(sums: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Return the sums of each run with its scores over all images, which count as each image's."""
+    needed = ["mean_dice", *(of.name for of in UNCERTAINTIES)]
+    groups = [group for _, group in images.groupby([*RUN, "n"], dropna=False)]  # as in the sums
+    found = [of_run({name: one[name].to_numpy(np.float64) for name in needed}) for one in groups]
+    means, images_of = pd.DataFrame(found, index=sums.index), sums["images"]
+    counts = means.notna().mul(images_of, axis=0).rename(columns=_count)
+    return sums.join(means.fillna(0).mul(images_of, axis=0)).join(counts)
 
 
 def _named(images: pd.DataFrame) -> pd.DataFrame:
@@ -254,12 +282,16 @@ def _about(images: pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     """Return the columns that the tables need, with lists of one length in those of bins."""
-    columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *ABOUT, *BINS]
-    table = read_scores(path, columns, LATER)
+    columns = [*RUN, "predictor", "n", "row", "subject", *SCORES, *FURTHER, *ABOUT]
+    columns += [*BINS, *PRESENCE_BINS]
+    later = [column.name for column in COLUMNS]
+    table = read_scores(path, columns, [*LATER, *later, *PRESENCE_BINS])
     table = table[[*columns, *of_classes(table)]]
     scores = table[[*SCORES, *FURTHER, *of_classes(table, BY_CLASS)]]
     numbers = scores.dtypes.map(pd.api.types.is_numeric_dtype).all()
     bins = [*BINS, *of_classes(table, BINS)]
+    if table[PRESENCE_BINS].notna().any(axis=None):  # Cityscapes and older versions have none
+        bins += PRESENCE_BINS
     shapes = {np.shape(table[name].iloc[0]) for name in bins}
     if not numbers or len(shapes) != 1 or shapes == {()} or table[bins].isna().any(axis=None):
         raise ProbunetError(

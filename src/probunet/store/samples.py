@@ -15,6 +15,7 @@ from probunet.store import sealed
 from probunet.store.sealed import MAKE_AGAIN, SHARD, Attributes
 
 KIND = "samples"
+ENTROPIES = ("softmax_entropy", "expected_entropy")
 
 
 class SampleAttributes(Attributes):
@@ -64,11 +65,22 @@ class Samples:
     deterministic: "zarr.Array[Any]"  # (images, ...), the model's single best guess
     prior_mean: NDArray[np.float32] | None = None  # (images, latent_dim)
     prior_log_sigma: NDArray[np.float32] | None = None  # (images, latent_dim)
+    # (images, samples) float32, how much each sample counts, on average 1 for an image; the first n
+    # samples count in proportion to theirs; None: all samples count the same
+    sample_weights: NDArray[np.float32] | None = None
     # (images, samples, graders), of the first 1, 2, ... samples' softmax; NaN if undefined
     ncc: NDArray[np.float64] | None = None
+    # (images, samples), of the first 1, 2, ... samples' softmax, nats; NaN without a scored pixel
+    softmax_entropy: NDArray[np.float64] | None = None
+    expected_entropy: NDArray[np.float64] | None = None
     # (images, masks, ...), decoded from the posterior's mean; an empty mask for a missing grader
     reconstruction: "zarr.Array[Any] | None" = None
     latent: Latent | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the samples have weights."""
+        return self.sample_weights is not None
 
 
 def write_samples(
@@ -140,7 +152,7 @@ def open_samples(path: Path) -> Samples:
             for name in ("samples", "deterministic", "reconstruction")
             if name in group
         }
-        for name in ("rows", "prior_mean", "prior_log_sigma", "ncc"):
+        for name in ("rows", "prior_mean", "prior_log_sigma", "sample_weights", "ncc", *ENTROPIES):
             if name in group:
                 arrays[name] = sealed.read(group, name)
         samples = Samples(path, attributes, latent=latent, **arrays)
@@ -177,11 +189,26 @@ def _check(samples: Samples) -> None:
         if values is not None:
             sealed.check_shape(samples.path, f"the length of {name}", len(values), images)
             _check_finite(samples.path, name, np.isfinite(values))
+    if (weights := samples.sample_weights) is not None:
+        sealed.check_shape(
+            samples.path, "the shape of sample_weights", weights.shape, (images, about.samples)
+        )
+        _check_finite(samples.path, "sample_weights", np.isfinite(weights))
+        if (weights < 0).any() or not (weights[:, 0] > 0).all():
+            raise ProbunetError(
+                f"{samples.path}: damaged (sample_weights that cannot be); {MAKE_AGAIN}"
+            )
     if samples.ncc is not None:
         sealed.check_shape(
             samples.path, "the shape of ncc", samples.ncc.shape[:-1], (images, about.samples)
         )
         _check_finite(samples.path, "ncc", ~np.isinf(samples.ncc))
+    for name in ENTROPIES:
+        if (values := getattr(samples, name)) is not None:
+            sealed.check_shape(
+                samples.path, f"the shape of {name}", values.shape, (images, about.samples)
+            )
+            _check_finite(samples.path, name, ~np.isinf(values))
     if samples.latent is not None:
         for name, values in vars(samples.latent).items():
             # the posterior of a missing grader is NaN

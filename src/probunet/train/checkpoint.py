@@ -101,6 +101,8 @@ def load_checkpoint(
         _check_state(state)
         states = [(average.trained, content["model"])]
         if average.decay > 0:
+            if "average" not in content:
+                raise ValueError("it has no moving average of the weights, which `ema` asks for")
             states.append((average.model, content["average"]))
         for model, weights in states:
             check_state(model, weights)

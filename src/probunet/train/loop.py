@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from probunet.config import DataPlace, Settings, Size
 from probunet.datasets import open_data
@@ -130,6 +130,7 @@ def train(
             classes=task.data.classes,
             seed=seed_of(task.seed, "weights"),
         )
+        _check_batch(task, model)
         log = checkpoint / "training.jsonl"
         with (
             memory_for(f"{output}: training", where, _about_batches(task)),
@@ -328,6 +329,8 @@ def _prepare(
             run.fold,
         )
     place = choose_place(settings.training, data.bytes_of(train_rows), where, store)
+    batches = data.batches(train_rows, settings, where, place, MODELS[model].all_masks)
+    _tell_of_graders(model, settings, batches, store)
     checkpoint.mkdir(parents=True, exist_ok=True)
     return Task(
         run=run,
@@ -338,7 +341,7 @@ def _prepare(
         arithmetic=Arithmetic.of(where, settings.training.precision),
         data=data,
         place=place,
-        batches=data.batches(train_rows, settings, where, place),
+        batches=batches,
         subset=subset,
         digest=digest_of(run, model, settings, data.digest, all_folds.folds[run.fold]),
         subjects=all_folds.folds[run.fold].digest,
@@ -350,7 +353,7 @@ def _prepare(
 def _graders_of(model: str, settings: Settings) -> Settings:
     """Return the settings with one mask per image if the model cannot use several at once."""
     wanted = settings.training.graders_per_image
-    if wanted == 1 or MODELS[model].several_masks:
+    if wanted == 1 or MODELS[model].several_masks or MODELS[model].all_masks:
         return settings
     logger.warning(
         "training.graders_per_image: %d has no effect on %s, whose U-Net depends on the mask: it "
@@ -360,6 +363,29 @@ def _graders_of(model: str, settings: Settings) -> Settings:
     )
     one = settings.training.model_copy(update={"graders_per_image": 1})
     return settings.model_copy(update={"training": one})
+
+
+def _tell_of_graders(model: str, settings: Settings, batches: Batches, store: Path) -> None:
+    """Log how many graders a model sees that needs all of an image, if it is not as expected."""
+    wanted, seen = settings.training.graders_per_image, batches.masks_per_image
+    if not MODELS[model].all_masks:
+        return
+    if seen == 1:
+        logger.warning(
+            "%s: %s learns from all graders of an image at once, and sees one mask of each: it "
+            "learns how graders differ from different images only (of Cityscapes, "
+            "training.graders_per_image labels are drawn)",
+            store,
+            model,
+        )
+    elif wanted not in (1, seen):
+        logger.warning(
+            "training.graders_per_image: %d has no effect on %s, which sees all graders of an "
+            "image, up to %d",
+            wanted,
+            model,
+            seen,
+        )
 
 
 def _check_size(data: Data, settings: Settings, model: str) -> None:
@@ -376,6 +402,18 @@ def _check_size(data: Data, settings: Settings, model: str) -> None:
         f"need multiples of {stride}; choose another datasets.{data.attributes.dataset}.size, or "
         f"fewer {channels}."
     )
+
+
+def _check_batch(task: Task, model: Model) -> None:
+    """Raise `ProbunetError` if batch normalisation would see a single value of each channel."""
+    scales = len(task.settings.architecture_of(task.model)["channels"])
+    height, width = _trained_size(task)
+    single = task.settings.training.batch == 1 and (height | width) >> (scales - 1) == 1
+    if single and any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+        raise ProbunetError(
+            f"training.batch: 1: {task.model} normalises the features of a batch, whose coarsest "
+            "scale is a single pixel here; choose at least 2, or fewer channels."
+        )
 
 
 def _trained_size(task: Task) -> Size:

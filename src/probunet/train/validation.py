@@ -3,7 +3,9 @@
 Only the weights change between validations, so that their scores are easier to compare.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,11 +15,16 @@ from torch import Generator, Tensor
 from probunet.config import Settings
 from probunet.models import Model
 from probunet.models.device import autocast, memory_for
-from probunet.models.tiles import Tile, seen_in, through_tiles
+from probunet.models.tiles import Tile, TileWeights, seen_in, through_tiles
 from probunet.seeding import numpy_generator, seed_of
 from probunet.truth.base import Data, Subset
 
 _BATCH = 16  # images at a time; not a setting, since no result depends on it
+T = TypeVar("T")
+
+
+class _StoppedError(Exception):
+    """Validation is to stop."""
 
 
 def choose_subset(
@@ -47,9 +54,11 @@ def validate(
     Leaves the model in evaluation mode.
     """
     model.eval()
+    model.sample_in(model.validation_steps)
+    model.through = partial(_unless, stop)
     n = settings.training.validation_samples
     device = next(model.parameters()).device
-    samples = []
+    samples, weights = [], []
     batch = _BATCH if subset.in_tiles is None else 1
     for start in range(0, len(subset.rows), batch):
         if stop():
@@ -60,26 +69,46 @@ def validate(
             torch.no_grad(),
             autocast(device, settings.training.precision),
         ):
-            samples.append(subset.kept(_draw(model, subset, part, n, seed)))
-    scores = subset.scores(np.concatenate(samples))
+            try:
+                drawn, own = _draw(model, subset, part, n, seed)
+            except _StoppedError:
+                return None
+            samples.append(subset.kept(drawn))
+            if own is not None:
+                weights.append(own.float().cpu().numpy())
+    scores = subset.scores(np.concatenate(samples), np.concatenate(weights) if weights else None)
     return float(scores.ged.mean()), float(scores.diversity.mean())
 
 
-def _draw(model: Model, subset: Subset, part: slice, n: int, seed: int) -> Tensor:
-    """Return n samples of some of the images, (n, B, h, w)."""
+def _draw(
+    model: Model, subset: Subset, part: slice, n: int, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """Return n samples of some of the images (n, B, h, w), and their weights (B, n), if any."""
     image, in_tiles = subset.images(part), subset.in_tiles
     rows = subset.rows[part].tolist()
     if in_tiles is None:
-        return model.draw(image, n, _generators(seed, rows)).samples
+        drawn = model.draw(image, n, _generators(seed, rows))
+        return drawn.samples, drawn.sample_weights
+    weights = TileWeights()
 
     def samples(tiles: Sequence[Tile]) -> list[Tensor]:
         generators = _generators(seed, rows * len(tiles))  # the same noise in all of them
-        return [model.draw(seen_in(image, tiles), n, generators).samples]
+        drawn = model.draw(seen_in(image, tiles), n, generators)
+        weights.add(drawn.sample_weights, tiles)
+        return [drawn.samples]
 
     (row,) = rows
     (whole,) = through_tiles(in_tiles.of(row), in_tiles.stored, samples)
-    return whole[:, None]
+    return whole[:, None], weights.mean()
 
 
 def _generators(seed: int, rows: list[int]) -> list[Generator]:
     return [torch.Generator().manual_seed(seed_of(seed, "validation", row)) for row in rows]
+
+
+def _unless(stop: Callable[[], bool], steps: Iterable[T]) -> Iterator[T]:
+    """Yield the steps of a sample; raise _StoppedError as soon as `stop` returns true."""
+    for step in steps:
+        if stop():
+            raise _StoppedError
+        yield step

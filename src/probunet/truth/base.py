@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the steps without torch import this module
     from torch import Tensor
 
     from probunet.metrics.ged import EnergyDistance
+    from probunet.metrics.sample_weights import Weights
     from probunet.pictures.view import Shown
     from probunet.truth.inputs import InTiles
 
@@ -225,8 +226,12 @@ class Data(ABC):
         settings: Settings,
         device: "torch.device",
         place: DataPlace = "device",
+        all_graders: bool = False,
     ) -> "Batches":
-        """Return these images for training, at a place; no batch depends on it."""
+        """Return these images for training, at a place; no batch depends on it.
+
+        With `all_graders`, each image comes with the masks of all of its graders.
+        """
 
     def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows whose GED is defined."""
@@ -258,10 +263,16 @@ class Batches(Protocol):
     def in_channels(self) -> int:
         """Number of channels of an image."""
 
+    @property
+    def masks_per_image(self) -> int:
+        """Number of labels of an image in a batch, G."""
+
     def draw(self, seed: int, step: int) -> "tuple[Tensor, Tensor]":
         """Return images (B, C, h, w) float32 and labels (B * G, h, w) int64.
 
-        G is `training.graders_per_image`; the labels of an image follow one another.
+        G is `training.graders_per_image`, or the largest number of graders of an image if all of
+        them are wanted; labels of missing ones are `IGNORE` everywhere. The labels of an image
+        follow one another.
 
         The batch depends on (seed, step) only, so that a resumed training draws the same batches.
         """
@@ -284,8 +295,10 @@ class Subset(Protocol):
     def kept(self, samples: "Tensor") -> NDArray[np.uint8]:
         """Return samples (n, B, h, w) in the form that `scores` expects, (B, n, ...)."""
 
-    def scores(self, samples: NDArray[np.uint8]) -> "EnergyDistance":
-        """Return the scores of samples (images, n, ...)."""
+    def scores(
+        self, samples: NDArray[np.uint8], sample_weights: "Weights | None" = None
+    ) -> "EnergyDistance":
+        """Return the scores of samples (images, n, ...), with weights (images, n) or without."""
 
 
 class Sampled(Protocol):

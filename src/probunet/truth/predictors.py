@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from probunet.metrics.sample_weights import Weights
+
 Segmentations = NDArray[np.uint8]  # (images, m, ...), as the scores expect them
-# of segmentations and the population (see `metrics.ged`): the scores of the first n, by image
-Score = Callable[[Segmentations, int | None], Callable[[int], pd.DataFrame]]
+# of segmentations, the population (see `metrics.ged`) and the segmentations' weights, if any: the
+# scores of the first n, by image
+Score = Callable[[Segmentations, int | None, Weights | None], Callable[[int], pd.DataFrame]]
 
 
 def predictor_tables(
@@ -18,6 +21,7 @@ def predictor_tables(
     n: list[int],
     score: Score,
     of_model: Mapping[str, NDArray[np.float64]],
+    sample_weights: Weights | None,
 ) -> Iterator[pd.DataFrame]:
     """Yield a table with a row per image for each predictor and n.
 
@@ -31,12 +35,15 @@ def predictor_tables(
         Of the model, see `SampleAttributes.population`.
     of_model
         Scores (images, n) that only the model has, of its first 1, 2, ... samples.
+    sample_weights
+        Weights (images, samples) of the model's samples, if they have any.
     """
     for predictor, masks in predictors.items():
         is_model = predictor == "model"
         # n copies of a mask have the scores of one
         used = {k: k if is_model else masks.shape[1] for k in n}
-        of_first = score(masks, population if is_model else masks.shape[1])
+        about = (population, sample_weights) if is_model else (masks.shape[1], None)
+        of_first = score(masks, *about)
         scores = {k: of_first(k) for k in set(used.values())}
         for k in n:
             named = images.assign(predictor=predictor, n=k)

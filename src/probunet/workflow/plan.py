@@ -18,8 +18,13 @@ from probunet.study import Config, Study
 
 Wildcards = Mapping[str, str]
 ENSEMBLES = frozenset({"unet_ensemble"})  # each of their members is a training of its own
-CHARTS = ("ged", "training")  # of every data set's report, as files for a paper
-TABLES = ("overview", "others", "ged", "paired")
+CHARTS = (
+    "ged",
+    "training",
+    "reliability",
+    "diversity",
+)  # of every data set's report, as files for a paper
+TABLES = ("overview", "others", "further", "ged", "paired", "diversity")
 # what Snakemake replaces in paths; the first is a wildcard, the second a "path variable"
 _REPLACED = {
     r"\{": "a brace, which Snakemake reads as the beginning of a wildcard",
@@ -291,7 +296,10 @@ class Plan:
         if section not in Study.model_fields:  # a model without a section
             return
         values = self._section(dataset, model, section)
-        found.setdefault(section, {}).update({key: values[key]} if key else values)
+        # a key that is left out has its default
+        found.setdefault(section, {}).update(
+            {k: value for k, value in values.items() if key in ("", k)}
+        )
 
     def _section(self, dataset: str, model: str, name: str) -> dict[str, Any]:
         job = (dataset, model, name)

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ import tifffile
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from probunet.errors import ProbunetError
 from support.slices import SERIES, slice_bytes
 
 Seeds = Callable[[Path], list[bytes]]
@@ -402,6 +404,25 @@ def _read_crop(path: Path) -> None:
     decode_crop(dict.fromkeys("abcde", path.read_bytes()), 24)
 
 
+def _arrays(folder: Path) -> list[bytes]:
+    found = []
+    for name in ("1.npy", "1.npz"):
+        save = np.save if name.endswith("npy") else np.savez_compressed
+        save(folder / name, _pixels(4, 24, 32) % 2)
+        found.append((folder / name).read_bytes())
+    return found
+
+
+def _read_arrays(path: Path) -> None:
+    from probunet.score.elsewhere import read_maps
+
+    for ending in ("npy", "npz"):
+        named = path.with_suffix(f".{ending}")
+        named.write_bytes(path.read_bytes())
+        with suppress(ProbunetError):
+            read_maps(named, 4, (24, 32), 2)
+
+
 READERS: dict[str, Reader] = {
     "table": Reader(_table, _read_table),
     "image manifest": Reader(_image_manifest, _manifest("ImageManifest", "folder")),
@@ -412,6 +433,7 @@ READERS: dict[str, Reader] = {
     "weights": Reader(_weights, _read_weights),
     "checkpoint": Reader(_checkpoint, _read_checkpoint),
     "scores": Reader(_scores, _read_scores),
+    "samples of another code": Reader(_arrays, _read_arrays),
     "DICOM": Reader(_dicom, _read_dicom),
     "DICOM, deflated": Reader(lambda folder: [slice_bytes(-1.5)], _read_dicom, _deflate),
     "NIfTI": Reader(_nifti, _read_image),

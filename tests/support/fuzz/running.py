@@ -4,6 +4,7 @@ import json
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def fuzz(name: str, folder: Path, seconds: float, seed: str) -> tuple[int, list[
                 last = json.loads(line)
                 if "fault" in last and len(faults) < 10:
                     faults.append(f"{name}, file {last}:\n{last['fault']}")
-                    (folder / "input").rename(folder / f"fault-{len(faults)}")
+                    with suppress(FileNotFoundError):  # a valid file, or two faults in one read
+                        (folder / "input").rename(folder / f"fault-{len(faults)}")
         else:
             faults.append(f"{name}, file {last}: takes more than {SLOWEST} seconds")
             process.kill()

@@ -20,6 +20,7 @@ from probunet.truth.graders.scoring import score_masks
 from support.masks import iou, mean_distance
 from support.own_images import write_store
 from support.samples import sample_attributes
+from support.seen import dice_of
 
 SIZE = (6, 10)
 RUN = Run("mine", "probabilistic_unet", 1.0, 0, 0)
@@ -41,6 +42,8 @@ def write_random_samples(folder: Path, images: Images, rows: list[int], n: int, 
         "deterministic": masks(len(rows)),
         "reconstruction": masks(len(rows), len(images.graders)),
         "ncc": random.uniform(-1, 1, (len(rows), n, len(images.graders))),
+        "softmax_entropy": random.uniform(0.4, 0.7, (len(rows), n)),
+        "expected_entropy": random.uniform(0, 0.4, (len(rows), n)),
     }
     about = sample_attributes(RUN, size=SIZE, samples=n, store=images.digest)
     write_samples(path, about, arrays)
@@ -59,7 +62,18 @@ def expected(samples: list, graders: list) -> dict[str, float]:
     between = mean_distance(samples, graders)
     n = len(samples)
     dice = [max(2 * iou(s, y) / (1 + iou(s, y)) for s in samples) for y in graders]
+    most = np.mean(samples, axis=0) > 0.5
+    areas = [int(s.sum()) for s in samples]
+    apart = np.mean([abs(a - int(y.sum())) for a in areas for y in graders])
+    presence = np.mean([bool(s.any()) for s in samples])
     return {
+        "mean_dice": float(np.mean([dice_of(most, y) for y in graders])),
+        "max_dice_of_samples": float(
+            np.mean([max(dice_of(s, y) for y in graders) for s in samples])
+        ),
+        "area_crps": float(apart - np.mean([abs(a - b) for a in areas for b in areas]) / 2),
+        "brier": float(np.mean([(np.mean(samples, axis=0) - y) ** 2 for y in graders])),
+        "presence_brier": float(np.mean([(presence - bool(y.any())) ** 2 for y in graders])),
         "ged": 2 * between - diversity - among,
         "ged_unbiased": math.nan if n == 1 else 2 * between - diversity * n / (n - 1) - among,
         "diversity": diversity,
@@ -102,6 +116,16 @@ def test_scores_are_those_of_a_plain_loop(tmp_path_factory, looked, n, seed):
             ncc = np.asarray(drawn.ncc)[place, k - 1, who].mean()
             assert own.loc[("model", k), "ncc_softmax"] == pytest.approx(ncc, abs=1e-12)
             assert np.isnan(own.loc[("graders", k), "ncc_softmax"])
+            entropies = drawn.softmax_entropy[place, k - 1], drawn.expected_entropy[place, k - 1]
+            names = ["softmax_entropy", "expected_entropy", "mutual_information"]
+            expected_values = [*entropies, entropies[0] - entropies[1]]
+            assert own.loc[("model", k), names].tolist() == pytest.approx(expected_values)
+            assert own.loc[("graders", k), names].isna().all()
+        most = np.mean(samples, axis=0) > 0.5
+        for g in range(5):
+            found = own.get(f"grader_dice:mask_{g}", pd.Series(math.nan, own.index))[("model", n)]
+            looks = dice_of(most, graders[who.index(g)]) if g in who else math.nan
+            assert found == pytest.approx(looks, nan_ok=True)
         rebuilt = np.mean([iou(again[g], mask) for g, mask in zip(who, graders, strict=True)])
         assert own.loc[("model", n), "reconstruction_iou"] == pytest.approx(rebuilt)
 

@@ -8,6 +8,7 @@ from probunet.config import Architecture, Augmentation, Settings
 from probunet.datasets.folder.store import open_images
 from probunet.datasets.lidc.store import open_crops
 from probunet.errors import ProbunetError
+from probunet.flips import IGNORE
 from probunet.metrics.bits import bits_of, pack, pack_graders, unpack_graders
 from probunet.metrics.ged import ged
 from probunet.models.intensity import windowed
@@ -104,6 +105,27 @@ def test_several_graders_of_an_image_are_those_that_follow_the_drawn_one(own, se
         for g, grader in enumerate(used):
             found = masks[position * several + g].numpy()
             np.testing.assert_array_equal(found, stored >> grader & 1)
+
+
+def test_all_graders_of_an_image_are_there_once_and_missing_ones_are_ignored(own):
+    images, rows, settings = open_images(own), np.arange(len(GIVEN)), still(64)
+    every = images.batches(rows, settings, CPU, all_graders=True)
+    assert every.masks_per_image == 3
+    image, masks = every.draw(3, step=7)
+    alone, mask = images.batches(rows, settings, CPU).draw(3, step=7)
+    assert torch.equal(image, alone)
+    assert torch.equal(masks[::3], mask)  # the grader who is drawn alone comes first
+    generator = torch.Generator().manual_seed(seed_of(3, "batch", 7))
+    chosen = torch.randint(len(GIVEN), (64,), generator=generator).tolist()
+    for position, row in enumerate(chosen):
+        found = [one.numpy() for one in masks[3 * position : 3 * position + 3]]
+        graders, stored = bits_of(GIVEN[row]), np.asarray(images.masks[row])
+        for one in found[len(graders) :]:
+            assert (one == IGNORE).all()
+        expected = sorted((stored >> grader & 1).tobytes() for grader in graders)
+        assert (
+            sorted(one.astype(stored.dtype).tobytes() for one in found[: len(graders)]) == expected
+        )
 
 
 def test_every_grader_is_drawn_the_empty_one_too(store, settings):
@@ -214,3 +236,12 @@ def test_a_size_that_cannot_be_halved_is_refused(tmp_path, settings):
     deep = settings.model_copy(update={"architecture": four})
     with pytest.raises(ProbunetError, match=r"its images are 16x20 .* datasets\.mine\.size"):
         train(run, store, folds, deep, tmp_path / run.folder, tmp_path / "c")
+
+
+def test_a_model_that_needs_all_graders_says_that_images_have_one(tmp_path, caplog):
+    path = write_store(tmp_path / "mine.zarr", [0b10] * 8)
+    folds = write_folds(tmp_path / "folds.json", "mine", train="P0 P1", validation="P2", test="P3")
+    run, settings = Run("mine", "mose", 1.0, 0, 0), tiny_settings(steps=2)
+    train(run, path, folds, settings, tmp_path / run.folder, tmp_path / "checkpoint", "cpu", 1)
+    assert "mose learns from all graders of an image at once, and sees one mask" in caplog.text
+    assert load_weights(tmp_path / run.folder / "weights.pt")[1].step == 2

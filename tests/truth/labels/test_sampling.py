@@ -18,7 +18,9 @@ SIZE = (16, 24)
 SETTINGS = tiny_settings()
 
 
-@pytest.mark.parametrize("model", ["probabilistic_unet", "hierarchical_probabilistic_unet", "unet"])
+@pytest.mark.parametrize(
+    "model", ["probabilistic_unet", "hierarchical_probabilistic_unet", "phiseg", "unet", "ccdm"]
+)
 @pytest.mark.parametrize("names", [("background", "disc"), ("background", "disc", "cup")])
 def test_samples_are_label_maps(tmp_path, draw, model, names):
     run = Run("eyes", model, 1.0, 0, 0)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from probunet.datasets.folder.store import LabelledImages, open_images, open_labelled
 from probunet.flips import IGNORE
 from probunet.metrics.bits import bits_of, pack
+from probunet.metrics.reported import SCORES
 from probunet.run import Run
 from probunet.score.run import score_run
 from probunet.store import open_samples, write_samples
@@ -105,6 +106,7 @@ def test_two_classes_have_the_scores_of_binary_masks(tmp_path):
     columns = [
         *("predictor", "n", "row", "ged", "ged_unbiased", "hm_iou", "diversity", "max_dice"),
         *("ece", "ged_limit", "reconstruction_iou", "ncc_softmax"),
+        *(score.name for score in SCORES),
     ]
     found, expected = (
         pd.concat(tables)[columns].sort_values(columns[:3]).reset_index(drop=True)

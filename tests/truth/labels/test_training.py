@@ -55,6 +55,22 @@ def test_what_lies_beyond_an_image_is_ignored(images):
     assert set(labels.unique().tolist()) <= {0, 1, 2, IGNORE}
 
 
+def test_all_graders_of_an_image_are_there_once_and_missing_ones_are_ignored(images):
+    rows = np.arange(len(GIVEN))
+    every = images.batches(rows, settings_with(**STILL), CPU, all_graders=True)
+    assert every.masks_per_image == 3
+    maps = np.moveaxis(np.asarray(images.labels[:]), -1, 1)
+    for step in range(10):
+        image, labels = every.draw(0, step)
+        for one, of in zip(image, labels.view(len(image), 3, *SIZE), strict=True):
+            values = np.asarray(images.image[:])[..., 0] / 255
+            row = int(np.abs(values - one[0].numpy()).max(axis=(1, 2)).argmin())
+            graders = bits_of(GIVEN[row])
+            assert (of[len(graders) :] == IGNORE).all()
+            found = sorted(label.to(torch.uint8).numpy().tobytes() for label in of[: len(graders)])
+            assert found == sorted(maps[row, grader].tobytes() for grader in graders)
+
+
 def test_batches_depend_on_seed_and_step_only(images):
     batches = images.batches(np.arange(len(GIVEN)), tiny_settings(), CPU)
     first, again, other = (batches.draw(*at) for at in ((1, 2), (1, 2), (1, 3)))

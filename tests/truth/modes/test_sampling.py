@@ -57,7 +57,7 @@ def test_what_is_stored(draw, scenes, weights, city_folds, settings):
     assert (stored.reconstruction[1] == expected.numpy()).mean() > 0.99
 
 
-@pytest.mark.parametrize("model", ["unet", "hierarchical_probabilistic_unet"])
+@pytest.mark.parametrize("model", ["unet", "hierarchical_probabilistic_unet", "phiseg", "ccdm"])
 def test_other_models(tmp_path, draw, scenes, city_folds, settings, model):
     run, settings = replace(RUN, model=model), with_one_latent_scale(settings)
     weights = write_untrained(tmp_path / "weights.pt", run, scenes, settings)

@@ -75,6 +75,21 @@ def decode_image(content: bytes) -> Decoded:
     return replace(decoded, pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
+def decode_numbers(content: bytes, coloured: bool = False) -> Decoded:
+    """Return the numbers in a file that is no image: (slices, H, W, C).
+
+    They are indices into a palette, or grey of a few bits; with `coloured`, the colours instead.
+
+    Raises
+    ------
+    BadFileError
+        If it is damaged or a JPEG file.
+    """
+    if content.startswith(_JPEG):
+        raise BadFileError(ImageReason.JPEG_MASK, "save it as PNG or TIFF")
+    return _decode(content, own=not coloured)
+
+
 def decode_labels(content: bytes, classes: Classes) -> Decoded:
     """Return the class ids of a mask as (slices, H, W, 1) uint8.
 
@@ -83,9 +98,7 @@ def decode_labels(content: bytes, classes: Classes) -> Decoded:
     BadFileError
         If it is damaged or a JPEG file, has NaN or infinite values, or values of no class.
     """
-    if content.startswith(_JPEG):
-        raise BadFileError(ImageReason.JPEG_MASK, "save it as PNG or TIFF")
-    decoded = _decode(content, own=not classes.coloured)
+    decoded = decode_numbers(content, classes.coloured)
     if not is_finite(decoded.pixels):
         raise BadFileError(ImageReason.NOT_FINITE)
     return replace(decoded, pixels=classes.ids(decoded.pixels))

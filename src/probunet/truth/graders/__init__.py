@@ -58,11 +58,12 @@ class Graded(ByGraders):
         settings: Settings,
         device: "torch.device",
         place: DataPlace = "device",
+        all_graders: bool = False,
     ) -> Batches:
         """Return these images for training."""
         from probunet.truth.graders.training import load_masks
 
-        return load_masks(self, rows, settings, device, place)
+        return load_masks(self, rows, settings, device, place, all_graders)
 
     def subset(self, rows: NDArray[np.int64], settings: Settings, device: "torch.device") -> Subset:
         """Return these images for validation."""

@@ -12,9 +12,12 @@ from probunet.metrics.calibration import calibration_columns, reliability
 from probunet.metrics.distances import Distances, distances
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
-from probunet.metrics.max_dice import max_dice
+from probunet.metrics.max_dice import dice, max_dice
 from probunet.metrics.ncc import ncc
 from probunet.metrics.reconstruction import reconstruction_iou
+from probunet.metrics.reported import of_masks
+from probunet.metrics.sample_weights import Weights, normalised
+from probunet.metrics.seen import Seen
 from probunet.metrics.votes import votes
 from probunet.store import SHARD, Samples
 from probunet.truth.graders import Graded
@@ -63,9 +66,19 @@ def _score_positions(
 
     pixels = size[0] * size[1] if data.extents is None else data.extents[rows].prod(axis=1)
 
-    def score(masks: Packed, population: int | None) -> Callable[[int], pd.DataFrame]:
+    def score(
+        masks: Packed, population: int | None, weights: Weights | None
+    ) -> Callable[[int], pd.DataFrame]:
         pairs = distances(masks, truth)
-        return lambda k: _scores(masks, truth, pairs, k, pixels, population)
+
+        def first(k: int) -> pd.DataFrame:
+            own = None if weights is None else normalised(weights, k)
+            seen = Seen(masks[:, :k], truth, votes(masks[:, :k], truth, pixels, own), own)
+            table = _scores(seen, pairs, k, population)
+            names = [data.graders[g] for g in graders]
+            return table.assign(**of_masks([seen], dice(pairs.between[:, :k]), names, "equal"))
+
+        return first
 
     yield from predictor_tables(
         pd.DataFrame(data.columns_of(rows)),
@@ -74,6 +87,7 @@ def _score_positions(
         n,
         score,
         of_model(drawn, positions, graders, max(n), reconstruction),
+        None if drawn.sample_weights is None else drawn.sample_weights[positions],
     )
 
 
@@ -85,35 +99,36 @@ def of_model(
     reconstruction: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
     """Return the scores (images, n) that only a model has; `reconstruction` is (images,)."""
-    ncc_softmax = np.full((len(positions), n), np.nan)
+    shape = (len(positions), n)
+
+    def stored(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        return np.full(shape, np.nan) if values is None else values[positions, :n]
+
+    ncc_softmax = np.full(shape, np.nan)
     if drawn.ncc is not None:
         ncc_softmax = drawn.ncc[positions, :n][..., graders].mean(axis=2)
+    entropy, expected = stored(drawn.softmax_entropy), stored(drawn.expected_entropy)
     return {
-        "reconstruction_iou": np.broadcast_to(reconstruction[:, None], ncc_softmax.shape),
+        "reconstruction_iou": np.broadcast_to(reconstruction[:, None], shape),
         "ncc_softmax": ncc_softmax,
+        "softmax_entropy": entropy,
+        "expected_entropy": expected,
+        "mutual_information": entropy - expected,
     }
 
 
-def _scores(
-    masks: Packed,
-    graders: Packed,
-    pairs: Distances,
-    n: int,
-    pixels: int | NDArray[np.int64],
-    population: int | None,
-) -> pd.DataFrame:
+def _scores(seen: Seen, pairs: Distances, n: int, population: int | None) -> pd.DataFrame:
     """Return the scores of the first n masks, one row per image."""
-    energy = energy_distance(pairs, n, population=population or None)
-    counts = votes(masks[:, :n], graders, pixels)
+    energy = energy_distance(pairs, n, population=population or None, sample_weights=seen.weights)
     return pd.DataFrame(
         {
             "ged": energy.ged,
             "ged_unbiased": energy.ged_unbiased,
-            "hm_iou": matched_iou(pairs, n),
+            "hm_iou": matched_iou(pairs, n, sample_weights=seen.weights),
             "diversity": energy.diversity,
             "max_dice": max_dice(pairs, n),
-            "ncc": ncc(counts),
-            **calibration_columns(reliability(counts)),
+            "ncc": ncc(seen.votes),
+            **calibration_columns(reliability(seen.votes)),
             "ged_limit": np.nan if population is None else energy.ged_limit,
         }
     )

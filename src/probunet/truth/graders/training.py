@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probunet.config import DataPlace, Settings, Size
+from probunet.flips import IGNORE
 from probunet.metrics.bits import Packed, bits_of, pack, pack_graders
 from probunet.metrics.distances import distances
 from probunet.metrics.ged import EnergyDistance, energy_distance
+from probunet.metrics.sample_weights import Weights
 from probunet.models.device import sent
 from probunet.models.intensity import windowed
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
@@ -46,15 +48,22 @@ class MaskBatches:
     window: tuple[float, float]
     crop: int | None
     placed: bool = False  # whether `images` are windows whose random places are those of the crops
+    most: int | None = None  # graders of an image, if all of them are wanted
 
     outside: ClassVar[int] = 0  # class of what an augmented image shows beyond its edge
+
+    @property
+    def masks_per_image(self) -> int:
+        """Number of masks of an image in a batch."""
+        return self.most or self.settings.training.graders_per_image
 
     def draw(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Return the images (B, C, h, w) float32 and masks (B * G, h, w) int64 of a step.
 
         Images are drawn with replacement, and one grader for each, whose mask may be empty (Kohl et
         al. 2018, section 3.1). With G = `graders_per_image` above 1, the graders that follow the
-        drawn one are used, too; after the last one, the first one follows.
+        drawn one are used, too; after the last one, the first one follows. If all graders are
+        wanted, each is there once, and the masks of missing ones are `IGNORE` everywhere.
         """
         training, augmentation = self.settings.training, self.settings.augmentation
         size = self.size if self.crop is None else (self.crop, self.crop)
@@ -64,8 +73,8 @@ class MaskBatches:
         chosen = sent(chosen, device)
         multiple = _multiple(self.graders.shape[1])
         number = sent(torch.randint(multiple, (batch,), generator=generator), device)
-        following = torch.arange(training.graders_per_image, device=device)
-        position = (number[:, None] + following) % self.counts[chosen][:, None]
+        following, counts = torch.arange(self.masks_per_image, device=device), self.counts[chosen]
+        position = (number[:, None] + following) % counts[:, None]
         grader = self.graders[chosen].gather(1, position)
         deformation = draw_deformation(augmentation, batch, size, generator)
         if self.placed:
@@ -73,6 +82,8 @@ class MaskBatches:
         field = sampling_field(deformation.to(device), self.size, size)
         label = self.of_graders(masks, grader).to(torch.float32)
         image, label = deform(windowed(image, self.window), label, field, self.outside)
+        if self.most is not None:
+            label = label.masked_fill((following >= counts[:, None])[..., None, None], IGNORE)
         return change_gamma(augmentation, image, generator), label.flatten(0, 1)
 
     def of_graders(self, masks: Tensor, graders: Tensor) -> Tensor:
@@ -101,11 +112,13 @@ class MaskSubset:
         """Return samples (n, B, h, w) packed to (B, n, bytes)."""
         return pack(samples.movedim(0, 1).cpu().numpy().astype(bool))
 
-    def scores(self, samples: Packed) -> EnergyDistance:
-        """Return the scores of samples (images, n, bytes)."""
+    def scores(self, samples: Packed, sample_weights: Weights | None = None) -> EnergyDistance:
+        """Return the scores of samples (images, n, bytes), with weights (images, n) or without."""
         scores = EnergyDistance(*(np.empty(len(samples)) for _ in fields(EnergyDistance)))
         for positions, masks in self.graders.values():
-            part = energy_distance(distances(samples[positions], masks), samples.shape[1])
+            pairs = distances(samples[positions], masks)
+            own = None if sample_weights is None else sample_weights[positions]
+            part = energy_distance(pairs, samples.shape[1], sample_weights=own)
             for name, values in vars(part).items():
                 getattr(scores, name)[positions] = values
         return scores
@@ -133,9 +146,10 @@ def load_masks(
     settings: Settings,
     device: torch.device,
     place: DataPlace = "device",
+    all_graders: bool = False,
 ) -> MaskBatches:
     """Return these rows of the store for training."""
-    return load_batches(MaskBatches, data, rows, settings, device, place)
+    return load_batches(MaskBatches, data, rows, settings, device, place, all_graders)
 
 
 def load_batches(
@@ -145,6 +159,7 @@ def load_batches(
     settings: Settings,
     device: torch.device,
     place: DataPlace,
+    all_graders: bool,
 ) -> B:
     """Return these rows of a store as a `cls`, with patches of images of their own sizes."""
     patches = None
@@ -163,6 +178,7 @@ def load_batches(
         data.window(settings),
         data.crop(settings),
         placed=patches is not None,
+        most=int(counts.max()) if all_graders else None,
     )
 
 

@@ -64,12 +64,13 @@ class Labelled(ByGraders):
         settings: Settings,
         device: "torch.device",
         place: DataPlace = "device",
+        all_graders: bool = False,
     ) -> Batches:
         """Return these images for training."""
         from probunet.truth.graders.training import load_batches
         from probunet.truth.labels.training import LabelBatches
 
-        return load_batches(LabelBatches, self, rows, settings, device, place)
+        return load_batches(LabelBatches, self, rows, settings, device, place, all_graders)
 
     def scorable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of images with a pixel that no grader ignores."""

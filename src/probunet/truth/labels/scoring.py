@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from probunet.flips import IGNORE
 from probunet.metrics.bits import Packed, bits_of
-from probunet.metrics.calibration import Reliability, calibration_columns, reliability
+from probunet.metrics.calibration import Reliability, calibration_columns, reliability, total
 from probunet.metrics.classes import (
     Maps,
+    class_dice,
     class_distances,
-    class_max_dice,
     class_reconstruction_iou,
     ignored_pixels,
     mean_distances,
@@ -26,6 +26,9 @@ from probunet.metrics.classes import (
 from probunet.metrics.distances import Distances
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
+from probunet.metrics.reported import of_masks
+from probunet.metrics.sample_weights import Weights, mean_over_pairs, normalised
+from probunet.metrics.seen import Seen
 from probunet.metrics.votes import votes
 from probunet.store import Samples
 from probunet.truth.graders.scoring import block_of, of_model
@@ -55,7 +58,7 @@ def _score_positions(
     """Yield the scores of test images that have the same graders."""
     rows, size = drawn.rows[positions], drawn.attributes.size
     truth = np.moveaxis(read_rows(data.labels, rows, *centre(data.size, size)), -1, 1)[:, graders]
-    scorer = _Scorer(data, truth)
+    scorer = _Scorer(data, truth, [data.graders[g] for g in graders])
 
     def maps(stored: NDArray[np.uint8]) -> Maps:
         return stored_maps(stored, data.classes, size)
@@ -78,14 +81,15 @@ def _score_positions(
         n,
         scorer.score,
         of_model(drawn, positions, graders, max(n), reconstruction),
+        None if drawn.sample_weights is None else drawn.sample_weights[positions],
     )
 
 
 class _Scorer:
     """Scores of label maps of some images against those of their graders (images, G, H, W)."""
 
-    def __init__(self, data: Labelled, truth: Maps) -> None:
-        self.data = data
+    def __init__(self, data: Labelled, truth: Maps, graders: list[str]) -> None:
+        self.data, self.graders = data, graders
         self.ignored = ignored_pixels(truth)
         self.pixels = (~self.ignored).sum(axis=(1, 2))  # (images,)
         self.truth = self.packed(truth)
@@ -98,38 +102,50 @@ class _Scorer:
         """Return the mean IoU (images,) of the graders' maps and their reconstructions."""
         return class_reconstruction_iou(self.packed(rebuilt), self.truth, self.data.absent)
 
-    def score(self, maps: Maps, population: int | None) -> Callable[[int], pd.DataFrame]:
+    def score(
+        self, maps: Maps, population: int | None, weights: Weights | None
+    ) -> Callable[[int], pd.DataFrame]:
         """Return a function of n: the scores of the first n maps, one row per image."""
         masks, absent = self.packed(maps), self.data.absent
         by_class = class_distances(masks, self.truth)
         for one in by_class:
             one.between[self.pixels == 0] = np.nan
         pairs = mean_distances(by_class, masks, self.truth, absent)
+        dice = class_dice(by_class, masks, self.truth, absent)
 
         def first(n: int) -> pd.DataFrame:
-            energy = energy_distance(pairs, n, population=population or None)
-            bins = [self._bins(one[:, :n], of) for one, of in zip(masks, self.truth, strict=True)]
+            own = None if weights is None else normalised(weights, n)
+            energy = energy_distance(pairs, n, population=population or None, sample_weights=own)
+            seen = [
+                self._seen(one[:, :n], of, own) for one, of in zip(masks, self.truth, strict=True)
+            ]
+            bins = [reliability(one.votes) for one in seen]
             return pd.DataFrame(
                 {
                     "ged": energy.ged,
                     "ged_unbiased": energy.ged_unbiased,
-                    "hm_iou": matched_iou(pairs, n),
+                    "hm_iou": matched_iou(pairs, n, sample_weights=own),
                     "diversity": energy.diversity,
-                    "max_dice": class_max_dice(by_class, masks, self.truth, n, absent),
+                    "max_dice": dice[:, :n].max(axis=1).mean(axis=1),
                     "ncc": np.nan,
-                    **calibration_columns(_total(bins)),
+                    **calibration_columns(total(bins)),
                     "ged_limit": np.nan if population is None else energy.ged_limit,
-                    **self._by_class(by_class, bins, n),
+                    **self._by_class(by_class, bins, n, own),
+                    **of_masks(seen, dice[:, :n], self.graders, absent),
                 }
             )
 
         return first
 
-    def _bins(self, masks: Packed, graders: Packed) -> Reliability:
-        return reliability(votes(masks, graders, self.pixels))
+    def _seen(self, masks: Packed, graders: Packed, weights: NDArray[np.float64] | None) -> Seen:
+        return Seen(masks, graders, votes(masks, graders, self.pixels, weights), weights)
 
     def _by_class(
-        self, by_class: Sequence[Distances], bins: Sequence[Reliability], n: int
+        self,
+        by_class: Sequence[Distances],
+        bins: Sequence[Reliability],
+        n: int,
+        weights: Weights | None,
     ) -> dict[str, object]:
         """Return the columns of the classes."""
         columns: dict[str, object] = {}
@@ -139,8 +155,8 @@ class _Scorer:
             name = self.data.class_names[k]
             left_out = self.data.absent == "left_out" and ~truth.any(axis=(1, 2))
             scores = {
-                "ged": energy_distance(one, n).ged,
-                "iou": 1 - one.between[:, :n].mean(axis=(1, 2)),
+                "ged": energy_distance(one, n, sample_weights=weights).ged,
+                "iou": 1 - mean_over_pairs(one.between[:, :n], weights),
             }
             columns |= {
                 f"{column}:{name}": np.where(left_out, np.nan, values)
@@ -148,9 +164,3 @@ class _Scorer:
             }
             columns |= {f"{c}:{name}": values for c, values in calibration_columns(of).items()}
         return columns
-
-
-def _total(bins: Sequence[Reliability]) -> Reliability:
-    """Return the bins of all classes together."""
-    names = ("pixels", "predicted", "marked")
-    return Reliability(*(np.sum([getattr(one, name) for one in bins], axis=0) for name in names))

@@ -19,6 +19,7 @@ from probunet.metrics.classes import (
     packed_classes,
 )
 from probunet.metrics.ged import EnergyDistance, energy_distance
+from probunet.metrics.sample_weights import Weights
 from probunet.models.intensity import windowed
 from probunet.truth.graders.training import MaskBatches
 from probunet.truth.inputs import InTiles, central, read_seen, read_values, stacked
@@ -60,8 +61,8 @@ class LabelSubset:
         """Return samples (n, B, h, w) as (B, n, h, w)."""
         return samples.movedim(0, 1).cpu().numpy()
 
-    def scores(self, samples: Maps) -> EnergyDistance:
-        """Return the scores of samples (images, n, h, w)."""
+    def scores(self, samples: Maps, sample_weights: Weights | None = None) -> EnergyDistance:
+        """Return the scores of samples (images, n, h, w), with weights (images, n) or without."""
         scores = EnergyDistance(*(np.empty(len(samples)) for _ in fields(EnergyDistance)))
         for positions, maps in self.graders.values():
             ignored = ignored_pixels(maps)
@@ -69,7 +70,9 @@ class LabelSubset:
                 packed_classes(one, ignored, self.classes) for one in (samples[positions], maps)
             )
             pairs = mean_distances(class_distances(masks, truth), masks, truth, self.absent)
-            for name, values in vars(energy_distance(pairs, samples.shape[1])).items():
+            own = None if sample_weights is None else sample_weights[positions]
+            part = energy_distance(pairs, samples.shape[1], sample_weights=own)
+            for name, values in vars(part).items():
                 getattr(scores, name)[positions] = values
         return scores
 

@@ -40,8 +40,12 @@ class Flipped(Data):
         settings: Settings,
         device: "torch.device",
         place: DataPlace = "device",
+        all_graders: bool = False,
     ) -> Batches:
-        """Return these images for training."""
+        """Return these images for training.
+
+        `all_graders` has no effect: of 32 modes, `training.graders_per_image` are drawn.
+        """
         from probunet.truth.modes.training import load_scenes
 
         return load_scenes(self, rows, settings, device, place)

@@ -7,15 +7,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, drawn_label
-from probunet.metrics.calibration import Reliability, calibration_columns
+from probunet.metrics.calibration import calibration_columns
 from probunet.metrics.distances import Distances
 from probunet.metrics.ged import energy_distance
 from probunet.metrics.matched_iou import matched_iou
-from probunet.metrics.mode_calibration import exact_reliability, mode_reliability
+from probunet.metrics.mode_calibration import (
+    exact_reliability,
+    exact_votes,
+    mode_reliability,
+    mode_votes,
+)
 from probunet.metrics.mode_shares import mode_shares, named_pixels
 from probunet.metrics.modes import between_modes, distances_of
 from probunet.metrics.overlaps import Overlaps, overlaps
 from probunet.metrics.reconstruction import scene_reconstruction_iou
+from probunet.metrics.reported import of_votes
+from probunet.metrics.sample_weights import Weights, normalised
+from probunet.metrics.votes import Votes
 from probunet.store import Samples
 from probunet.truth.modes import Flipped
 
@@ -42,7 +50,8 @@ def score_scenes(
         images = pd.DataFrame(scenes.columns_of(rows))
         reconstruction = _reconstruction_iou(drawn, part, labels, seed)
         maps = np.asarray(drawn.samples[part, : max(n)])
-        model = _score_maps(maps, labels, n, drawn.attributes.population)
+        weights = None if drawn.sample_weights is None else drawn.sample_weights[part]
+        model = _score_maps(maps, labels, n, drawn.attributes.population, weights)
         single = _score_maps(np.asarray(drawn.deterministic[part])[:, None], labels, [1], 1)[1]
         empty = _score_maps(np.full_like(labels, IGNORE)[:, None], labels, [1], 1)[1]
         exact = _score_modes(labels)
@@ -68,34 +77,47 @@ def _reconstruction_iou(
 
 
 def _score_maps(
-    samples: Maps, labels: Maps, n: list[int], population: int | None
+    samples: Maps,
+    labels: Maps,
+    n: list[int],
+    population: int | None,
+    weights: Weights | None = None,
 ) -> dict[int, pd.DataFrame]:
     """Return by n the scores of the first n maps (images, n, H, W), one row per image."""
     shared = overlaps(samples, labels)
     pairs = distances_of(shared)
-    return {
-        k: _scores(pairs, shared, mode_reliability(samples[:, :k], labels), k, population)
-        for k in n
-    }
+    scores = {}
+    for k in n:
+        own = None if weights is None else normalised(weights, k)
+        scores[k] = _scores(
+            pairs, shared, mode_votes(samples[:, :k], labels, own), k, population, own
+        )
+    return scores
 
 
 def _scores(
-    pairs: Distances, shared: Overlaps, bins: Reliability, n: int, population: int | None
+    pairs: Distances,
+    shared: Overlaps,
+    votes: list[Votes],
+    n: int,
+    population: int | None,
+    weights: NDArray[np.float64] | None,
 ) -> pd.DataFrame:
-    energy = energy_distance(pairs, n, MODE_PROBABILITIES, population or None)
-    first, second = named_pixels(shared, n)
+    energy = energy_distance(pairs, n, MODE_PROBABILITIES, population or None, weights)
+    first, second = named_pixels(shared, n, weights)
     return pd.DataFrame(
         {
             "ged": energy.ged,
             "ged_unbiased": energy.ged_unbiased,
-            "hm_iou": matched_iou(pairs, n, MODE_PROBABILITIES),
+            "hm_iou": matched_iou(pairs, n, MODE_PROBABILITIES, weights),
             "diversity": energy.diversity,
-            **calibration_columns(bins),
+            **calibration_columns(mode_reliability(votes)),
             "ged_limit": np.nan if population is None else energy.ged_limit,
-            "mode_share": list(mode_shares(pairs, n)),
+            "mode_share": list(mode_shares(pairs, n, weights)),
             "first_pixels": list(first),
             "second_pixels": list(second),
             "present": list(shared.present),
+            **of_votes(votes),
         }
     ).assign(**_ABSENT)
 
@@ -123,5 +145,6 @@ def _score_modes(labels: Maps) -> pd.DataFrame:
             "diversity": between_modes(present) @ MODE_PROBABILITIES @ MODE_PROBABILITIES,
             **calibration_columns(exact_reliability(labels)),
             "ged_limit": perfect,
+            **of_votes(exact_votes(labels)),
         }
     ).assign(**_ABSENT)

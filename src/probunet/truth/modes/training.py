@@ -12,6 +12,7 @@ from probunet.config import DataPlace, Settings, Size
 from probunet.flips import FIRST, IGNORE, MODE_PROBABILITIES, PROBABILITIES, SECOND
 from probunet.metrics.ged import EnergyDistance, energy_distance
 from probunet.metrics.modes import mode_distances
+from probunet.metrics.sample_weights import Weights
 from probunet.models.device import sent
 from probunet.truth.augment import change_gamma, deform, draw_deformation, sampling_field
 from probunet.truth.inputs import scaled
@@ -31,6 +32,11 @@ class SceneBatches:
     settings: Settings
     in_channels: int = 3
 
+    @property
+    def masks_per_image(self) -> int:
+        """Number of flipped labels of a scene in a batch."""
+        return self.settings.training.graders_per_image
+
     def draw(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Return the images (B, 3, H, W) float32 and flipped labels (B * G, H, W) int64 of a step.
 
@@ -39,7 +45,7 @@ class SceneBatches:
         Pixels from outside the stored scene are `IGNORE`.
         """
         training, augmentation = self.settings.training, self.settings.augmentation
-        batch, each = training.batch, training.graders_per_image
+        batch, each = training.batch, self.masks_per_image
         image, label = self.images.take(seed, step)
         generator, _ = draw_images(seed, step, self.count, batch)
         names = sent(draw_names(batch * each, generator), self.device)
@@ -79,10 +85,12 @@ class SceneSubset:
         """Return samples (n, B, H, W) as (B, n, H, W)."""
         return samples.movedim(0, 1).cpu().numpy()
 
-    def scores(self, samples: NDArray[np.uint8]) -> EnergyDistance:
-        """Return the scores of samples (images, n, H, W)."""
-        pairs = mode_distances(samples, self.label)
-        return energy_distance(pairs, samples.shape[1], weights=MODE_PROBABILITIES)
+    def scores(
+        self, samples: NDArray[np.uint8], sample_weights: Weights | None = None
+    ) -> EnergyDistance:
+        """Return the scores of samples (images, n, H, W), with weights (images, n) or without."""
+        pairs, n = mode_distances(samples, self.label), samples.shape[1]
+        return energy_distance(pairs, n, MODE_PROBABILITIES, sample_weights=sample_weights)
 
 
 def read_scenes(
