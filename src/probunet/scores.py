@@ -18,7 +18,8 @@ RUN = ["dataset", "model", "beta", "fold", "seed"]
 ABOUT = ["protocol", "split"]  # text, the same for all runs of a data set; blank if not known
 LATER = ["ged_limit", "ncc_softmax", *ABOUT]  # blank in tables of older versions, which lack them
 BINS = ["bin_pixels", "bin_predicted", "bin_marked"]  # lists, see `metrics.calibration.Reliability`
-PREDICTORS = ("model", "deterministic", "empty", "graders")
+DEGENERATE = ("deterministic", "empty", "graders")
+PREDICTORS = ("model", *DEGENERATE)
 # types of the columns that every table has; the others are numbers, text, or lists of numbers
 _KINDS = {
     "dataset": "text",

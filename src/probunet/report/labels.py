@@ -5,6 +5,7 @@ import math
 from probunet.config import WITHOUT_KL, drawn_elsewhere
 from probunet.datasets import BUILT_IN, find
 from probunet.run import format_beta
+from probunet.scores import DEGENERATE
 
 NBSP = "\N{NO-BREAK SPACE}"
 MODELS = {
@@ -21,7 +22,6 @@ MODELS = {
     "ccdm": "CCDM",
     "deterministic": "Deterministic (prior mean)",
 }
-DEGENERATE = ("deterministic", "empty", "graders")
 
 
 def predictor(model: str, beta: float, dataset: str) -> str:
